@@ -1,0 +1,62 @@
+"""Every error this package raises on purpose.
+
+    IEMBatchError
+    ├── SettingsError            a value that cannot be used; says what is allowed
+    ├── SourceError              the image collection cannot be listed or opened
+    ├── StorageError             the run folder cannot be read or written
+    ├── RunMismatchError         the run folder belongs to another plan or other settings
+    ├── StepMissingError         a step needs the output of one that has not run
+    ├── BackendUnavailableError  an engine cannot run on this machine; says why
+    ├── ShardsFailedError        a run ended with shards that could not be done
+    └── ImageRejectedError       one image cannot be used; becomes a quarantine row
+"""
+
+
+class IEMBatchError(Exception):
+    """Base of all errors of this package; the command line prints it without a traceback."""
+
+
+class SettingsError(IEMBatchError, ValueError):
+    """A setting has a value that cannot be used."""
+
+
+class SourceError(IEMBatchError):
+    """The image collection cannot be listed or opened."""
+
+
+class StorageError(IEMBatchError):
+    """The run folder cannot be read or written."""
+
+
+class RunMismatchError(IEMBatchError):
+    """The run folder was made from another plan or with other settings."""
+
+
+class StepMissingError(IEMBatchError):
+    """A step needs the output of another step that has not finished."""
+
+
+class BackendUnavailableError(IEMBatchError):
+    """An engine backend cannot run on this machine or with these settings."""
+
+
+class ShardsFailedError(IEMBatchError):
+    """Some shards could not be done; everything else of the run is kept."""
+
+
+class ImageRejectedError(IEMBatchError):
+    """One image cannot be used.
+
+    Args:
+        reason: short machine-readable word, e.g. ``truncated``; the column ``error_class``
+            of the quarantine table.
+        message: what was found, for a person.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"

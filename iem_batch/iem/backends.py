@@ -1,0 +1,99 @@
+"""The engines that run IEM: a table of functions with one signature.
+
+`reference` is the oracle of every test, `torch` runs wherever torch does, `native` is the compiled
+one. All of them give the same masks; tests hold them to it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iem_batch.errors import BackendUnavailableError, SettingsError
+from iem_batch.iem.result import IEMResult
+from iem_batch.iem.settings import IEMSettings
+
+
+class Segment(Protocol):
+    """One engine.
+
+    Args:
+        image_BHW3: uint8 RGB; the engine maps v to v / 127.5 - 1.
+        first_mask_BSHW: the masks each image starts from; a broadcast view will do.
+        settings: what decides the masks.
+        num_threads: how many images may be worked on at once.
+    """
+
+    def __call__(
+        self,
+        image_BHW3: NDArray[np.uint8],
+        first_mask_BSHW: NDArray[np.bool_],
+        settings: IEMSettings,
+        *,
+        num_threads: int,
+    ) -> IEMResult: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """An engine by name; its module is imported when it is first asked for."""
+
+    load: Callable[[], Segment]
+    """Import the engine."""
+
+    unavailable: Callable[[], str | None]
+    """Why the engine cannot run on this machine, or None if it can."""
+
+
+def _load_reference() -> Segment:
+    from iem_batch.iem.reference import segment
+
+    return segment
+
+
+def _load_torch() -> Segment:
+    from iem_batch.iem.torch_backend import segment
+
+    return segment
+
+
+def _load_native() -> Segment:
+    from iem_batch.iem.native_backend import segment
+
+    return segment
+
+
+def _always_available() -> None:
+    return None
+
+
+def _native_unavailable() -> str | None:
+    from iem_batch.iem.native_backend import unavailable
+
+    return unavailable()
+
+
+BACKENDS = {
+    "native": Backend(load=_load_native, unavailable=_native_unavailable),
+    "torch": Backend(load=_load_torch, unavailable=_always_available),
+    "reference": Backend(load=_load_reference, unavailable=_always_available),
+}
+
+
+def resolve(name: str) -> str:
+    """Turn `auto` into the fastest backend of this machine, and check any other name.
+
+    Raises:
+        SettingsError: there is no backend of that name.
+        BackendUnavailableError: it cannot run on this machine; the message says why.
+    """
+    if name == "auto":
+        return next(key for key, backend in BACKENDS.items() if backend.unavailable() is None)
+    if name not in BACKENDS:
+        raise SettingsError(f"there is no backend {name!r}; use auto, {', '.join(BACKENDS)}")
+    reason = BACKENDS[name].unavailable()
+    if reason is not None:
+        raise BackendUnavailableError(f"the backend {name} cannot run here: {reason}")
+    return name
