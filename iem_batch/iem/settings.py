@@ -42,6 +42,18 @@ class IEMSettings:
         if self.iterations < 0:
             raise SettingsError(f"iem.iterations is {self.iterations}; it must be 0 or above")
 
+    def check_size(self, height: int, width: int) -> None:
+        """Check that images of this size can be blurred.
+
+        Raises:
+            SettingsError: `half_resolution` is on and a side is odd.
+        """
+        if self.half_resolution and (height % 2 or width % 2):
+            raise SettingsError(
+                f"iem.half_resolution needs images with even sides, not {height} x {width}; "
+                "switch it off or resize to an even size"
+            )
+
     @property
     def blur_sigma_px(self) -> float:
         """Standard deviation in pixels of the blurred grid: the authors' 5, or 2.5 at half."""
