@@ -1,5 +1,6 @@
 """The tables of a run folder: constants with a version, never inferred from rows."""
 
+import hashlib
 import io
 import json
 
@@ -129,3 +130,8 @@ def decode_pixels(png: bytes) -> NDArray[np.uint8]:
 def image_column(encoded: list[bytes]) -> pa.Array:
     """Make an IMAGE column of encoded pictures; their path is null."""
     return pa.array([{"bytes": data, "path": None} for data in encoded], type=IMAGE)
+
+
+def checksum(data: bytes) -> str:
+    """Hash the bytes of a file: SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

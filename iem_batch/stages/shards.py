@@ -17,7 +17,10 @@ import pyarrow as pa
 
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
-from iem_batch.errors import ShardsFailedError
+from iem_batch.errors import IEMBatchError, ShardsFailedError
+
+MAX_FAILURES_IN_A_ROW = 3
+MAX_FAILURES_SHOWN = 5
 
 Loaded = TypeVar("Loaded")
 
@@ -91,13 +94,48 @@ def commit(step: ShardStep[Any], output: ShardOutput, seconds: float) -> dict[st
 def run_in_process(step: ShardStep[Any], shards: Iterable[int], progress: Progress) -> None:
     """Do the shards one after another in this process.
 
+    A shard that fails does not stop the others, unless several in a row fail: then it is the
+    storage or the disk, and going on would only cost time.
+
     Raises:
-        ShardsFailedError: a shard failed; the ones before it are committed.
+        ShardsFailedError: shards failed; everything else is committed.
     """
     engine = step.open_engine(os.cpu_count() or 1)
+    failures: dict[int, str] = {}
+    in_a_row = 0
     for shard in shards:
         started = time.monotonic()
-        progress(commit(step, engine(step.load(shard)), time.monotonic() - started))
+        try:
+            mark = commit(step, engine(step.load(shard)), started)
+        except (IEMBatchError, OSError, pa.ArrowException) as error:
+            failures[shard] = f"{type(error).__name__}: {error}"
+            in_a_row += 1
+            if in_a_row == MAX_FAILURES_IN_A_ROW:
+                break
+        else:
+            in_a_row = 0
+            progress(mark)
+    raise_failures(step, failures)
+
+
+def raise_failures(step: ShardStep[Any], failures: dict[int, str]) -> None:
+    """End a step in which shards failed.
+
+    Args:
+        step: the step.
+        failures: what happened to each failed shard.
+
+    Raises:
+        ShardsFailedError: there are failures; the message has the first of them.
+    """
+    if not failures:
+        return
+    shown = [f"  shard {shard}: {failures[shard]}" for shard in sorted(failures)[:MAX_FAILURES_SHOWN]]
+    raise ShardsFailedError(
+        f"{len(failures)} shards of {step.name} failed:\n"
+        + "\n".join(shown)
+        + "\nWhat was done is kept; run the same command again to do the rest."
+    )
 
 
 def outputs_digest(run: RunFolder, step: str, num_shards: int) -> str:

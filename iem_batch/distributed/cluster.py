@@ -1,0 +1,40 @@
+"""Joining or starting a Ray cluster."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from iem_batch.distributed.settings import ClusterSettings
+from iem_batch.errors import BackendUnavailableError
+
+
+@contextmanager
+def cluster(settings: ClusterSettings) -> Iterator[None]:
+    """Join or start Ray for the time of the block; a cluster joined is left running.
+
+    Raises:
+        BackendUnavailableError: there is no cluster at the address.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    # Ray's usage report needs the internet; a job must not wait for it.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(
+            address=settings.address,
+            include_dashboard=None if settings.address else False,
+            logging_level=logging.WARNING,
+            log_to_driver=True,
+        )
+    except ConnectionError as error:
+        raise BackendUnavailableError(
+            f"there is no Ray cluster at {settings.address}: {error}"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,103 @@
+"""The step `predict`: SegNet's mask of every image of a shard, and its inpainting error."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+import iem_batch
+from iem_batch.data import run_folder, schema
+from iem_batch.data.decode import DecodeSettings
+from iem_batch.data.load import LoadedShard, load_shard
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.sources import open_source
+from iem_batch.iem.backends import BACKENDS, Segment
+from iem_batch.iem.result import Status
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.segnet.model import SegNet
+from iem_batch.segnet.training import predict_probability
+from iem_batch.segnet.weights import load_weights
+from iem_batch.stages.shards import ShardOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictStep:
+    """SegNet over a shard; see `iem_batch.stages.shards.ShardStep`."""
+
+    run: RunFolder
+    source_url: str
+    decode: DecodeSettings
+    iem: IEMSettings
+    """Only its blur matters here: the predicted mask is scored, not changed."""
+    backend: str
+    name: str = "predictions"
+
+    def load(self, shard: int) -> LoadedShard:
+        """Decode the images of a shard."""
+        return load_shard(self.run, shard, open_source(self.source_url), self.decode)
+
+    def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
+        """Load the trained weights and the backend that scores the masks."""
+        torch.set_num_threads(num_threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_weights(self.run.read_bytes(run_folder.WEIGHTS)).to(device)
+        return partial(self._compute, model, BACKENDS[self.backend].load(), num_threads)
+
+    def _compute(
+        self, model: SegNet, engine: Segment, num_threads: int, loaded: LoadedShard
+    ) -> ShardOutput:
+        probability_BHW = predict_probability(model, loaded.image_BHW3)
+        mask_BHW = probability_BHW > 0.5
+        scores = engine(
+            loaded.image_BHW3,
+            mask_BHW[:, None],
+            replace(self.iem, iterations=0),
+            num_threads=num_threads,
+        )
+        grey_BHW = np.rint(255 * probability_BHW).astype(np.uint8)
+        columns = {
+            "image_id": loaded.image_id,
+            "uri": loaded.uri,
+            "width": loaded.width,
+            "height": loaded.height,
+            "mask": schema.image_column([schema.encode_mask(mask_HW) for mask_HW in mask_BHW]),
+            "probability": schema.image_column(
+                [schema.encode_pixels(grey_HW) for grey_HW in grey_BHW]
+            ),
+            "error": scores.error_BS[:, 0],
+            "error_foreground": scores.error_foreground_BS[:, 0],
+            "error_background": scores.error_background_BS[:, 0],
+            "area": mask_BHW.mean(axis=(1, 2)) if len(mask_BHW) else np.empty(0),
+            "status": [Status(code).name.lower() for code in scores.status_BS[:, 0]],
+        }
+        table = pa.table(columns, schema=schema.PREDICTIONS)
+        return ShardOutput(
+            shard=loaded.shard,
+            tables={run_folder.part(self.name, loaded.shard): table},
+            planned=loaded.planned,
+            ok=len(loaded.image_id),
+            quarantined=len(loaded.rejected),
+        )
+
+
+def predictions_depend_on(step: PredictStep, plan_digest: str, weights: bytes) -> dict[str, Any]:
+    """List what the files of predictions/ depend on, for `RunFolder.begin_step`.
+
+    Args:
+        step: the step.
+        plan_digest: digest of the plan.
+        weights: the trained weights, as stored.
+    """
+    return {
+        "version": iem_batch.__version__,
+        "schema": schema.VERSION,
+        "plan": plan_digest,
+        "decode": asdict(step.decode),
+        "iem": asdict(step.iem),
+        "backend": step.backend,
+        "weights": schema.checksum(weights),
+    }

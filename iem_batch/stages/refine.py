@@ -1,0 +1,103 @@
+"""The step `refine`: IEM started from SegNet's masks."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import iem_batch
+from iem_batch.data import run_folder, schema
+from iem_batch.data.decode import DecodeSettings
+from iem_batch.data.load import LoadedShard, load_shard
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.sources import open_source
+from iem_batch.errors import SourceError
+from iem_batch.iem.backends import BACKENDS, Segment
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.stages.segment import masks_table
+from iem_batch.stages.shards import ShardOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedShard:
+    """The images of a shard and SegNet's masks for them."""
+
+    images: LoadedShard
+    mask_BHW: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineStep:
+    """IEM over a shard, from the predicted masks; see `iem_batch.stages.shards.ShardStep`."""
+
+    run: RunFolder
+    source_url: str
+    decode: DecodeSettings
+    iem: IEMSettings
+    backend: str
+    name: str = "refined"
+
+    def load(self, shard: int) -> PredictedShard:
+        """Decode the images of a shard and read their predicted masks.
+
+        Raises:
+            SourceError: other images can be read now than when they were predicted; the message
+                names them.
+        """
+        images = load_shard(self.run, shard, open_source(self.source_url), self.decode)
+        predictions = self.run.read_table(
+            run_folder.part("predictions", shard), columns=["image_id", "mask"]
+        )
+        predicted_id = predictions["image_id"].to_pylist()
+        if predicted_id != images.image_id:
+            changed = sorted(set(predicted_id) ^ set(images.image_id))
+            raise SourceError(
+                f"{len(changed)} images of {self.source_url} have vanished or come back since they "
+                f"were predicted, the first is {changed[0]}; run `iem-batch predict` again with "
+                "--overwrite"
+            )
+        size = self.decode.size_px
+        masks = [schema.decode_mask(mask["bytes"]) for mask in predictions["mask"].to_pylist()]
+        return PredictedShard(
+            images=images, mask_BHW=np.array(masks, dtype=np.bool_).reshape(-1, size, size)
+        )
+
+    def open_engine(self, num_threads: int) -> Callable[[PredictedShard], ShardOutput]:
+        """Load the backend."""
+        return partial(self._compute, BACKENDS[self.backend].load(), num_threads)
+
+    def _compute(
+        self, engine: Segment, num_threads: int, predicted: PredictedShard
+    ) -> ShardOutput:
+        images = predicted.images
+        result = engine(
+            images.image_BHW3, predicted.mask_BHW[:, None], self.iem, num_threads=num_threads
+        )
+        return ShardOutput(
+            shard=images.shard,
+            tables={
+                run_folder.part(self.name, images.shard): masks_table(images, result, (None,))
+            },
+            planned=images.planned,
+            ok=len(images.image_id),
+            quarantined=len(images.rejected),
+        )
+
+
+def refined_depend_on(step: RefineStep, predictions_digest: str) -> dict[str, Any]:
+    """List what the files of refined/ depend on, for `RunFolder.begin_step`.
+
+    Args:
+        step: the step.
+        predictions_digest: digest of the files of predictions/.
+    """
+    return {
+        "version": iem_batch.__version__,
+        "schema": schema.VERSION,
+        "iem": asdict(step.iem),
+        "backend": step.backend,
+        "predictions": predictions_digest,
+    }

@@ -1,0 +1,128 @@
+"""The step `segment`: IEM on every image of a shard."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import iem_batch
+from iem_batch.data import run_folder, schema
+from iem_batch.data.decode import DecodeSettings
+from iem_batch.data.load import LoadedShard, load_shard
+from iem_batch.data.plan import Plan
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.sources import open_source
+from iem_batch.iem.backends import BACKENDS, Segment
+from iem_batch.iem.masks import centred_squares
+from iem_batch.iem.result import IEMResult, Status
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.stages.settings import SegmentSettings
+from iem_batch.stages.shards import ShardOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentStep:
+    """Masks and inpainting errors of a shard; see `iem_batch.stages.shards.ShardStep`."""
+
+    run: RunFolder
+    source_url: str
+    decode: DecodeSettings
+    iem: IEMSettings
+    segment: SegmentSettings
+    """The backend is a resolved one, not auto."""
+    name: str = "masks"
+
+    def load(self, shard: int) -> LoadedShard:
+        """Decode the images of a shard."""
+        return load_shard(self.run, shard, open_source(self.source_url), self.decode)
+
+    def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
+        """Load the backend and draw the first masks."""
+        size = self.decode.size_px
+        first_mask_SHW = centred_squares(size, size, self.segment.init_sides)
+        engine = BACKENDS[self.segment.backend].load()
+        return partial(self._compute, engine, first_mask_SHW, num_threads)
+
+    def _compute(
+        self,
+        engine: Segment,
+        first_mask_SHW: NDArray[np.bool_],
+        num_threads: int,
+        loaded: LoadedShard,
+    ) -> ShardOutput:
+        first_mask_BSHW = np.broadcast_to(
+            first_mask_SHW, (len(loaded.image_id), *first_mask_SHW.shape)
+        )
+        result = engine(loaded.image_BHW3, first_mask_BSHW, self.iem, num_threads=num_threads)
+        tables = {
+            run_folder.part(self.name, loaded.shard): masks_table(
+                loaded, result, self.segment.init_sides
+            )
+        }
+        if loaded.rejected:
+            tables[run_folder.part("quarantine", loaded.shard)] = pa.Table.from_pylist(
+                loaded.rejected, schema=schema.QUARANTINE
+            )
+        return ShardOutput(
+            shard=loaded.shard,
+            tables=tables,
+            planned=loaded.planned,
+            ok=len(loaded.image_id),
+            quarantined=len(loaded.rejected),
+            facts={"sides": _sums_by_side(result, self.segment.init_sides)},
+        )
+
+
+def masks_depend_on(step: SegmentStep, plan: Plan) -> dict[str, Any]:
+    """List what the files of masks/ depend on, for `RunFolder.begin_step`."""
+    return {
+        "version": iem_batch.__version__,
+        "schema": schema.VERSION,
+        "plan": plan.digest,
+        "decode": asdict(step.decode),
+        "iem": asdict(step.iem),
+        "segment": asdict(step.segment),
+    }
+
+
+def masks_table(
+    loaded: LoadedShard, result: IEMResult, init_sides: tuple[int | None, ...]
+) -> pa.Table:
+    """Make the rows of masks/ or refined/, one for each image and first mask, images in order.
+
+    Args:
+        loaded: the images.
+        result: what the engine gave for them, with S first masks each.
+        init_sides: the side of each of the S first masks; None where it was given.
+
+    Returns:
+        A table of schema `MASKS` with B * S rows.
+    """
+    num_masks = len(init_sides)
+    mask_NHW = result.mask_BSHW.reshape(-1, *result.mask_BSHW.shape[2:])
+    columns = {
+        "image_id": np.repeat(np.array(loaded.image_id, dtype=object), num_masks),
+        "uri": np.repeat(np.array(loaded.uri, dtype=object), num_masks),
+        "width": np.repeat(np.array(loaded.width, dtype=np.int32), num_masks),
+        "height": np.repeat(np.array(loaded.height, dtype=np.int32), num_masks),
+        "mask": schema.image_column([schema.encode_mask(mask_HW) for mask_HW in mask_NHW]),
+        "error": result.error_BS.ravel(),
+        "error_foreground": result.error_foreground_BS.ravel(),
+        "error_background": result.error_background_BS.ravel(),
+        "area": mask_NHW.mean(axis=(1, 2)) if len(mask_NHW) else np.empty(0),
+        "init_side": list(init_sides) * len(loaded.image_id),
+        "iterations": result.iterations_BS.ravel(),
+        "status": [Status(code).name.lower() for code in result.status_BS.ravel()],
+    }
+    return pa.table(columns, schema=schema.MASKS)
+
+
+def _sums_by_side(result: IEMResult, init_sides: tuple[int, ...]) -> dict[str, dict[str, float]]:
+    return {
+        str(side): {"count": len(error_B), "sum_error": float(error_B.sum())}
+        for side, error_B in zip(init_sides, result.error_BS.T, strict=True)
+    }
