@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from iem_batch.errors import StepMissingError
-from iem_batch.stages.settings import InitChoice
 
 
 def dataset_side(marks: Iterable[dict[str, Any]]) -> int:
@@ -46,12 +45,12 @@ def dataset_side(marks: Iterable[dict[str, Any]]) -> int:
     return min(means, key=lambda side: (-means[side], side))
 
 
-def chosen_rows(table: pa.Table, choice: InitChoice, side: int) -> pa.Table:
+def chosen_rows(table: pa.Table, choice: str, side: int) -> pa.Table:
     """Keep one row for each image.
 
     Args:
         table: rows of masks/ with at least image_id, init_side and error.
-        choice: `dataset` keeps the rows of `side`; `image` keeps the row of highest error for
+        choice: one of `INIT_CHOICES`; `dataset` keeps the rows of `side`; `image` keeps the row of highest error for
             each image, of equal ones that of the smallest side.
         side: what `dataset_side` gave; not looked at for `image`.
 
