@@ -50,8 +50,8 @@ def chosen_rows(table: pa.Table, choice: str, side: int) -> pa.Table:
 
     Args:
         table: rows of masks/ with at least image_id, init_side and error.
-        choice: one of `INIT_CHOICES`; `dataset` keeps the rows of `side`; `image` keeps the row of highest error for
-            each image, of equal ones that of the smallest side.
+        choice: one of `INIT_CHOICES`. `dataset` keeps the rows of `side`; `image` keeps for each
+            image the row of highest error, of equal ones that of the smallest side.
         side: what `dataset_side` gave; not looked at for `image`.
 
     Returns:
