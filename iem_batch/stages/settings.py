@@ -1,4 +1,4 @@
-"""The settings of the steps between segment and export."""
+"""The settings of the steps that are not IEM's, the decoder's or the network's own."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -10,21 +10,53 @@ InitChoice = Literal["dataset", "image"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class SegmentSettings:
+    """Which engine runs IEM, and what it starts from."""
+
+    init_sides: tuple[int, ...] = (78,)
+    """Sides of the centred squares each image starts from, in pixels; the paper tries 44, 78, 92."""
+
+    backend: str = "auto"
+    """Engine: native, torch, reference, or auto for the fastest one of this machine."""
+
+    def __post_init__(self) -> None:
+        sides = self.init_sides
+        if not sides or len(set(sides)) < len(sides) or min(sides) < 1:
+            raise SettingsError(
+                f"segment.init_sides is {list(sides)}; give one or more different sides above 0"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SelectSettings:
     """What decides which masks become the labels SegNet learns from."""
 
     k: int = 8000
-    """How many images are taken, those of highest inpainting error in the whole run."""
+    """How many images are taken, those of highest inpainting error; all where there are fewer."""
 
     init_choice: InitChoice = "dataset"
     """`dataset`: the first mask whose mean error over the run is highest, as in the paper;
     `image`: for each image the first mask that gives the highest error."""
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise SettingsError(f"select.k is {self.k}; it must be at least 1")
+        if self.k < 0:
+            raise SettingsError(f"select.k is {self.k}; it must be 0 or above")
         if self.init_choice not in get_args(InitChoice):
             raise SettingsError(
                 f"select.init_choice is {self.init_choice!r}; "
                 f"it must be one of {', '.join(get_args(InitChoice))}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """How the corpus is cut into files."""
+
+    pairs_per_file: int = 1024
+    """(image, mask) pairs in one Parquet file of the corpus."""
+
+    def __post_init__(self) -> None:
+        if self.pairs_per_file < 1:
+            raise SettingsError(
+                f"export.pairs_per_file is {self.pairs_per_file}; it must be at least 1"
             )
