@@ -1,10 +1,12 @@
 """The settings of the steps that are not IEM's, the decoder's or the network's own."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from iem_batch.errors import SettingsError
 
-INIT_CHOICES = ("dataset", "image")
+InitChoice = Literal["dataset", "image"]
+"""How one of several first masks is chosen without labels: one for the run, or one per image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,21 +29,22 @@ class SegmentSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectSettings:
-    """Which masks become labels."""
+    """What decides which masks become the labels SegNet learns from."""
 
     k: int = 8000
-    """Masks of highest inpainting error to select; all of them where there are fewer."""
+    """How many images are taken, those of highest inpainting error; all where there are fewer."""
 
-    init_choice: str = "dataset"
-    """How one first mask is chosen without labels: the side with the highest mean error over the
-    data set (dataset, the paper's), or the highest error of each image (image)."""
+    init_choice: InitChoice = "dataset"
+    """`dataset`: the first mask whose mean error over the run is highest, as in the paper;
+    `image`: for each image the first mask that gives the highest error."""
 
     def __post_init__(self) -> None:
         if self.k < 0:
             raise SettingsError(f"select.k is {self.k}; it must be 0 or above")
-        if self.init_choice not in INIT_CHOICES:
+        if self.init_choice not in get_args(InitChoice):
             raise SettingsError(
-                f"select.init_choice is {self.init_choice!r}; use {' or '.join(INIT_CHOICES)}"
+                f"select.init_choice is {self.init_choice!r}; "
+                f"it must be one of {', '.join(get_args(InitChoice))}"
             )
 
 
