@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from iem_batch.errors import StepMissingError
+from iem_batch.stages.settings import InitChoice
 
 
 def dataset_side(marks: Iterable[dict[str, Any]]) -> int:
@@ -45,12 +46,12 @@ def dataset_side(marks: Iterable[dict[str, Any]]) -> int:
     return min(means, key=lambda side: (-means[side], side))
 
 
-def chosen_rows(table: pa.Table, choice: str, side: int) -> pa.Table:
+def chosen_rows(table: pa.Table, choice: InitChoice, side: int) -> pa.Table:
     """Keep one row for each image.
 
     Args:
         table: rows of masks/ with at least image_id, init_side and error.
-        choice: one of `INIT_CHOICES`. `dataset` keeps the rows of `side`; `image` keeps for each
+        choice: `dataset` keeps the rows of `side`; `image` keeps for each
             image the row of highest error, of equal ones that of the smallest side.
         side: what `dataset_side` gave; not looked at for `image`.
 
