@@ -28,6 +28,16 @@ def _schema(fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
     return pa.schema([pa.field(name, kind) for name, kind in fields], metadata=metadata)
 
 
+MANIFEST = _schema(
+    [
+        ("uri", pa.string()),
+        ("start", pa.int64()),
+        ("stop", pa.int64()),
+        ("num_bytes", pa.int64()),
+    ]
+)
+"""_run/manifest/: the pieces of the source that make a shard; images start..stop-1 of each."""
+
 _IMAGE_FIELDS: list[tuple[str, pa.DataType]] = [
     ("image_id", pa.string()),
     ("uri", pa.string()),

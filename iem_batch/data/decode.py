@@ -1,0 +1,198 @@
+"""Encoded bytes to the pixels the engine works on: the paper's preprocessing, by Pillow.
+
+The content decides the format, never a name. Everything that cannot be decoded becomes an
+`ImageRejectedError` with a reason; nothing here may crash, hang or take memory without bound.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from iem_batch.errors import ImageRejectedError, SettingsError
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+"""The formats that are tried; none runs another program, as EPS would."""
+
+PILLOW_MAX_PIXELS = 2 * 89_478_485
+"""Pillow itself refuses more pixels than this."""
+
+MAX_ASPECT = 100
+"""The longer side may have so many times the pixels of the shorter.
+
+Resizing such a picture by its short side makes it huge, to keep a crop that shows next to nothing.
+"""
+
+MAX_SCANS = 500
+"""A progressive JPEG may have so many scans; each one is a pass over all pixels for a few bytes."""
+
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"RIFF": "WebP",
+}
+_ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
+_PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
+_GREY16_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeSettings:
+    """How an image becomes pixels. All of these change pixels.
+
+    Raises:
+        SettingsError: a value that cannot be used.
+    """
+
+    size_px: int = 128
+    """Side of the square the engine works on, in pixels."""
+    max_pixels: int = 89_478_485
+    """An image of more pixels than this (width times height) is rejected as ``too_large``."""
+    exif_orientation: bool = False
+    """Turn the image as its EXIF orientation says; the paper does not."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if not 1 <= self.size_px <= 4096:
+            raise SettingsError(f"size_px is {self.size_px}; it must be in 1..4096")
+        if not 1 <= self.max_pixels <= PILLOW_MAX_PIXELS:
+            raise SettingsError(
+                f"max_pixels is {self.max_pixels}; it must be in 1..{PILLOW_MAX_PIXELS}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """An image ready for the engine.
+
+    Args:
+        pixels: uint8 (size_px, size_px, 3), RGB.
+        width: of the original, in pixels, as displayed if EXIF orientation is followed.
+        height: likewise.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def decode(data: bytes, settings: DecodeSettings) -> Decoded:
+    """Decode, resize the short side with NEAREST and crop the centre, as the paper does.
+
+    Transparency is composed over white, 16-bit grey divided by 257, of an animation the first
+    frame is taken.
+
+    Args:
+        data: an encoded image of any of `FORMATS`.
+        settings: the size, and the limits.
+
+    Raises:
+        ImageRejectedError: the reason is ``empty``, ``not_an_image``, ``corrupt``, ``truncated``,
+            ``too_large``, ``extreme_aspect`` or ``unsupported_mode``.
+    """
+    # Pillow warns of what is odd in a file, and of large ones. That is a matter of the row, not of
+    # the log, and must not raise where warnings are errors.
+    with warnings.catch_warnings(), _rejecting(data):
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _require_decodable(image, data, settings)
+            image.load()
+            if settings.exif_orientation:
+                image = ImageOps.exif_transpose(image)
+            width, height = image.size
+            pixels = _rgb(_resize_and_crop(_without_special_modes(image), settings.size_px))
+    return Decoded(pixels=pixels, width=width, height=height)
+
+
+@contextmanager
+def _rejecting(data: bytes) -> Iterator[None]:
+    """Give every failure of the decoder a reason.
+
+    Pillow lets nearly any exception of its plugins through: OSError, SyntaxError, ValueError,
+    struct.error, ...
+    """
+    try:
+        yield
+    except ImageRejectedError:
+        raise
+    except UnidentifiedImageError as error:
+        raise _unidentified(data) from error
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise ImageRejectedError("too_large", _describe(error)) from error
+    except Exception as error:
+        reason = "truncated" if "truncated" in str(error).lower() else "corrupt"
+        raise ImageRejectedError(reason, _describe(error)) from error
+
+
+def _unidentified(data: bytes) -> ImageRejectedError:
+    """Tell what is no image from an image whose header is damaged."""
+    if not data:
+        return ImageRejectedError("empty", "the file has no bytes")
+    for magic, name in _MAGIC.items():
+        if data.startswith(magic):
+            message = f"begins as {name}, but its header cannot be read"
+            return ImageRejectedError("corrupt", message)
+    return ImageRejectedError("not_an_image", f"begins with the bytes {data[:16].hex(' ')}")
+
+
+def _require_decodable(image: Image.Image, data: bytes, settings: DecodeSettings) -> None:
+    """Judge by the header alone, before any pixel takes memory."""
+    width, height = image.size
+    if width * height > settings.max_pixels:
+        message = f"{width}x{height} is more than {settings.max_pixels} pixels"
+        raise ImageRejectedError("too_large", message)
+    if min(width, height) < 1:
+        raise ImageRejectedError("corrupt", f"the header says {width}x{height} pixels")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        message = f"one side of {width}x{height} is more than {MAX_ASPECT} times the other"
+        raise ImageRejectedError("extreme_aspect", message)
+    # TIFF uses mode I for 32-bit integers, whose range nobody knows.
+    is_grey16 = image.mode in _GREY16_MODES or (image.mode == "I" and image.format != "TIFF")
+    if not is_grey16 and image.mode not in _PLAIN_MODES | _ALPHA_MODES:
+        message = f"a {image.format} of mode {image.mode} has no agreed way to 8-bit RGB"
+        raise ImageRejectedError("unsupported_mode", message)
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise ImageRejectedError("corrupt", f"a JPEG of more than {MAX_SCANS} scans")
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _without_special_modes(image: Image.Image) -> Image.Image:
+    """Make 16-bit grey 32-bit, since Pillow resizes its 16-bit modes by another rule."""
+    return image.convert("I") if image.mode in _GREY16_MODES else image
+
+
+def _resize_and_crop(image: Image.Image, size_px: int) -> Image.Image:
+    """Resize in the image's own mode: NEAREST commutes with any conversion of single pixels."""
+    width, height = image.size
+    short = min(width, height)
+    width, height = int(size_px * width / short), int(size_px * height / short)
+    image = image.resize((width, height), Image.Resampling.NEAREST)
+    left, top = int(round((width - size_px) / 2)), int(round((height - size_px) / 2))
+    return image.crop((left, top, left + size_px, top + size_px))
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Convert any decodable mode to uint8 (H, W, 3)."""
+    if image.mode == "I":
+        grey = np.clip((np.asarray(image) + 128) // 257, 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        return _over_white(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
+
+
+def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    colour, alpha = rgba[..., :3].astype(np.uint32), rgba[..., 3:].astype(np.uint32)
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -1,0 +1,83 @@
+"""From a planned shard to pixels; whatever cannot be used becomes a row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iem_batch.data.decode import Decoded, DecodeSettings, decode
+from iem_batch.data.plan import shard_entries
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.sources import RawImage, Source, UnreadableImage
+from iem_batch.errors import ImageRejectedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedShard:
+    """The images of a shard. B = images that could be used, in the order of the plan.
+
+    Args:
+        shard: its number.
+        image_BHW3: uint8 RGB.
+        image_id: B names.
+        uri: B places.
+        width: B widths of the originals, in pixels.
+        height: B heights of the originals, in pixels.
+        rejected: rows of `schema.QUARANTINE`, in the order of the plan.
+        planned: how many images the plan has in this shard: B + len(rejected).
+    """
+
+    shard: int
+    image_BHW3: NDArray[np.uint8]
+    image_id: list[str]
+    uri: list[str]
+    width: list[int]
+    height: list[int]
+    rejected: list[dict[str, str]]
+    planned: int
+
+
+def load_shard(run: RunFolder, shard: int, source: Source, settings: DecodeSettings) -> LoadedShard:
+    """Read and decode the images of a shard.
+
+    Raises:
+        StorageError: the store failed; the shard can be tried again.
+        SourceError: the source has vanished.
+    """
+    entries = shard_entries(run, shard)
+    planned = sum(entry.stop - entry.start for entry in entries)
+    kept: list[tuple[str, str, Decoded]] = []
+    rejected: list[dict[str, str]] = []
+    for entry in entries:
+        for item in source.read(entry):
+            try:
+                kept.append((item.image_id, item.uri, _decode(item, settings)))
+            except ImageRejectedError as error:
+                rejected.append(
+                    {
+                        "image_id": item.image_id,
+                        "uri": item.uri,
+                        "error_class": error.reason,
+                        "message": error.message,
+                    }
+                )
+    assert planned == len(kept) + len(rejected), f"shard {shard}: the source lost images"
+    image_BHW3 = np.empty((len(kept), settings.size_px, settings.size_px, 3), np.uint8)
+    for index, (_, _, decoded) in enumerate(kept):
+        image_BHW3[index] = decoded.pixels
+    return LoadedShard(
+        shard=shard,
+        image_BHW3=image_BHW3,
+        image_id=[image_id for image_id, _, _ in kept],
+        uri=[uri for _, uri, _ in kept],
+        width=[decoded.width for _, _, decoded in kept],
+        height=[decoded.height for _, _, decoded in kept],
+        rejected=rejected,
+        planned=planned,
+    )
+
+
+def _decode(item: RawImage | UnreadableImage, settings: DecodeSettings) -> Decoded:
+    if isinstance(item, UnreadableImage):
+        raise ImageRejectedError(item.reason, item.message)
+    return decode(item.data, settings)

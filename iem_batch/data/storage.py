@@ -1,0 +1,290 @@
+"""Folders on any storage: the only file that touches fsspec.
+
+Local folders are plain paths; object stores are URLs (s3://, gs://, abfs://, memory://).
+Credentials, endpoints and regions come from the usual environment of the store's own client.
+"""
+
+import hashlib
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, cast
+
+import fsspec
+
+from iem_batch.errors import IEMBatchError, StorageError
+
+OBJECT_STORES = {
+    "s3": "pip install 'iem-batch[s3]'",
+    "s3a": "pip install 'iem-batch[s3]'",
+    "gs": "pip install gcsfs",
+    "gcs": "pip install gcsfs",
+    "abfs": "pip install adlfs",
+    "abfss": "pip install adlfs",
+    "az": "pip install adlfs",
+    "memory": "pip install fsspec",
+}
+"""Schemes under which one PUT makes an object appear whole, and what installs their client."""
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """One name met when walking a folder.
+
+    Args:
+        name: path below the folder, '/'-separated.
+        num_bytes: size of the file; None when it is nothing that can be read as a file, such as
+            a hidden folder, a dangling link, a pipe, or a link to a folder listed already.
+    """
+
+    name: str
+    num_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder on any storage; it need not exist. Two of the same place compare equal.
+
+    Args:
+        url: a local path, file:// or an object store's URL. Kept without a trailing slash, and
+            absolute when local. Nothing in it is percent-decoded.
+
+    Raises:
+        StorageError: the scheme is not supported.
+    """
+
+    url: str
+
+    def __post_init__(self) -> None:
+        """Normalise the URL."""
+        url = self.url
+        if url.startswith(("file://", "local://")):
+            url = url.partition("://")[2]
+        scheme, separator, _ = url.partition("://")
+        if not separator:
+            url = os.path.abspath(url)
+        elif scheme not in OBJECT_STORES:
+            known = ", ".join(f"{name}://" for name in OBJECT_STORES if name != "memory")
+            raise StorageError(f"{url}: {scheme}:// is not supported; use a local path or {known}")
+        else:
+            url = f"{scheme}://{url.partition('://')[2].rstrip('/')}"
+        object.__setattr__(self, "url", url)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the folder is a path of this machine."""
+        return "://" not in self.url
+
+    def url_of(self, name: str) -> str:
+        """Give the URL of something in the folder."""
+        return f"{self.url.rstrip('/')}/{name}" if name else self.url
+
+    def read_bytes(self, name: str) -> bytes:
+        """Read a whole file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: anything else went wrong; its cause is the store's own error.
+        """
+        filesystem, path = self._locate(name)
+        with self._explained("read", name):
+            return cast(bytes, filesystem.cat_file(path))
+
+    def write_bytes(self, name: str, data: bytes) -> str:
+        """Write a whole file, with its parents; it appears complete or not at all.
+
+        Returns:
+            The SHA-256 of `data`, in hexadecimal.
+
+        Raises:
+            StorageError: the file could not be written; what was there before is untouched.
+        """
+        filesystem, path = self._locate(name)
+        try:
+            with self._explained("write", name):
+                if self.is_local:
+                    _replace(path, data)
+                else:
+                    filesystem.pipe_file(path, data)
+        except FileNotFoundError as error:  # a store's way to say that there is no such bucket
+            raise StorageError(f"cannot write {self.url_of(name)}: {_cause(error)}") from error
+        return hashlib.sha256(data).hexdigest()
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading in any order.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: anything else went wrong.
+        """
+        filesystem, path = self._locate(name)
+        with self._explained("read", name):
+            return cast(BinaryIO, filesystem.open(path, "rb"))
+
+    def kind(self, name: str = "") -> Literal["file", "folder", "absent"]:
+        """Tell what lies under a name; the folder itself when the name is empty."""
+        filesystem, path = self._locate(name)
+        try:
+            with self._explained("look for", name):
+                found = filesystem.info(path)["type"]
+        except (FileNotFoundError, NotADirectoryError):
+            return "absent"
+        return "folder" if found == "directory" else "file"
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file or folder of this name."""
+        return self.kind(name) != "absent"
+
+    def size(self, name: str) -> int:
+        """Give the size of a file in bytes.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        filesystem, path = self._locate(name)
+        with self._explained("look for", name):
+            return int(filesystem.info(path)["size"])
+
+    def names(self, folder: str) -> list[str]:
+        """List the base names of the files directly in a folder, sorted, dot-files left out.
+
+        Returns:
+            An empty list when the folder is absent.
+        """
+        filesystem, path = self._locate(folder)
+        try:
+            with self._explained("list", folder):
+                found = filesystem.ls(path, detail=True)
+        except FileNotFoundError:
+            return []
+        names = (entry["name"].rpartition("/")[2] for entry in found if entry["type"] == "file")
+        return sorted(name for name in names if name and not name.startswith("."))
+
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing in the folder, or no folder; lists no more than it must."""
+        if not self.is_local or self.kind() != "folder":
+            return self.kind() != "folder"
+        with self._explained("list", ""), os.scandir(self.url) as entries:
+            return next(entries, None) is None
+
+    def delete(self, name: str) -> None:
+        """Delete a file, or a folder with all below; being absent is fine."""
+        filesystem, path = self._locate(name)
+        try:
+            with self._explained("delete", name):
+                filesystem.rm(path, recursive=True)
+        except FileNotFoundError:
+            return
+
+    def walk(self) -> Iterator[FoundFile]:
+        """List all files below the folder, in no particular order.
+
+        A local folder that several links lead to is listed once, so link loops end.
+
+        Raises:
+            FileNotFoundError: the folder is absent.
+            StorageError: the folder, or one below it, cannot be listed.
+        """
+        filesystem, path = self._locate("")
+        with self._explained("list", ""):
+            if self.is_local:
+                yield from _walk_local(path)
+                return
+            found = filesystem.find(path, detail=True)
+        for key, entry in found.items():
+            yield FoundFile(key.removeprefix(path).lstrip("/"), int(entry["size"]))
+
+    def _locate(self, name: str) -> tuple[Any, str]:
+        """Give the filesystem and the path in its own form.
+
+        The name is added behind the URL's path, so that nothing in it is taken for URL syntax.
+        """
+        scheme = "file" if self.is_local else self.url.partition("://")[0]
+        try:
+            # Listings must be true, not remembered: other processes write in the same folder.
+            filesystem, root = fsspec.core.url_to_fs(
+                "file:///" if self.is_local else self.url, use_listings_cache=False
+            )
+        except ImportError as error:
+            raise StorageError(
+                f"{self.url}: {scheme}:// needs a package that is not installed; "
+                f"{OBJECT_STORES[scheme]}"
+            ) from error
+        root = self.url if self.is_local else root.rstrip("/")
+        return filesystem, os.path.join(root, name) if name else root
+
+    @contextmanager
+    def _explained(self, action: str, name: str) -> Iterator[None]:
+        """Turn any failure but absence into one clear line.
+
+        Clients of object stores raise their own types, which need not be importable here.
+        """
+        try:
+            yield
+        except (FileNotFoundError, IEMBatchError):
+            raise
+        except Exception as error:
+            raise StorageError(f"cannot {action} {self.url_of(name)}: {_cause(error)}") from error
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Write a local file under a hidden name beside the final one, then rename it.
+
+    The hidden file lies in the same folder because only there is a rename sure to be atomic. It is
+    made by `os.open` so that its permissions follow the umask.
+    """
+    folder, base = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    hidden = os.path.join(folder, f".{base}.{uuid.uuid4().hex}.tmp")
+    try:
+        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut can leave the name without the bytes
+        os.replace(hidden, path)
+    except BaseException:
+        if os.path.lexists(hidden):
+            os.unlink(hidden)
+        raise
+
+
+def _walk_local(root: str) -> Iterator[FoundFile]:
+    """Walk in sorted order, so that of several links to one folder the same one is taken."""
+    seen = {_identity(os.stat(root))}
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(os.path.join(root, prefix)) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        folders = []
+        for entry in found:
+            name = prefix + entry.name
+            try:
+                status = entry.stat()
+            except OSError:  # a dangling link, or gone since it was listed
+                yield FoundFile(name, None)
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield FoundFile(name, status.st_size)
+                continue
+            is_folder = stat.S_ISDIR(status.st_mode) and not entry.name.startswith(".")
+            if not is_folder or _identity(status) in seen:
+                yield FoundFile(name, None)
+                continue
+            seen.add(_identity(status))
+            folders.append(name + "/")
+        waiting.extend(reversed(folders))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
