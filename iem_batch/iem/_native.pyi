@@ -1,0 +1,24 @@
+"""The compiled module of native/module.cpp; absent where there was no compiler."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+def segment(
+    image: NDArray[np.uint8],
+    first: NDArray[np.uint8],
+    *,
+    sigma: float,
+    kernel: int,
+    diversity_weight: float,
+    iterations: int,
+    smoothing: bool,
+    boundary_only: bool,
+    half_resolution: bool,
+    num_threads: int,
+) -> tuple[
+    NDArray[np.uint8],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.int32],
+    NDArray[np.uint8],
+]: ...

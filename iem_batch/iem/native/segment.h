@@ -1,0 +1,36 @@
+// IEM on a batch of images: what the Python module calls.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace iem {
+
+struct Settings {
+    double sigma = 5;  // of the blurred grid
+    int kernel = 11;   // taps on the blurred grid
+    double diversity_weight = 0.001;
+    int iterations = 150;
+    bool smoothing = true;
+    bool boundary_only = true;
+    bool half_resolution = false;
+};
+
+enum Status : std::uint8_t { kOk = 0, kEmpty = 1, kFull = 2 };
+
+// B images of H x W pixels, S first masks each. Strides are in bytes.
+struct Batch {
+    int images, masks, height, width;
+    const std::uint8_t* image;  // [B, H, W, 3], contiguous
+    const std::uint8_t* first;  // [B, S, H, W], the last two contiguous, 0 or 1
+    std::ptrdiff_t first_stride_b, first_stride_s;
+    std::uint8_t* mask;          // [B, S, H, W], contiguous
+    double* error_foreground;    // [B, S]
+    double* error_background;    // [B, S]
+    std::int32_t* iterations;    // [B, S]
+    std::uint8_t* status;        // [B, S]
+};
+
+void segment(const Batch& batch, const Settings& settings, int num_threads);
+
+}  // namespace iem
