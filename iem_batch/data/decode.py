@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from iem_batch.errors import ImageRejectedError, SettingsError
+from iem_batch.data.settings import DecodeSettings
+from iem_batch.errors import ImageRejectedError
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
-"""The formats that are tried; none runs another program, as EPS would."""
-
-PILLOW_MAX_PIXELS = 2 * 89_478_485
-"""Pillow itself refuses more pixels than this."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+"""The formats that are tried (MPO opens as JPEG); none runs another program, as EPS would."""
 
 MAX_ASPECT = 100
 """The longer side may have so many times the pixels of the shorter.
@@ -43,31 +41,6 @@ _MAGIC = {
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 _GREY16_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodeSettings:
-    """How an image becomes pixels. All of these change pixels.
-
-    Raises:
-        SettingsError: a value that cannot be used.
-    """
-
-    size_px: int = 128
-    """Side of the square the engine works on, in pixels."""
-    max_pixels: int = 89_478_485
-    """An image of more pixels than this (width times height) is rejected as ``too_large``."""
-    exif_orientation: bool = False
-    """Turn the image as its EXIF orientation says; the paper does not."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if not 1 <= self.size_px <= 4096:
-            raise SettingsError(f"size_px is {self.size_px}; it must be in 1..4096")
-        if not 1 <= self.max_pixels <= PILLOW_MAX_PIXELS:
-            raise SettingsError(
-                f"max_pixels is {self.max_pixels}; it must be in 1..{PILLOW_MAX_PIXELS}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +79,7 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _require_decodable(image, data, settings)
             image.load()
-            if settings.exif_orientation:
-                image = ImageOps.exif_transpose(image)
-            width, height = image.size
-            pixels = _rgb(_resize_and_crop(_without_special_modes(image), settings.size_px))
-    return Decoded(pixels=pixels, width=width, height=height)
+            return _preprocessed(image, settings)
 
 
 @contextmanager
@@ -164,13 +133,17 @@ def _require_decodable(image: Image.Image, data: bytes, settings: DecodeSettings
         raise ImageRejectedError("corrupt", f"a JPEG of more than {MAX_SCANS} scans")
 
 
+def _preprocessed(image: Image.Image, settings: DecodeSettings) -> Decoded:
+    if settings.exif_orientation:
+        image = ImageOps.exif_transpose(image)
+    if image.mode in _GREY16_MODES:
+        image = image.convert("I")  # Pillow resizes its 16-bit modes by another rule
+    pixels = _rgb(_resize_and_crop(image, settings.size_px))
+    return Decoded(pixels=pixels, width=image.width, height=image.height)
+
+
 def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _without_special_modes(image: Image.Image) -> Image.Image:
-    """Make 16-bit grey 32-bit, since Pillow resizes its 16-bit modes by another rule."""
-    return image.convert("I") if image.mode in _GREY16_MODES else image
 
 
 def _resize_and_crop(image: Image.Image, size_px: int) -> Image.Image:

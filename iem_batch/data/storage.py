@@ -53,7 +53,7 @@ class Folder:
             absolute when local. Nothing in it is percent-decoded.
 
     Raises:
-        StorageError: the scheme is not supported.
+        StorageError: the scheme is not supported, or no bucket is named.
     """
 
     url: str
@@ -63,20 +63,22 @@ class Folder:
         url = self.url
         if url.startswith(("file://", "local://")):
             url = url.partition("://")[2]
-        scheme, separator, _ = url.partition("://")
-        if not separator:
+        scheme, separator, path = url.partition("://")
+        if not separator or "/" in scheme:
             url = os.path.abspath(url)
         elif scheme not in OBJECT_STORES:
             known = ", ".join(f"{name}://" for name in OBJECT_STORES if name != "memory")
             raise StorageError(f"{url}: {scheme}:// is not supported; use a local path or {known}")
+        elif not path.strip("/"):
+            raise StorageError(f"{url} names no bucket")
         else:
-            url = f"{scheme}://{url.partition('://')[2].rstrip('/')}"
+            url = f"{scheme}://{path.rstrip('/')}"
         object.__setattr__(self, "url", url)
 
     @property
     def is_local(self) -> bool:
         """Whether the folder is a path of this machine."""
-        return "://" not in self.url
+        return self.url.startswith("/")
 
     def url_of(self, name: str) -> str:
         """Give the URL of something in the folder."""
