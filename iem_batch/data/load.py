@@ -1,13 +1,15 @@
 """From a planned shard to pixels; whatever cannot be used becomes a row."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.data.decode import Decoded, DecodeSettings, decode
+from iem_batch.data.decode import Decoded, decode
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import RawImage, Source, UnreadableImage
 from iem_batch.errors import ImageRejectedError
 
@@ -24,7 +26,7 @@ class LoadedShard:
         width: B widths of the originals, in pixels.
         height: B heights of the originals, in pixels.
         rejected: rows of `schema.QUARANTINE`, in the order of the plan.
-        planned: how many images the plan has in this shard: B + len(rejected).
+        planned: how many images the shard was to load: B + len(rejected).
     """
 
     shard: int
@@ -37,19 +39,31 @@ class LoadedShard:
     planned: int
 
 
-def load_shard(run: RunFolder, shard: int, source: Source, settings: DecodeSettings) -> LoadedShard:
+def load_shard(
+    run: RunFolder,
+    shard: int,
+    source: Source,
+    settings: DecodeSettings,
+    wanted: Container[str] | None = None,
+) -> LoadedShard:
     """Read and decode the images of a shard.
+
+    Args:
+        run: the run folder, which holds the plan.
+        shard: number of the shard.
+        source: where the images are.
+        settings: how they are decoded.
+        wanted: ids of the images to load, so that the others are not read; None loads all.
 
     Raises:
         StorageError: the store failed; the shard can be tried again.
         SourceError: the source has vanished.
     """
     entries = shard_entries(run, shard)
-    planned = sum(entry.stop - entry.start for entry in entries)
     kept: list[tuple[str, str, Decoded]] = []
     rejected: list[dict[str, str]] = []
     for entry in entries:
-        for item in source.read(entry):
+        for item in source.read(entry, wanted):
             try:
                 kept.append((item.image_id, item.uri, _decode(item, settings)))
             except ImageRejectedError as error:
@@ -61,6 +75,9 @@ def load_shard(run: RunFolder, shard: int, source: Source, settings: DecodeSetti
                         "message": error.message,
                     }
                 )
+    planned = sum(entry.stop - entry.start for entry in entries)
+    if wanted is not None:
+        planned = len(kept) + len(rejected)
     assert planned == len(kept) + len(rejected), f"shard {shard}: the source lost images"
     image_BHW3 = np.empty((len(kept), settings.size_px, settings.size_px, 3), np.uint8)
     for index, (_, _, decoded) in enumerate(kept):

@@ -10,32 +10,12 @@ import pyarrow as pa
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.schema import MANIFEST, VERSION
+from iem_batch.data.settings import PlanSettings
 from iem_batch.data.sources import Entry, IgnoredFile, Source
-from iem_batch.errors import RunMismatchError, SettingsError, SourceError, StorageError
+from iem_batch.errors import RunMismatchError, SourceError, StorageError
 
 NUM_EXAMPLES = 3
 """How many names are given where many could be."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanSettings:
-    """How a source is cut into shards.
-
-    Raises:
-        SettingsError: a value that cannot be used.
-    """
-
-    shard_size: int = 512
-    """Images in a shard, at most: the unit that is retried, and the rows of one output file."""
-    limit: int | None = None
-    """Take only so many images, the first in the source's order; null takes all."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.shard_size < 1:
-            raise SettingsError(f"shard_size is {self.shard_size}; it must be at least 1")
-        if self.limit is not None and self.limit < 1:
-            raise SettingsError(f"limit is {self.limit}; it must be at least 1, or null for all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +101,7 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
     """
     before = read_plan(run) if run.exists(run_folder.PLAN) else None
     if before is not None:
-        _require_same_settings(run, before, source, settings)
+        require_same_settings(run, source, settings)
     listing = _Listing(source, settings.limit)
     num_shards = 0
     for entries in _shards(iter(listing), settings.shard_size):
@@ -159,6 +139,31 @@ def read_plan(run: RunFolder) -> Plan:
     """
     run.require(run_folder.PLAN, "plan")
     return Plan(**run.read_json(run_folder.PLAN))
+
+
+def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings) -> None:
+    """Check that a run was planned from this source with these settings; the listing is not looked at.
+
+    Raises:
+        StepMissingError: the run has not been planned.
+        RunMismatchError: it was planned otherwise; the message says what differs.
+    """
+    before = read_plan(run)
+    now = {
+        "source": (before.source_url, source.url),
+        "shard_size": (before.shard_size, settings.shard_size),
+        "limit": (before.limit, settings.limit),
+        "schema_version": (before.schema_version, VERSION),
+    }
+    changed = [
+        f"  {name}: {old!r} before, {new!r} now" for name, (old, new) in now.items() if old != new
+    ]
+    if changed:
+        raise RunMismatchError(
+            f"{run.url} was planned differently:\n"
+            + "\n".join(changed)
+            + "\nUse a new run folder, or what it was planned with."
+        )
 
 
 def shard_entries(run: RunFolder, shard: int) -> list[Entry]:
@@ -207,26 +212,6 @@ def _no_images(source: Source, listing: _Listing) -> str:
         return f"{source.url} is empty"
     names = ", ".join(listing.ignored_examples)
     return f"{source.url} holds no images, but {listing.num_ignored} other files, such as {names}"
-
-
-def _require_same_settings(
-    run: RunFolder, before: Plan, source: Source, settings: PlanSettings
-) -> None:
-    now = {
-        "source": (before.source_url, source.url),
-        "shard_size": (before.shard_size, settings.shard_size),
-        "limit": (before.limit, settings.limit),
-        "schema_version": (before.schema_version, VERSION),
-    }
-    changed = [
-        f"  {name}: {old!r} before, {new!r} now" for name, (old, new) in now.items() if old != new
-    ]
-    if changed:
-        raise RunMismatchError(
-            f"{run.url} was planned differently:\n"
-            + "\n".join(changed)
-            + "\nUse a new run folder, or what it was planned with."
-        )
 
 
 def _difference(run: RunFolder, before: Plan, source: Source) -> str:

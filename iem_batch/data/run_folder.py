@@ -1,14 +1,14 @@
 """Where everything lies in a run folder, on any storage.
 
-    RUN/
-      README.md  _SUCCESS
-      masks/part-00000.parquet  quarantine/part-00000.parquet
-      selection/topk.parquet  corpus/part-00000.parquet  segnet/weights.safetensors
-      predictions/part-00000.parquet  refined/part-00000.parquet
-      evaluation/summary.json  report/index.html
-      _run/plan.json  _run/manifest/part-00000.parquet  _run/config.yaml
-      _run/steps/masks.json               what the step's output depends on
-      _run/stats/masks/part-00000.json    the commit mark of a shard, written last
+RUN/
+  README.md  _SUCCESS
+  masks/part-00000.parquet  quarantine/part-00000.parquet
+  selection/topk.parquet  corpus/part-00000.parquet  segnet/weights.safetensors
+  predictions/part-00000.parquet  refined/part-00000.parquet
+  evaluation/summary.json  report/index.html
+  _run/plan.json  _run/manifest/part-00000.parquet  _run/config.yaml
+  _run/steps/masks.json               what the step's output depends on
+  _run/stats/masks/part-00000.json    the commit mark of a shard, written last
 """
 
 import json
@@ -109,7 +109,9 @@ class RunFolder(Folder):
         now = _flatten(depends_on)
         changed = sorted(key for key in before | now if before.get(key) != now.get(key))
         if changed:
-            lines = [f"  {key}: {before.get(key)!r} before, {now.get(key)!r} now" for key in changed]
+            lines = [
+                f"  {key}: {before.get(key)!r} before, {now.get(key)!r} now" for key in changed
+            ]
             raise RunMismatchError(
                 f"{self.url}/{step} was begun with other settings:\n"
                 + "\n".join(lines)

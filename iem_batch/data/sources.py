@@ -1,6 +1,6 @@
 """Collections of images: which pieces there are, and reading a range of a piece."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,10 +87,12 @@ class Source(Protocol):
             SourceError: the collection cannot be listed.
         """
 
-    def read(self, entry: Entry) -> Iterator[RawImage | UnreadableImage]:
+    def read(
+        self, entry: Entry, wanted: Container[str] | None = None
+    ) -> Iterator[RawImage | UnreadableImage]:
         """Read a range, image by image: exactly ``entry.stop - entry.start`` items.
 
-        An image that cannot be read is an item, so that its neighbours in the piece are not lost.
+        With `wanted`, only the images of these ids, and no bytes of the others. An image that cannot be read is an item, so that its neighbours in the piece are not lost.
 
         Raises:
             StorageError: the store failed, which says nothing about the image; try again.
@@ -130,7 +132,9 @@ class FolderSource:
             else:
                 yield Entry(uri=uri, start=0, stop=1, num_bytes=file.num_bytes)
 
-    def read(self, entry: Entry) -> Iterator[RawImage | UnreadableImage]:
+    def read(
+        self, entry: Entry, wanted: Container[str] | None = None
+    ) -> Iterator[RawImage | UnreadableImage]:
         """Read one file.
 
         Raises:
@@ -138,6 +142,8 @@ class FolderSource:
             SourceError: the whole folder has vanished.
         """
         image_id = entry.uri.removeprefix(self.folder.url_of("*")[:-1])
+        if wanted is not None and image_id not in wanted:
+            return
 
         def unreadable(reason: str, message: str) -> UnreadableImage:
             return UnreadableImage(image_id=image_id, uri=entry.uri, reason=reason, message=message)

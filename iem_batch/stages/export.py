@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 import iem_batch
 from iem_batch.data import run_folder, schema
-from iem_batch.data.decode import DecodeSettings
 from iem_batch.data.load import LoadedShard, load_shard
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import open_source
 from iem_batch.stages.settings import ExportSettings
 from iem_batch.stages.shards import ShardOutput

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from iem_batch.data import run_folder
-from iem_batch.data.plan import PlanSettings, write_plan
+from iem_batch.data.plan import write_plan
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.settings import PlanSettings
 from iem_batch.data.sources import Source
 
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 import iem_batch
 from iem_batch.data import run_folder, schema
-from iem_batch.data.decode import DecodeSettings
 from iem_batch.data.load import LoadedShard, load_shard
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import open_source
 from iem_batch.errors import SourceError
 from iem_batch.iem.backends import BACKENDS, Segment
@@ -69,18 +69,14 @@ class RefineStep:
         """Load the backend."""
         return partial(self._compute, BACKENDS[self.backend].load(), num_threads)
 
-    def _compute(
-        self, engine: Segment, num_threads: int, predicted: PredictedShard
-    ) -> ShardOutput:
+    def _compute(self, engine: Segment, num_threads: int, predicted: PredictedShard) -> ShardOutput:
         images = predicted.images
         result = engine(
             images.image_BHW3, predicted.mask_BHW[:, None], self.iem, num_threads=num_threads
         )
         return ShardOutput(
             shard=images.shard,
-            tables={
-                run_folder.part(self.name, images.shard): masks_table(images, result, (None,))
-            },
+            tables={run_folder.part(self.name, images.shard): masks_table(images, result, (None,))},
             planned=images.planned,
             ok=len(images.image_id),
             quarantined=len(images.rejected),

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 import iem_batch
 from iem_batch.data import run_folder, schema
-from iem_batch.data.decode import DecodeSettings
 from iem_batch.data.load import LoadedShard, load_shard
 from iem_batch.data.plan import Plan
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import open_source
 from iem_batch.iem.backends import BACKENDS, Segment
 from iem_batch.iem.masks import centred_squares

@@ -80,9 +80,7 @@ def commit(step: ShardStep[Any], output: ShardOutput, seconds: float) -> dict[st
         "ok": output.ok,
         "quarantined": output.quarantined,
         **output.facts,
-        "files": {
-            name: step.run.write_table(name, table) for name, table in output.tables.items()
-        },
+        "files": {name: step.run.write_table(name, table) for name, table in output.tables.items()},
         "seconds": round(seconds, 3),
         "finished": round(time.time(), 3),
         "host": socket.gethostname(),
@@ -130,7 +128,9 @@ def raise_failures(step: ShardStep[Any], failures: dict[int, str]) -> None:
     """
     if not failures:
         return
-    shown = [f"  shard {shard}: {failures[shard]}" for shard in sorted(failures)[:MAX_FAILURES_SHOWN]]
+    shown = [
+        f"  shard {shard}: {failures[shard]}" for shard in sorted(failures)[:MAX_FAILURES_SHOWN]
+    ]
     raise ShardsFailedError(
         f"{len(failures)} shards of {step.name} failed:\n"
         + "\n".join(shown)

@@ -1,0 +1,171 @@
+"""What each command of `iem-batch` does: one step, and a line that says what came out where."""
+
+import time
+from collections.abc import Callable
+
+from iem_batch.data import run_folder
+from iem_batch.data.card import write_card
+from iem_batch.data.plan import Plan, read_plan, require_same_settings, write_plan
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.sources import open_source
+from iem_batch.job import Job
+from iem_batch.stages.shards import outputs_digest
+
+
+def plan(job: Job, source_url: str) -> None:
+    """List the source and write the plan, or check that the run has just this one."""
+    if job.overwrite:
+        job.run.drop_step("masks")
+        job.run.delete(run_folder.PLAN)
+    planned = write_plan(job.run, open_source(source_url), job.settings.plan)
+    job.store_settings()
+    print(
+        f"plan: {planned.num_images:,} images ({planned.num_bytes / 1e6:,.1f} MB) in "
+        f"{planned.num_shards:,} shards -> {job.run.url}/{run_folder.PLAN}"
+    )
+    if planned.num_ignored:
+        examples = ", ".join(planned.ignored_examples)
+        print(f"plan: {planned.num_ignored:,} other files are not images, such as {examples}")
+
+
+def segment(job: Job, source_url: str) -> None:
+    """Run IEM on every image; plans the run first if that has not been done."""
+    from iem_batch.stages.segment import SegmentStep, masks_depend_on
+
+    if job.run.exists(run_folder.PLAN):
+        # The plan is not listed again: that takes long, and a resumed run works on what it planned.
+        require_same_settings(job.run, open_source(source_url), job.settings.plan)
+    else:
+        plan(job, source_url)
+    planned = read_plan(job.run)
+    step = SegmentStep(
+        run=job.run,
+        source_url=planned.source_url,
+        decode=job.settings.decode,
+        iem=job.settings.iem,
+        segment=job.settings.segment,
+    )
+    job.begin(step.name, masks_depend_on(step, planned))
+    job.run_shards(step, planned.num_shards)
+    _finish_masks(job.run, planned)
+
+
+def topk(job: Job) -> None:
+    """Select the masks of highest inpainting error."""
+    from iem_batch.stages.topk import selection_depends_on, topk
+
+    planned = read_plan(job.run)
+    job.run.require(run_folder.SUCCESS, "segment")
+    masks_digest = outputs_digest(job.run, "masks", planned.num_shards)
+    job.begin("selection", selection_depends_on(job.settings.select, masks_digest))
+    selection = topk(job.run, planned.num_shards, job.settings.select)
+    cut = "" if selection.cut is None else f", errors down to {selection.cut:.4f}"
+    print(
+        f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
+        f"{selection.num_undefined:,} empty or full masks left out; first mask of highest mean "
+        f"error {selection.side} -> {job.run.url}/{run_folder.TOPK}"
+    )
+
+
+def export(job: Job) -> None:
+    """Write the selected pairs as a corpus."""
+    from iem_batch.stages.export import ExportStep, corpus_depends_on, num_corpus_files
+
+    planned = read_plan(job.run)
+    job.run.require(run_folder.TOPK, "topk")
+    step = ExportStep(
+        run=job.run,
+        source_url=planned.source_url,
+        decode=job.settings.decode,
+        export=job.settings.export,
+    )
+    job.begin(step.name, corpus_depends_on(step, job.run.read_bytes(run_folder.TOPK)))
+    num_selected = len(job.run.read_table(run_folder.TOPK, columns=["rank"]))
+    num_files = num_corpus_files(num_selected, job.settings.export)
+    job.run_shards(step, num_files)
+    _finish(job.run, step.name, num_files, planned)
+
+
+def predict(job: Job) -> None:
+    """Predict SegNet's mask for every image."""
+    from iem_batch.stages.predict import PredictStep, predictions_depend_on
+
+    planned = read_plan(job.run)
+    job.run.require(run_folder.WEIGHTS, "train")
+    step = PredictStep(
+        run=job.run,
+        source_url=planned.source_url,
+        decode=job.settings.decode,
+        iem=job.settings.iem,
+        backend=job.settings.segment.backend,
+    )
+    weights = job.run.read_bytes(run_folder.WEIGHTS)
+    job.begin(step.name, predictions_depend_on(step, planned.digest, weights))
+    job.run_shards(step, planned.num_shards)
+    _finish(job.run, step.name, planned.num_shards, planned)
+
+
+def refine(job: Job) -> None:
+    """Run IEM again, started from SegNet's masks."""
+    from iem_batch.stages.refine import RefineStep, refined_depend_on
+
+    planned = read_plan(job.run)
+    job.run.require(run_folder.step_record("predictions"), "predict")
+    step = RefineStep(
+        run=job.run,
+        source_url=planned.source_url,
+        decode=job.settings.decode,
+        iem=job.settings.iem,
+        backend=job.settings.segment.backend,
+    )
+    digest = outputs_digest(job.run, "predictions", planned.num_shards)
+    job.begin(step.name, refined_depend_on(step, digest))
+    job.run_shards(step, planned.num_shards)
+    _finish(job.run, step.name, planned.num_shards, planned)
+
+
+def run_all(job: Job, source_url: str, truth: str | None, ignore: str | None) -> None:
+    """Do all steps, from images to report, and print the time each took."""
+    steps: dict[str, Callable[[], None]] = {
+        "segment": lambda: segment(job, source_url),
+        "topk": lambda: topk(job),
+        "export": lambda: export(job),
+        "train": lambda: train(job),
+        "predict": lambda: predict(job),
+        "refine": lambda: refine(job),
+        "report": lambda: report(job),
+    }
+    if truth is not None:
+        report_last = steps.pop("report")
+        steps |= {"evaluate": lambda: evaluate(job, truth, ignore), "report": report_last}
+    seconds = {}
+    with job.ray():
+        for name, step in steps.items():
+            started = time.monotonic()
+            step()
+            seconds[name] = time.monotonic() - started
+    print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+
+
+def _finish_masks(run: RunFolder, planned: Plan) -> None:
+    """Check that no image is lost, and only then mark the masks as complete."""
+    marks = run.marks("masks", range(planned.num_shards))
+    total = {key: sum(mark[key] for mark in marks) for key in ("planned", "ok", "quarantined")}
+    assert total["planned"] == planned.num_images == total["ok"] + total["quarantined"], total
+    write_card(run, total["ok"], total["quarantined"])
+    run.write_bytes(run_folder.SUCCESS, b"")
+    print(f"segment: {total['ok']:,} images with masks -> {run.url}/masks")
+    if total["quarantined"]:
+        print(f"segment: {total['quarantined']:,} images not usable -> {run.url}/quarantine")
+
+
+def _finish(run: RunFolder, step: str, num_shards: int, planned: Plan) -> None:
+    """Say what a later step has done, and add its folder to the run's card."""
+    marks = run.marks(step, range(num_shards))
+    num_ok = sum(mark["ok"] for mark in marks)
+    masks = run.marks("masks", range(planned.num_shards))
+    write_card(run, sum(m["ok"] for m in masks), sum(m["quarantined"] for m in masks))
+    print(f"{step}: {num_ok:,} rows -> {run.url}/{step}")
+    lost = sum(mark["quarantined"] for mark in marks) - sum(m["quarantined"] for m in masks)
+    if lost > 0 and step != "corpus":
+        print(f"{step}: {lost:,} images had a mask but can no longer be read")

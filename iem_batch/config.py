@@ -1,0 +1,66 @@
+"""All settings of a run in one record: the sections of a YAML file and of the flags."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import yaml
+
+from iem_batch.data.settings import DecodeSettings, PlanSettings
+from iem_batch.distributed.settings import ClusterSettings
+from iem_batch.errors import SettingsError
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.stages.settings import ExportSettings, SegmentSettings, SelectSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting of a run; the name of a field is its section in the YAML file."""
+
+    plan: PlanSettings = field(default_factory=PlanSettings)
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    iem: IEMSettings = field(default_factory=IEMSettings)
+    segment: SegmentSettings = field(default_factory=SegmentSettings)
+    select: SelectSettings = field(default_factory=SelectSettings)
+    export: ExportSettings = field(default_factory=ExportSettings)
+    segnet: SegNetSettings = field(default_factory=SegNetSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+
+
+SECTIONS: dict[str, type] = {
+    section.name: section.default_factory  # type: ignore[misc]
+    for section in fields(Settings)
+}
+"""Section -> the class that describes its settings."""
+
+
+def settings_from_yaml(text: bytes, origin: str) -> dict[str, Any]:
+    """Read sections of settings; their names and values are checked by the parser of the flags.
+
+    Args:
+        text: a YAML file.
+        origin: its name, for the error message.
+
+    Raises:
+        SettingsError: it is not a YAML mapping.
+    """
+    try:
+        sections = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{origin} is not YAML: {error}") from error
+    if not isinstance(sections, dict):
+        raise SettingsError(f"{origin} is not a mapping of sections")
+    return sections
+
+
+def settings_to_yaml(settings: Settings) -> bytes:
+    """Write settings as a YAML file that --config takes."""
+    plain = {section: _plain(values) for section, values in asdict(settings).items()}
+    return yaml.safe_dump(plain, sort_keys=False).encode()
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
+    }
