@@ -5,6 +5,7 @@ The content decides the format, never a name. Everything that cannot be decoded 
 """
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +27,8 @@ MAX_ASPECT = 100
 Resizing such a picture by its short side makes it huge, to keep a crop that shows next to nothing.
 """
 
-MAX_SCANS = 500
-"""A progressive JPEG may have so many scans; each one is a pass over all pixels for a few bytes."""
+MAX_SCANS = 100
+"""A progressive JPEG may have so many scans; each one is a pass over all pixels for 100 bytes."""
 
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
@@ -38,6 +39,8 @@ _MAGIC = {
     b"MM\x00*": "TIFF",
     b"RIFF": "WebP",
 }
+_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+"""The start of a scan in a JPEG: the marker, a length, and the 1 to 4 components it belongs to."""
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 _GREY16_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
@@ -98,7 +101,8 @@ def _rejecting(data: bytes) -> Iterator[None]:
     except (Image.DecompressionBombError, MemoryError) as error:
         raise ImageRejectedError("too_large", _describe(error)) from error
     except Exception as error:
-        reason = "truncated" if "truncated" in str(error).lower() else "corrupt"
+        is_truncated = "truncated" in str(error).lower() or _is_short_webp(data)
+        reason = "truncated" if is_truncated else "corrupt"
         raise ImageRejectedError(reason, _describe(error)) from error
 
 
@@ -111,6 +115,11 @@ def _unidentified(data: bytes) -> ImageRejectedError:
             message = f"begins as {name}, but its header cannot be read"
             return ImageRejectedError("corrupt", message)
     return ImageRejectedError("not_an_image", f"begins with the bytes {data[:16].hex(' ')}")
+
+
+def _is_short_webp(data: bytes) -> bool:
+    """Compare with the size that a WebP file declares; its decoder has one message for all."""
+    return data.startswith(b"RIFF") and len(data) < 8 + int.from_bytes(data[4:8], "little")
 
 
 def _require_decodable(image: Image.Image, data: bytes, settings: DecodeSettings) -> None:
@@ -129,7 +138,7 @@ def _require_decodable(image: Image.Image, data: bytes, settings: DecodeSettings
     if not is_grey16 and image.mode not in _PLAIN_MODES | _ALPHA_MODES:
         message = f"a {image.format} of mode {image.mode} has no agreed way to 8-bit RGB"
         raise ImageRejectedError("unsupported_mode", message)
-    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+    if image.format in ("JPEG", "MPO") and len(_SCAN.findall(data)) > MAX_SCANS:
         raise ImageRejectedError("corrupt", f"a JPEG of more than {MAX_SCANS} scans")
 
 
