@@ -114,7 +114,7 @@ def _unidentified(data: bytes) -> ImageRejectedError:
         if data.startswith(magic):
             message = f"begins as {name}, but its header cannot be read"
             return ImageRejectedError("corrupt", message)
-    return ImageRejectedError("not_an_image", f"begins with the bytes {data[:16].hex(' ')}")
+    return ImageRejectedError("not_an_image", f"begins with {data[:16]!r}")
 
 
 def _is_short_webp(data: bytes) -> bool:

@@ -1,0 +1,72 @@
+"""The import graph of iem_batch points one way, and only `distributed` needs Ray."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "iem_batch"
+
+# What each part may import from iem_batch. A part not listed here fails the test.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "metrics": {"errors"},
+    "iem": {"errors"},
+    "segnet": {"errors", "metrics"},
+    "data": {"errors"},
+    "stages": {"errors", "metrics", "iem", "segnet", "data"},
+    "distributed": {"errors", "segnet", "data", "stages"},
+    # The settings of `distributed` are one of the sections of the configuration.
+    "config": {"errors", "iem", "segnet", "data", "stages", "distributed"},
+    # The command line, in the files that make it up.
+    "progress": {"errors"},
+    "job": {"errors", "config", "progress", "iem", "data", "stages", "distributed"},
+    "commands": {"errors", "config", "job", "metrics", "segnet", "data", "stages", "distributed"},
+    "cli": {"errors", "config", "job", "commands", "data", "stages", "distributed"},
+}
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imported_parts(source: Path) -> set[str]:
+    parts = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        parts |= {part_of(name) for name in names if name.startswith("iem_batch.")}
+    return parts
+
+
+@pytest.mark.parametrize(
+    "source", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_imports_point_down(source: Path) -> None:
+    part = source.relative_to(PACKAGE).with_suffix("").parts[0]
+    if part == "__init__":
+        return
+    assert imported_parts(source) - {part} <= ALLOWED[part]
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("iem_batch.iem", ["ray", "pyarrow", "fsspec"]),
+        ("iem_batch.iem.backends", ["ray", "pyarrow", "fsspec"]),
+        ("iem_batch.data.load", ["ray", "torch"]),
+        ("iem_batch.stages.segment", ["ray"]),
+        ("iem_batch.cli", ["ray", "torch", "pyarrow"]),
+    ],
+)
+def test_importable_without(module: str, absent: list[str]) -> None:
+    """A stray import at module level makes --help slow, or a notebook need a cluster."""
+    block = "".join(f"sys.modules[{name!r}] = None; " for name in absent)
+    code = f"import sys; {block}import {module}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PACKAGE.parent)
