@@ -59,8 +59,8 @@ def advance(mask: Tensor, gradient: Tensor, settings: IEMSettings) -> Tensor:
     Returns:
         mask: bool [..., H, W], the next iterate.
     """
-    movable = gradient != 0
+    flips = (gradient != 0) & ((gradient > 0) != mask)
     if settings.boundary_only:
-        movable &= boundary(mask)
-    moved = torch.where(movable, gradient > 0, mask)
+        flips &= boundary(mask)
+    moved = mask ^ flips
     return smooth(moved) if settings.smoothing else moved

@@ -6,7 +6,9 @@ where v is the 8-bit value: nothing here depends on the constant. A mask holds 0
 values; sums over an empty side are 0 / 0.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,6 +16,16 @@ from iem_batch.iem.settings import IEMSettings
 
 MEAN_WEIGHT = 1e-8
 """Weight of a side's sum in every blurred pixel of it; far from the side it predicts the mean."""
+
+
+def centred(image_HW3: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Subtract the most common value of each channel, the smallest of several.
+
+    Returns:
+        image_HW3: differences of 8-bit values, in [-255, 255].
+    """
+    mode_3 = [np.bincount(image_HW3[..., c].ravel()).argmax() for c in range(3)]
+    return image_HW3.astype(np.int16) - np.array(mode_3, dtype=np.int16)
 
 
 def gaussian_taps(settings: IEMSettings) -> Tensor:

@@ -24,27 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iem_batch.iem.dynamics import advance
-from iem_batch.iem.objective import inpainting_errors, objective
-from iem_batch.iem.result import IEMResult, Status
+from iem_batch.iem.objective import centred, inpainting_errors, objective
+from iem_batch.iem.result import IEMResult, Status, mask_status
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.iem.threads import torch_threads
-
-
-def centred(image_HW3: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Subtract the most common value of each channel, the smallest of several.
-
-    Returns:
-        image_HW3: differences of 8-bit values, in [-255, 255].
-    """
-    mode_3 = [np.bincount(image_HW3[..., c].ravel()).argmax() for c in range(3)]
-    return image_HW3.astype(np.int16) - np.array(mode_3, dtype=np.int16)
-
-
-def status(mask_HW: Tensor) -> Status:
-    """Say whether a bool mask has both sides."""
-    if not mask_HW.any():
-        return Status.EMPTY
-    return Status.FULL if mask_HW.all() else Status.OK
+from iem_batch.iem.torch_state import exact_torch
 
 
 def step(image_CHW: Tensor, mask_HW: Tensor, settings: IEMSettings) -> Tensor:
@@ -65,7 +48,7 @@ def run(image_CHW: Tensor, first_mask_HW: Tensor, settings: IEMSettings) -> tupl
     seen = {mask_HW.numpy().tobytes()}
     recurred_at = None
     for t in range(settings.iterations + 1):
-        if status(mask_HW) != Status.OK:
+        if mask_status(mask_HW.numpy()) != Status.OK:
             return mask_HW, t
         if t == settings.iterations:
             break
@@ -101,20 +84,18 @@ def segment(
     mask_BSHW = np.empty(first_mask_BSHW.shape, dtype=np.bool_)
     error_2BS = np.zeros((2, *shape_BS))
     iterations_BS = np.empty(shape_BS, dtype=np.int32)
-    status_BS = np.empty(shape_BS, dtype=np.uint8)
-    with torch_threads(num_threads):
+    with exact_torch(num_threads):
         for b, s in np.ndindex(shape_BS):
             image_CHW = torch.from_numpy(centred(image_BHW3[b])).to(dtype).permute(2, 0, 1) / 127.5
             first_mask_HW = torch.from_numpy(first_mask_BSHW[b, s].copy())
             mask_HW, iterations_BS[b, s] = run(image_CHW, first_mask_HW, settings)
             mask_BSHW[b, s] = mask_HW.numpy()
-            status_BS[b, s] = status(mask_HW)
-            if status_BS[b, s] == Status.OK:
+            if mask_status(mask_BSHW[b, s]) == Status.OK:
                 error_2BS[:, b, s] = inpainting_errors(image_CHW, mask_HW.to(dtype), settings)
     return IEMResult(
         mask_BSHW=mask_BSHW,
         error_foreground_BS=error_2BS[0],
         error_background_BS=error_2BS[1],
         iterations_BS=iterations_BS,
-        status_BS=status_BS,
+        status_BS=mask_status(mask_BSHW),
     )

@@ -17,6 +17,20 @@ class Status(IntEnum):
     """Every pixel is foreground; the objective is undefined there, so the errors are 0."""
 
 
+def mask_status(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Say which sides masks have.
+
+    Args:
+        mask: bool [..., H, W].
+
+    Returns:
+        status: a `Status` for each mask, [...].
+    """
+    empty, full = ~mask.any(axis=(-2, -1)), mask.all(axis=(-2, -1))
+    status = np.select([empty, full], [Status.EMPTY, Status.FULL], Status.OK)
+    return status.astype(np.uint8)
+
+
 @dataclass(frozen=True, kw_only=True)
 class IEMResult:
     """Final masks and their inpainting errors; every number is finite."""
