@@ -1,35 +1,55 @@
-"""The command line `iem-batch`: flags over the YAML file over what the run folder has stored."""
+"""The command line `iem-batch`: flags over a YAML file over what the run folder has stored."""
 
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from types import FrameType
+from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 import iem_batch
 from iem_batch.config import SECTIONS, Settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
+from iem_batch.iem.backends import resolve
 
-_RUN = ("run", "run folder: a local path or any fsspec URL (s3://bucket/run)")
-_SOURCE = ("source", "folder of images: a local path or any fsspec URL")
 
-COMMANDS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-    "run": ("Do all steps, from images to report.", (_SOURCE, _RUN)),
-    "plan": ("List the images of a source and cut them into shards.", (_SOURCE, _RUN)),
-    "segment": ("Run IEM on every image: masks and inpainting errors.", (_SOURCE, _RUN)),
-    "topk": ("Select the masks of highest inpainting error in the whole run.", (_RUN,)),
-    "export": ("Write the selected (image, mask) pairs as a corpus.", (_RUN,)),
-    "train": ("Train SegNet on the corpus.", (_RUN,)),
-    "predict": ("Predict SegNet's mask for every image of the plan.", (_RUN,)),
-    "refine": ("Run IEM again, started from SegNet's masks.", (_RUN,)),
-    "evaluate": ("Measure all masks against ground truth.", (_RUN,)),
-    "report": ("Write one HTML page about the run.", (_RUN,)),
-    "status": ("Print what is done and what is left.", (_RUN,)),
-    "demo": ("Make pictures with known masks and do all steps on them.", (_RUN,)),
-    "doctor": ("Print what this machine can run, and why not.", ()),
+@dataclass(frozen=True)
+class Command:
+    """A command; the function of its name in `iem_batch.commands` does the work."""
+
+    summary: str
+    arguments: tuple[str, ...] = ("run",)
+    """Those of `ARGUMENTS` it takes, besides the settings."""
+
+
+COMMANDS = {
+    "run": Command(
+        "Do all steps, from images to report.", ("source", "run", "--truth", "--ignore")
+    ),
+    "plan": Command("List the images of a source and cut them into shards.", ("source", "run")),
+    "segment": Command("Run IEM on every image: masks and errors.", ("source", "run")),
+    "topk": Command("Select the masks of highest inpainting error in the run.", ("run", "-k")),
+    "export": Command("Write the selected (image, mask) pairs as a corpus."),
+    "train": Command("Train SegNet on the corpus."),
+    "predict": Command("Predict SegNet's mask for every image of the plan."),
+    "refine": Command("Run IEM again, started from SegNet's masks."),
+    "evaluate": Command("Measure masks against ground truth.", ("run", "--truth", "--ignore")),
+    "report": Command("Write one HTML page about the run."),
+    "status": Command("Print what is done and what is left.", ("run", "--json")),
+    "demo": Command("Make pictures whose masks are known, and do all steps on them."),
+    "doctor": Command("Print what this machine can run, and why not.", ()),
 }
-"""Command -> what it does, and its positional arguments."""
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "source": {"help": "folder of images: a local path or any fsspec URL"},
+    "run": {"help": "run folder: a local path or any fsspec URL, e.g. s3://bucket/run"},
+    "--truth": {"default": None, "help": "folder of ground-truth masks, named like the images"},
+    "--ignore": {"default": None, "help": "folder of masks of the pixels that count nowhere"},
+    "--json": {"action": "store_true", "help": "print JSON instead of a table"},
+    "-k": {"type": int, "default": None, "help": "short for --select.k"},
+}
 
 
 def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
@@ -39,37 +59,28 @@ def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
         prog="iem-batch", description=iem_batch.__doc__, version=iem_batch.__version__
     )
     subcommands = parser.add_subcommands(required=True, dest="command")
-    subparsers = {}
-    for command, (summary, positionals) in COMMANDS.items():
-        subparser = ArgumentParser(description=summary)
-        for name, meaning in positionals:
-            subparser.add_argument(name, help=meaning)
-        if positionals:
-            _add_flags(subparser, command)
-        subcommands.add_subcommand(command, subparser, help=summary)
-        subparsers[command] = subparser
+    subparsers = {name: _command_parser(command) for name, command in COMMANDS.items()}
+    for name, subparser in subparsers.items():
+        subcommands.add_subcommand(name, subparser, help=COMMANDS[name].summary)
     return parser, subparsers
 
 
-def _add_flags(subparser: ArgumentParser, command: str) -> None:
-    subparser.add_argument("--config", action="config", help="YAML file with any settings below")
-    subparser.add_argument(
-        "--local", action="store_true", help="do it in this process, without Ray"
-    )
-    subparser.add_argument(
+def _command_parser(command: Command) -> ArgumentParser:
+    parser = ArgumentParser(description=command.summary)
+    for name in command.arguments:
+        parser.add_argument(name, **ARGUMENTS[name])
+    if "run" not in command.arguments:
+        return parser
+    parser.add_argument("--config", action="config", help="YAML file with any of the settings")
+    parser.add_argument("--local", action="store_true", help="work in this process, without Ray")
+    parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="drop what this step and the later ones have left, if it was made otherwise",
+        help="drop what this step and the later ones have made with other settings",
     )
-    if command == "topk":
-        subparser.add_argument("-k", type=int, default=None, help="the same as --select.k")
-    if command in ("evaluate", "run"):
-        subparser.add_argument("--truth", default=None, help="folder of ground-truth masks")
-        subparser.add_argument("--ignore", default=None, help="folder of masks of ignored pixels")
-    if command == "status":
-        subparser.add_argument("--json", action="store_true", help="print JSON")
     for section, kind in SECTIONS.items():
-        subparser.add_class_arguments(kind, section)
+        parser.add_class_arguments(kind, section)
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -80,48 +91,56 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        status = _dispatch(arguments)
+        _dispatch(arguments)
     except SettingsError as error:
         _fail(str(error), 2)
     except IEMBatchError as error:
         _fail(str(error), 1)
     except KeyboardInterrupt:
         _fail("interrupted; run the same command again to do the rest", 130)
-    else:
-        sys.exit(status)
 
 
-def _dispatch(arguments: Sequence[str] | None) -> int:
+def _dispatch(arguments: Sequence[str] | None) -> None:
     parser, subparsers = build_parser()
     parsed = parser.parse_args(arguments)
     command = parsed.command
     # Only now: these import pyarrow and torch, and --help must not wait for them.
     from iem_batch import commands
     from iem_batch.data.run_folder import CONFIG, RunFolder
+    from iem_batch.job import Job
 
     if command == "doctor":
-        return commands.doctor()
+        commands.doctor()
+        return
     run = RunFolder(parsed[command].run)
     if run.exists(CONFIG):
         stored = settings_from_yaml(run.read_bytes(CONFIG), f"{run.url}/{CONFIG}")
         subparsers[command].set_defaults(stored)
         parsed = parser.parse_args(arguments)
     options = subparsers[command].instantiate(parsed[command])
-    settings = Settings(**{section: options[section] for section in SECTIONS})
-    job = commands.Job(
-        run=run,
-        source=options.get("source"),
-        settings=settings,
-        local=options.local,
-        overwrite=options.overwrite,
+    job = Job(
+        run=run, settings=_settings(options), local=options.local, overwrite=options.overwrite
     )
-    return commands.COMMANDS[command](job, options)
+    names = [name.lstrip("-") for name in COMMANDS[command].arguments]
+    own = {name: options[name] for name in names if name not in ("run", "k")}
+    getattr(commands, command)(job, **own)
 
 
-def _terminated(signum: int, frame: FrameType | None) -> None:
+def _settings(options: Namespace) -> Settings:
+    settings = Settings(**{section: options[section] for section in SECTIONS})
+    if options.get("k") is not None:
+        settings = replace(settings, select=replace(settings.select, k=options.k))
+    if settings.segment.backend == "auto":
+        # Settled once for the run: a worker on another machine must not take another engine.
+        backend = resolve(settings.segment.backend)
+        settings = replace(settings, segment=replace(settings.segment, backend=backend))
+    return settings
+
+
+def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int) -> NoReturn:
     print(f"iem-batch: {message}", file=sys.stderr)
     sys.exit(status)

@@ -12,12 +12,12 @@ from iem_batch.job import Job
 from iem_batch.stages.shards import outputs_digest
 
 
-def plan(job: Job, source_url: str) -> None:
+def plan(job: Job, source: str) -> None:
     """List the source and write the plan, or check that the run has just this one."""
     if job.overwrite:
         job.run.drop_step("masks")
         job.run.delete(run_folder.PLAN)
-    planned = write_plan(job.run, open_source(source_url), job.settings.plan)
+    planned = write_plan(job.run, open_source(source), job.settings.plan)
     job.store_settings()
     print(
         f"plan: {planned.num_images:,} images ({planned.num_bytes / 1e6:,.1f} MB) in "
@@ -28,15 +28,15 @@ def plan(job: Job, source_url: str) -> None:
         print(f"plan: {planned.num_ignored:,} other files are not images, such as {examples}")
 
 
-def segment(job: Job, source_url: str) -> None:
+def segment(job: Job, source: str) -> None:
     """Run IEM on every image; plans the run first if that has not been done."""
     from iem_batch.stages.segment import SegmentStep, masks_depend_on
 
     if job.run.exists(run_folder.PLAN):
         # The plan is not listed again: that takes long, and a resumed run works on what it planned.
-        require_same_settings(job.run, open_source(source_url), job.settings.plan)
+        require_same_settings(job.run, open_source(source), job.settings.plan)
     else:
-        plan(job, source_url)
+        plan(job, source)
     planned = read_plan(job.run)
     step = SegmentStep(
         run=job.run,
@@ -124,10 +124,10 @@ def refine(job: Job) -> None:
     _finish(job.run, step.name, planned.num_shards, planned)
 
 
-def run_all(job: Job, source_url: str, truth: str | None, ignore: str | None) -> None:
+def run(job: Job, source: str, truth: str | None, ignore: str | None) -> None:
     """Do all steps, from images to report, and print the time each took."""
     steps: dict[str, Callable[[], None]] = {
-        "segment": lambda: segment(job, source_url),
+        "segment": lambda: segment(job, source),
         "topk": lambda: topk(job),
         "export": lambda: export(job),
         "train": lambda: train(job),

@@ -1,14 +1,14 @@
 """Every error this package raises on purpose.
 
-    IEMBatchError
-    ├── SettingsError            a value that cannot be used; says what is allowed
-    ├── SourceError              the image collection cannot be listed or opened
-    ├── StorageError             the run folder cannot be read or written
-    ├── RunMismatchError         the run folder belongs to another plan or other settings
-    ├── StepMissingError         a step needs the output of one that has not run
-    ├── BackendUnavailableError  an engine cannot run on this machine; says why
-    ├── ShardsFailedError        a run ended with shards that could not be done
-    └── ImageRejectedError       one image cannot be used; becomes a quarantine row
+IEMBatchError
+├── SettingsError            a value that cannot be used; says what is allowed
+├── SourceError              the image collection cannot be listed or opened
+├── StorageError             the run folder cannot be read or written
+├── RunMismatchError         the run folder belongs to another plan or other settings
+├── StepMissingError         a step needs the output of one that has not run
+├── BackendUnavailableError  an engine cannot run on this machine; says why
+├── ShardsFailedError        a run ended with shards that could not be done
+└── ImageRejectedError       one image cannot be used; becomes a quarantine row
 """
 
 

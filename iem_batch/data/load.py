@@ -75,10 +75,10 @@ def load_shard(
                         "message": error.message,
                     }
                 )
-    planned = sum(entry.stop - entry.start for entry in entries)
-    if wanted is not None:
-        planned = len(kept) + len(rejected)
-    assert planned == len(kept) + len(rejected), f"shard {shard}: the source lost images"
+    planned = len(kept) + len(rejected)
+    if wanted is None:
+        in_plan = sum(entry.stop - entry.start for entry in entries)
+        assert planned == in_plan, f"shard {shard}: the source lost images"
     image_BHW3 = np.empty((len(kept), settings.size_px, settings.size_px, 3), np.uint8)
     for index, (_, _, decoded) in enumerate(kept):
         image_BHW3[index] = decoded.pixels

@@ -142,7 +142,7 @@ def read_plan(run: RunFolder) -> Plan:
 
 
 def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings) -> None:
-    """Check that a run was planned from this source with these settings; the listing is not looked at.
+    """Check that a run was planned so; the source is not listed again.
 
     Raises:
         StepMissingError: the run has not been planned.

@@ -92,7 +92,8 @@ class Source(Protocol):
     ) -> Iterator[RawImage | UnreadableImage]:
         """Read a range, image by image: exactly ``entry.stop - entry.start`` items.
 
-        With `wanted`, only the images of these ids, and no bytes of the others. An image that cannot be read is an item, so that its neighbours in the piece are not lost.
+        With `wanted`, only the images of these ids, and no bytes of the others. An image that
+        cannot be read is an item, so that its neighbours in the piece are not lost.
 
         Raises:
             StorageError: the store failed, which says nothing about the image; try again.
@@ -169,7 +170,7 @@ class FolderSource:
 
     def _is_about_the_file(self, error: StorageError) -> bool:
         """A refusal by an object store may be an expired secret; one by a local disk is final."""
-        refusals = (PermissionError, IsADirectoryError, NotADirectoryError)
+        refusals = (PermissionError, IsADirectoryError)
         return self.folder.is_local and isinstance(error.__cause__, refusals)
 
 

@@ -4,6 +4,7 @@ Local folders are plain paths; object stores are URLs (s3://, gs://, abfs://, me
 Credentials, endpoints and regions come from the usual environment of the store's own client.
 """
 
+import glob
 import hashlib
 import os
 import stat
@@ -132,7 +133,7 @@ class Folder:
         try:
             with self._explained("look for", name):
                 found = filesystem.info(path)["type"]
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return "absent"
         return "folder" if found == "directory" else "file"
 
@@ -177,7 +178,8 @@ class Folder:
         filesystem, path = self._locate(name)
         try:
             with self._explained("delete", name):
-                filesystem.rm(path, recursive=True)
+                # fsspec takes the path for a pattern, except on a local disk.
+                filesystem.rm(path if self.is_local else glob.escape(path), recursive=True)
         except FileNotFoundError:
             return
 
@@ -228,6 +230,8 @@ class Folder:
             yield
         except (FileNotFoundError, IEMBatchError):
             raise
+        except NotADirectoryError as error:  # a parent is a file, so the name is absent
+            raise FileNotFoundError(*error.args) from error
         except Exception as error:
             raise StorageError(f"cannot {action} {self.url_of(name)}: {_cause(error)}") from error
 
@@ -261,32 +265,32 @@ def _replace(path: str, data: bytes) -> None:
 
 
 def _walk_local(root: str) -> Iterator[FoundFile]:
-    """Walk in sorted order, so that of several links to one folder the same one is taken."""
-    seen = {_identity(os.stat(root))}
-    waiting = [""]
-    while waiting:
-        prefix = waiting.pop()
-        with os.scandir(os.path.join(root, prefix)) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        folders = []
-        for entry in found:
+    """Walk real folders first, so that a link to one of them is what is left out."""
+    seen = set()
+    folders, linked = [("", os.stat(root))], list[tuple[str, os.stat_result]]()
+    while folders or linked:
+        prefix, status = folders.pop() if folders else linked.pop()
+        if (status.st_dev, status.st_ino) in seen:
+            yield FoundFile(prefix.rstrip("/"), None)
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in _sorted_entries(os.path.join(root, prefix)):
             name = prefix + entry.name
             try:
                 status = entry.stat()
             except OSError:  # a dangling link, or gone since it was listed
                 yield FoundFile(name, None)
                 continue
-            if stat.S_ISREG(status.st_mode):
-                yield FoundFile(name, status.st_size)
-                continue
-            is_folder = stat.S_ISDIR(status.st_mode) and not entry.name.startswith(".")
-            if not is_folder or _identity(status) in seen:
-                yield FoundFile(name, None)
-                continue
-            seen.add(_identity(status))
-            folders.append(name + "/")
-        waiting.extend(reversed(folders))
+            if stat.S_ISDIR(status.st_mode) and not entry.name.startswith("."):
+                (linked if entry.is_symlink() else folders).append((name + "/", status))
+            else:
+                is_file = stat.S_ISREG(status.st_mode)
+                yield FoundFile(name, status.st_size if is_file else None)
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
+def _sorted_entries(path: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise StorageError(f"cannot list {path}: {_cause(error)}") from error

@@ -79,10 +79,7 @@ def run_on_cluster(
     num_workers = settings.num_workers or num_gpus or int(ray.cluster_resources()["CPU"])
     options: dict[str, float] = {"num_gpus": 1} if num_gpus else {"num_cpus": _ENGINE_CPUS}
     num_workers = min(num_workers, len(todo))
-    workers = [
-        EngineWorker.options(name=f"{step.name}-engine-{i}-{time.time_ns()}", **options).remote(step)
-        for i in range(num_workers)
-    ]
+    workers = [EngineWorker.options(**options).remote(step) for _ in range(num_workers)]
     window = _Window(ray.put(step), workers)
     failures: dict[int, str] = {}
     attempts: Counter[int] = Counter()

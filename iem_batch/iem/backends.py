@@ -33,7 +33,8 @@ class Segment(Protocol):
         settings: IEMSettings,
         *,
         num_threads: int,
-    ) -> IEMResult: ...
+    ) -> IEMResult:
+        """Run IEM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,3 +98,13 @@ def resolve(name: str) -> str:
     if reason is not None:
         raise BackendUnavailableError(f"the backend {name} cannot run here: {reason}")
     return name
+
+
+def load_backend(name: str) -> Segment:
+    """Import an engine by the name that `resolve` gave.
+
+    Raises:
+        SettingsError: there is no backend of that name.
+        BackendUnavailableError: it cannot run on this machine, say a worker without a compiler.
+    """
+    return BACKENDS[resolve(name)].load()

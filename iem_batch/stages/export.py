@@ -97,7 +97,7 @@ class ExportStep:
 
 
 def corpus_order(selection: pa.Table) -> pa.Table:
-    """Order the selection as the corpus has it: by shard, so that each source piece is read once."""
+    """Order the selection by shard, as the corpus has it, so that each piece is read once."""
     return selection.sort_by([("shard", "ascending"), ("rank", "ascending")])
 
 

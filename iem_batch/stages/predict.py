@@ -15,7 +15,7 @@ from iem_batch.data.load import LoadedShard, load_shard
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import open_source
-from iem_batch.iem.backends import BACKENDS, Segment
+from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.result import Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.segnet.model import SegNet
@@ -45,7 +45,7 @@ class PredictStep:
         torch.set_num_threads(num_threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = load_weights(self.run.read_bytes(run_folder.WEIGHTS)).to(device)
-        return partial(self._compute, model, BACKENDS[self.backend].load(), num_threads)
+        return partial(self._compute, model, load_backend(self.backend), num_threads)
 
     def _compute(
         self, model: SegNet, engine: Segment, num_threads: int, loaded: LoadedShard

@@ -15,7 +15,7 @@ from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import open_source
 from iem_batch.errors import SourceError
-from iem_batch.iem.backends import BACKENDS, Segment
+from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.stages.segment import masks_table
 from iem_batch.stages.shards import ShardOutput
@@ -67,7 +67,7 @@ class RefineStep:
 
     def open_engine(self, num_threads: int) -> Callable[[PredictedShard], ShardOutput]:
         """Load the backend."""
-        return partial(self._compute, BACKENDS[self.backend].load(), num_threads)
+        return partial(self._compute, load_backend(self.backend), num_threads)
 
     def _compute(self, engine: Segment, num_threads: int, predicted: PredictedShard) -> ShardOutput:
         images = predicted.images

@@ -16,7 +16,7 @@ from iem_batch.data.plan import Plan
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import open_source
-from iem_batch.iem.backends import BACKENDS, Segment
+from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
@@ -44,7 +44,7 @@ class SegmentStep:
         """Load the backend and draw the first masks."""
         size = self.decode.size_px
         first_mask_SHW = centred_squares(size, size, self.segment.init_sides)
-        engine = BACKENDS[self.segment.backend].load()
+        engine = load_backend(self.segment.backend)
         return partial(self._compute, engine, first_mask_SHW, num_threads)
 
     def _compute(

@@ -14,7 +14,7 @@ class SegmentSettings:
     """Which engine runs IEM, and what it starts from."""
 
     init_sides: tuple[int, ...] = (78,)
-    """Sides of the centred squares each image starts from, in pixels; the paper tries 44, 78, 92."""
+    """Sides in pixels of the centred squares each image starts from; the paper has 44, 78, 92."""
 
     backend: str = "auto"
     """Engine: native, torch, reference, or auto for the fastest one of this machine."""

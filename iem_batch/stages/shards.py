@@ -104,7 +104,8 @@ def run_in_process(step: ShardStep[Any], shards: Iterable[int], progress: Progre
     for shard in shards:
         started = time.monotonic()
         try:
-            mark = commit(step, engine(step.load(shard)), started)
+            output = engine(step.load(shard))
+            mark = commit(step, output, time.monotonic() - started)
         except (IEMBatchError, OSError, pa.ArrowException) as error:
             failures[shard] = f"{type(error).__name__}: {error}"
             in_a_row += 1
