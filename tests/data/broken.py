@@ -1,5 +1,6 @@
 """Twenty kinds of broken image files, as they turn up in large collections."""
 
+import functools
 import io
 import struct
 import zlib
@@ -11,6 +12,7 @@ from PIL import Image
 from tests.pictures import textured_disc
 
 
+@functools.cache
 def broken_files() -> dict[str, tuple[bytes, str]]:
     """Name -> (content, the reason it must be rejected for)."""
     image = Image.fromarray(textured_disc(seed=999).image)
@@ -61,10 +63,10 @@ def png_of_zeros(width: int, height: int) -> bytes:
     row = bytes(1 + (width + 7) // 8)
     rows = b"".join(compressor.compress(row) for _ in range(height)) + compressor.flush()
     chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
+def png_chunk(kind: bytes, data: bytes) -> bytes:
     checksum = zlib.crc32(kind + data)
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
