@@ -24,6 +24,10 @@ class SourceError(IEMBatchError):
     """The image collection cannot be listed or opened."""
 
 
+class TruthError(IEMBatchError):
+    """The ground truth cannot be used for the images of a run."""
+
+
 class StorageError(IEMBatchError):
     """The run folder cannot be read or written."""
 

@@ -110,6 +110,20 @@ CORPUS = _schema(
 )
 """corpus/: (image, mask) pairs at the engine's size, both as PNG."""
 
+EVALUATION = _schema(
+    [
+        ("image_id", pa.string()),
+        ("method", pa.string()),
+        ("error", pa.float64()),
+        *((name, pa.float64()) for name in ("accuracy", "iou", "miou", "dice")),
+        *((f"best_{name}", pa.float64()) for name in ("accuracy", "iou", "miou", "dice")),
+    ]
+)
+"""evaluation/per_image/: one row for each image with truth and method, scores in [0, 1].
+
+Scores are as labelled, or of the better polarity (best_). The error is null for the baselines.
+"""
+
 
 def encode_mask(mask_HW: NDArray[np.bool_]) -> bytes:
     """Encode a mask as a 1-bit PNG; white is foreground."""
