@@ -66,13 +66,14 @@ class _Listing:
                 continue
             if self.limit is not None:
                 left = self.limit - self.num_images
-                item = replace(item, stop=min(item.stop, item.start + left))
                 if left == 0:
                     return
+                item = replace(item, stop=min(item.stop, item.start + left))
             self.num_images += item.stop - item.start
             self.num_bytes += item.num_bytes
             # JSON, because a name may hold any separator.
-            self._sha256.update(json.dumps(list(asdict(item).values())).encode())
+            fields = [item.uri, item.start, item.stop, item.num_bytes]
+            self._sha256.update(json.dumps(fields).encode())
             yield item
 
     def digest(self) -> str:

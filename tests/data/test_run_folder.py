@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from iem_batch.data import run_folder
+from iem_batch.data.run_folder import RunFolder, mark, part
+from iem_batch.data.schema import QUARANTINE, SELECTION
+from iem_batch.errors import RunMismatchError, StepMissingError
+
+ROWS = [{"image_id": "ä", "uri": "/ä", "error_class": "empty", "message": "no bytes"}]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder(str(tmp_path / "run"))
+
+
+def test_table_round_trip(run: RunFolder):
+    table = pa.Table.from_pylist(ROWS, schema=QUARANTINE)
+    run.write_table("quarantine/part-00000.parquet", table)
+    assert run.read_table("quarantine/part-00000.parquet").equals(table, check_metadata=True)
+    columns = run.read_table("quarantine/part-00000.parquet", columns=["uri"])
+    assert columns.to_pydict() == {"uri": ["/ä"]}
+
+
+def test_bytes_of_a_table_depend_on_its_rows_alone(run: RunFolder):
+    """A retry must write the same file; chunks come from how rows were collected."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "image_id": [f"image-{index}" for index in range(1000)],
+        "shard": pa.array(range(1000), pa.int32()),
+        "init_side": pa.array([78] * 1000, pa.int32()),
+        "error": rng.random(1000),
+        "rank": pa.array(range(1000), pa.int32()),
+    }
+    whole = pa.table(columns, schema=SELECTION)
+    pieces = pa.concat_tables([whole.slice(0, 300), whole.slice(300)])
+    checksums = {run.write_table(f"{i}.parquet", table) for i, table in enumerate([whole, pieces])}
+    assert len(checksums) == 1
+
+
+def test_data_folders_are_read_as_a_dataset(run: RunFolder, tmp_path: Path):
+    """Anything but Parquet in a data folder breaks other readers."""
+    for shard in range(3):
+        table = pa.Table.from_pylist(ROWS, schema=QUARANTINE)
+        run.write_table(part("quarantine", shard), table)
+        run.write_json(mark("quarantine", shard), {"ok": 1})
+    assert pq.read_table(tmp_path / "run/quarantine").num_rows == 3
+
+
+def test_json_keeps_the_order_of_keys(run: RunFolder):
+    run.write_json("x.json", {"b": 1, "a": [1, None, "ü"]})
+    assert list(run.read_json("x.json").items()) == [("b", 1), ("a", [1, None, "ü"])]
+
+
+def test_committed_and_marks(run: RunFolder):
+    assert run.committed("masks") == set()
+    for shard in (0, 2, 100_000):
+        run.write_json(mark("masks", shard), {"shard": shard})
+    run.write_json(mark("refined", 1), {"shard": 1})
+    assert run.committed("masks") == {0, 2, 100_000}
+    assert run.marks("masks", [100_000, 0]) == [{"shard": 100_000}, {"shard": 0}]
+
+
+def test_step_is_resumed_with_the_same_settings(run: RunFolder):
+    settings = {"iem": {"lambda": 0.001, "sides": (44, 78)}, "seed": 0}
+    run.begin_step("masks", settings)
+    run.begin_step("masks", settings)
+
+
+def test_step_with_other_settings_is_refused_with_the_difference(run: RunFolder):
+    run.begin_step("masks", {"iem": {"lambda": 0.001, "sigma": 5.0}, "seed": 0})
+    with pytest.raises(RunMismatchError) as caught:
+        run.begin_step("masks", {"iem": {"lambda": 0.0, "sigma": 5.0}, "extra": 1, "seed": 0})
+    message = str(caught.value)
+    assert f"{run.url}/masks was begun with other settings" in message
+    assert "  iem.lambda: 0.001 before, 0.0 now" in message
+    assert "  extra: None before, 1 now" in message
+    assert "sigma" not in message
+    assert "seed" not in message
+
+
+def test_dropping_a_step_drops_the_later_ones_and_keeps_the_earlier(run: RunFolder):
+    """Masks of SegNet made from a corpus that is gone would look current."""
+    for step in run_folder.STEPS:
+        run.begin_step(step, {})
+        run.write_bytes(f"{step}/part-00000.parquet", b"1")
+        run.write_json(mark(step, 0), {})
+    run.write_bytes("quarantine/part-00000.parquet", b"1")
+    run.write_bytes(run_folder.SUCCESS, b"")
+    run.drop_step("corpus")
+    kept = [step for step in run_folder.STEPS if run.exists(step)]
+    assert kept == ["masks", "selection"]
+    assert [step for step in run_folder.STEPS if run.committed(step)] == kept
+    assert run.exists(run_folder.SUCCESS)
+    run.drop_step("masks")
+    assert not any(run.exists(step) for step in run_folder.STEPS)
+    assert not run.exists("quarantine")
+    assert not run.exists(run_folder.SUCCESS)
+
+
+def test_missing_step_names_the_command(run: RunFolder):
+    with pytest.raises(StepMissingError, match=r"/run has no _SUCCESS; run `iem-batch segment`"):
+        run.require(run_folder.SUCCESS, "segment")
+    run.write_bytes(run_folder.SUCCESS, b"")
+    run.require(run_folder.SUCCESS, "segment")
