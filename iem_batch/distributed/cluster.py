@@ -27,7 +27,7 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
         ray.init(
             address=settings.address,
             include_dashboard=None if settings.address else False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
             log_to_driver=True,
         )
     except ConnectionError as error:

@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 
 from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.stages.shards import (
+    MAX_FAILURES_IN_A_ROW,
     Progress,
     ShardOutput,
     ShardStep,
@@ -70,7 +71,8 @@ def run_on_cluster(
         progress: called here with the commit mark of each shard as it is done.
 
     Raises:
-        ShardsFailedError: shards failed in every attempt; everything else is committed.
+        ShardsFailedError: shards failed in every attempt; everything else is committed, unless
+            several failed in a row, which ends the run: then it is the storage or the disk.
     """
     todo = deque(shards)
     if not todo:
@@ -83,18 +85,23 @@ def run_on_cluster(
     window = _Window(ray.put(step), workers)
     failures: dict[int, str] = {}
     attempts: Counter[int] = Counter()
+    in_a_row = 0
     while todo or window.in_flight:
         while todo and len(window.in_flight) < num_workers * settings.shards_per_worker:
             window.start(todo.popleft())
         shard, result = window.wait()
         try:
             progress(ray.get(result))
+            in_a_row = 0
         except RayError as error:
             attempts[shard] += 1
             if attempts[shard] < settings.max_attempts:
-                todo.append(shard)
-            else:
-                failures[shard] = _cause(error)
+                todo.appendleft(shard)
+                continue
+            failures[shard] = _cause(error)
+            in_a_row += 1
+            if in_a_row == MAX_FAILURES_IN_A_ROW:
+                break
     raise_failures(step, failures)
 
 
