@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iem_batch.iem.dynamics import advance
+from iem_batch.iem.inputs import check_inputs
 from iem_batch.iem.objective import centred, inpainting_errors, objective
 from iem_batch.iem.result import IEMResult, Status, mask_status
 from iem_batch.iem.settings import IEMSettings
@@ -77,9 +78,9 @@ def segment(
         dtype: of everything computed.
 
     Raises:
-        SettingsError: `half_resolution` is on and a side of the images is odd.
+        SettingsError: the arguments do not go together; see `check_inputs`.
     """
-    settings.check_size(*image_BHW3.shape[1:3])
+    check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
     shape_BS = first_mask_BSHW.shape[:2]
     mask_BSHW = np.empty(first_mask_BSHW.shape, dtype=np.bool_)
     error_2BS = np.zeros((2, *shape_BS))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from iem_batch.iem.batch import Batch, Item, image_planes, make_engine, run_batch
 from iem_batch.iem.blur import Blur, make_blur
 from iem_batch.iem.gradient import error_terms, inpaint_sides
+from iem_batch.iem.inputs import check_inputs
 from iem_batch.iem.result import IEMResult, Status, mask_status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.iem.torch_state import exact_torch
@@ -72,10 +73,10 @@ def segment_on(
         num_threads: images worked on at once on a CPU, each by one thread.
 
     Raises:
-        SettingsError: `half_resolution` is on and a side of the images is odd.
+        SettingsError: the arguments do not go together; see `check_inputs`.
     """
+    check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
     height, width = image_BHW3.shape[1:3]
-    settings.check_size(height, width)
     mask_BSHW = first_mask_BSHW.copy()
     iterations_BS = np.zeros(mask_BSHW.shape[:2], dtype=np.int32)
     error_2BS = np.zeros((2, *mask_BSHW.shape[:2]))
