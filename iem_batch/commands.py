@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from iem_batch.data import run_folder
 from iem_batch.data.card import write_card
 from iem_batch.data.plan import Plan, read_plan, require_same_settings, write_plan
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.sources import open_source
+from iem_batch.errors import SettingsError
 from iem_batch.job import Job
 from iem_batch.stages.shards import outputs_digest
 
@@ -122,6 +124,78 @@ def refine(job: Job) -> None:
     job.begin(step.name, refined_depend_on(step, digest))
     job.run_shards(step, planned.num_shards)
     _finish(job.run, step.name, planned.num_shards, planned)
+
+
+def train(job: Job) -> None:
+    """Train SegNet on the corpus."""
+    from iem_batch.stages.train import segnet_depends_on
+
+    planned = read_plan(job.run)
+    job.run.require(run_folder.step_record("corpus"), "export")
+    job.begin("segnet", segnet_depends_on(job.run, job.settings.segnet, job.settings.train))
+
+
+def evaluate(job: Job, truth: str | None, ignore: str | None) -> None:
+    """Measure all masks against ground truth."""
+    from rich.console import Console
+
+    from iem_batch.stages.evaluate import evaluate, rich_table
+    from iem_batch.stages.truth import MaskFolder
+
+    if truth is None:
+        raise SettingsError("evaluate needs --truth DIR, a folder of masks named like the images")
+    decode = job.settings.decode
+    evaluation = evaluate(
+        job.run,
+        MaskFolder(truth, decode),
+        MaskFolder(ignore, decode) if ignore is not None else None,
+        job.settings.select.init_choice,
+    )
+    Console().print(rich_table(evaluation))
+    print(f"evaluate: -> {job.run.url}/{run_folder.EVALUATION}")
+
+
+def report(job: Job) -> None:
+    """Write one HTML page about the run."""
+    from iem_batch.stages.report import write_report
+
+    write_report(job.run)
+    print(f"report: -> {job.run.url}/{run_folder.REPORT}")
+
+
+def status(job: Job, json: bool) -> None:
+    """Print what is done and what is left."""
+    from rich.console import Console
+
+    from iem_batch.stages.status import run_status, status_json, status_table
+
+    steps = run_status(job.run, job.settings.export)
+    if json:
+        print(status_json(steps))
+    else:
+        Console().print(status_table(steps))
+
+
+def demo(job: Job) -> None:
+    """Make pictures whose masks are known, and do all steps on them."""
+    from iem_batch.stages.demo import make_composites
+
+    if not job.run.is_local:
+        raise SettingsError(f"the demo writes its pictures to a local folder, not to {job.run.url}")
+    made = make_composites(Path(job.run.url) / "demo", job.settings.demo)
+    print(
+        f"demo: {made.num_composites:,} composites with ground truth, {made.num_photographs} "
+        f"photographs and {made.num_broken} broken files -> {made.photos}"
+    )
+    run(job, str(made.photos), str(made.truth), None)
+
+
+def doctor() -> None:
+    """Print what this machine can run, and why not."""
+    from iem_batch.stages.doctor import examine
+
+    for finding in examine():
+        print(f"{'ok ' if finding.ok else 'no '} {finding.name}: {finding.detail}")
 
 
 def run(job: Job, source: str, truth: str | None, ignore: str | None) -> None:

@@ -37,7 +37,6 @@ def load_shard_task(step: ShardStep[Any], shard: int) -> tuple[Any, float]:
     return loaded, time.monotonic() - started
 
 
-@ray.remote(max_restarts=-1)
 class EngineWorker:
     """An engine, set up once, that computes loaded shards."""
 
@@ -77,17 +76,13 @@ def run_on_cluster(
     todo = deque(shards)
     if not todo:
         return
-    num_gpus = int(ray.cluster_resources().get("GPU", 0))
-    num_workers = settings.num_workers or num_gpus or int(ray.cluster_resources()["CPU"])
-    options: dict[str, float] = {"num_gpus": 1} if num_gpus else {"num_cpus": _ENGINE_CPUS}
-    num_workers = min(num_workers, len(todo))
-    workers = [EngineWorker.options(**options).remote(step) for _ in range(num_workers)]
+    workers = _start_workers(step, settings.num_workers, len(todo))
     window = _Window(ray.put(step), workers)
     failures: dict[int, str] = {}
     attempts: Counter[int] = Counter()
     in_a_row = 0
     while todo or window.in_flight:
-        while todo and len(window.in_flight) < num_workers * settings.shards_per_worker:
+        while todo and len(window.in_flight) < len(workers) * settings.shards_per_worker:
             window.start(todo.popleft())
         shard, result = window.wait()
         try:
@@ -103,6 +98,16 @@ def run_on_cluster(
             if in_a_row == MAX_FAILURES_IN_A_ROW:
                 break
     raise_failures(step, failures)
+
+
+def _start_workers(step: ShardStep[Any], num_workers: int, num_shards: int) -> list[Any]:
+    """Start the engine actors: one per GPU, or one per CPU where there is no GPU."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    num_gpus = int(resources.get("GPU", 0))
+    needs = {"num_gpus": 1.0} if num_gpus else {"num_cpus": _ENGINE_CPUS}
+    worker: Any = ray.remote(max_restarts=-1, **needs)(EngineWorker)
+    count = min(num_workers or num_gpus or int(resources["CPU"]), num_shards)
+    return [worker.remote(step) for _ in range(count)]
 
 
 @dataclass

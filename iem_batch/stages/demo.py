@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.errors import BackendUnavailableError, SettingsError
+from iem_batch.errors import BackendUnavailableError
+from iem_batch.stages.settings import DemoSettings
 
 # H, W = pixels.
 
@@ -34,21 +35,6 @@ _SCENES = (
     (_SKIMAGE, "rocket.jpg"),
     (_SKLEARN, "china.jpg"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoSettings:
-    """How the demo is sized; the defaults take a few minutes on two cores."""
-
-    num_images: int = 2000
-    """Composites to draw."""
-
-    seed: int = 0
-    """The same seed draws the same composites, whatever their number."""
-
-    def __post_init__(self) -> None:
-        if self.num_images < 1:
-            raise SettingsError(f"demo.num_images is {self.num_images}; it must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +124,7 @@ def draw_shape(height: int, width: int, rng: np.random.Generator) -> NDArray[np.
         mean_square += amplitude**2 / 2
     # The area inside r = r0 (1 + wave) is pi r0^2 (1 + mean of wave^2).
     radius_HW = np.sqrt(area / (np.pi * mean_square)) * np.maximum(1 + wave_HW, 0.15)
-    return np.hypot(y_H1, x_1W) < radius_HW
+    return np.asarray(np.hypot(y_H1, x_1W) < radius_HW)
 
 
 def _crop(

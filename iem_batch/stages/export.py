@@ -49,7 +49,8 @@ class ExportStep:
         rows = corpus_order(self.run.read_table(run_folder.TOPK))
         rows = rows.slice(shard * self.export.pairs_per_file, self.export.pairs_per_file)
         source = open_source(self.source_url)
-        images, mask_png = [], {}
+        images: list[LoadedShard] = []
+        mask_png: dict[str, bytes] = {}
         for source_shard in rows["shard"].unique().to_pylist():
             selected = rows.filter(pc.equal(rows["shard"], source_shard))
             wanted = frozenset(selected["image_id"].to_pylist())

@@ -72,7 +72,7 @@ class PredictStep:
             "error_foreground": scores.error_foreground_BS[:, 0],
             "error_background": scores.error_background_BS[:, 0],
             "area": mask_BHW.mean(axis=(1, 2)) if len(mask_BHW) else np.empty(0),
-            "status": [Status(code).name.lower() for code in scores.status_BS[:, 0]],
+            "status": [Status(int(code)).name.lower() for code in scores.status_BS[:, 0]],
         }
         table = pa.table(columns, schema=schema.PREDICTIONS)
         return ShardOutput(

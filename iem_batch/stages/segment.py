@@ -116,7 +116,7 @@ def masks_table(
         "area": mask_NHW.mean(axis=(1, 2)) if len(mask_NHW) else np.empty(0),
         "init_side": list(init_sides) * len(loaded.image_id),
         "iterations": result.iterations_BS.ravel(),
-        "status": [Status(code).name.lower() for code in result.status_BS.ravel()],
+        "status": [Status(int(code)).name.lower() for code in result.status_BS.ravel()],
     }
     return pa.table(columns, schema=schema.MASKS)
 

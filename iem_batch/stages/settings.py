@@ -60,3 +60,18 @@ class ExportSettings:
             raise SettingsError(
                 f"export.pairs_per_file is {self.pairs_per_file}; it must be at least 1"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """How the demo is sized; the defaults take a few minutes on two cores."""
+
+    num_images: int = 2000
+    """Composites to draw."""
+
+    seed: int = 0
+    """The same seed draws the same composites, whatever their number."""
+
+    def __post_init__(self) -> None:
+        if self.num_images < 1:
+            raise SettingsError(f"demo.num_images is {self.num_images}; it must be at least 1")

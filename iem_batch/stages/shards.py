@@ -45,8 +45,13 @@ class ShardOutput:
 class ShardStep(Protocol[Loaded]):
     """A step over shards; it is pickled to every worker, so it holds settings and no data."""
 
-    name: str
-    run: RunFolder
+    @property
+    def name(self) -> str:
+        """Name of the step, one of `run_folder.STEPS`."""
+
+    @property
+    def run(self) -> RunFolder:
+        """Where the output goes."""
 
     def load(self, shard: int) -> Loaded:
         """Read and decode what the shard needs."""

@@ -1,6 +1,10 @@
 """What is done and what is left of a run, from its commit marks."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from rich.table import Table
 
 from iem_batch.data import run_folder
 from iem_batch.data.plan import read_plan
@@ -67,3 +71,31 @@ def _step_status(run: RunFolder, step: str, num_shards: int | None) -> StepStatu
         images_per_second=rate,
         finished=marks[-1]["finished"] if marks else None,
     )
+
+
+def status_table(steps: list[StepStatus]) -> Table:
+    """Lay out the status for a terminal."""
+    table = Table()
+    for heading in ("step", "state"):
+        table.add_column(heading)
+    for heading in ("shards", "rows of images", "quarantined", "images/s", "last commit (UTC)"):
+        table.add_column(heading, justify="right")
+    for step in steps:
+        finished = (
+            "" if step.finished is None else f"{datetime.fromtimestamp(step.finished, UTC):%F %T}"
+        )
+        table.add_row(
+            step.step,
+            step.state,
+            f"{step.shards_done:,} / {'?' if step.num_shards is None else f'{step.num_shards:,}'}",
+            f"{step.ok:,}",
+            f"{step.quarantined:,}",
+            "" if step.images_per_second is None else f"{step.images_per_second:,.0f}",
+            finished,
+        )
+    return table
+
+
+def status_json(steps: list[StepStatus]) -> str:
+    """Write the status as a JSON list."""
+    return json.dumps([asdict(step) | {"state": step.state} for step in steps], indent=1)
