@@ -10,7 +10,13 @@ from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.errors import SettingsError
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.stages.settings import DemoSettings, ExportSettings, SegmentSettings, SelectSettings
+from iem_batch.stages.settings import (
+    DemoSettings,
+    ExportSettings,
+    ReportSettings,
+    SegmentSettings,
+    SelectSettings,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +31,7 @@ class Settings:
     export: ExportSettings = field(default_factory=ExportSettings)
     segnet: SegNetSettings = field(default_factory=SegNetSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
     demo: DemoSettings = field(default_factory=DemoSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
