@@ -13,7 +13,7 @@ else:
         Extension(
             "iem_batch.iem._native",
             sorted(glob("iem_batch/iem/native/*.cpp")),
-            depends=glob("iem_batch/iem/native/*.h"),
+            depends=glob("iem_batch/iem/native/*.h") + glob("iem_batch/iem/native/*.inc"),
             include_dirs=[get_include()],
             language="c++",
             # No contraction: where fused and separate operations differ, the source says which.

@@ -15,6 +15,7 @@ def segment(
     boundary_only: bool,
     half_resolution: bool,
     num_threads: int,
+    instruction_set: str = "",
 ) -> tuple[
     NDArray[np.uint8],
     NDArray[np.float64],
@@ -22,3 +23,4 @@ def segment(
     NDArray[np.int32],
     NDArray[np.uint8],
 ]: ...
+def instruction_sets() -> list[str]: ...

@@ -1,7 +1,11 @@
 // The Python module iem_batch.iem._native.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <string>
+
+#include "instruction_set.h"
 #include "segment.h"
 
 namespace py = pybind11;
@@ -13,7 +17,9 @@ using Bytes = py::array_t<std::uint8_t>;
 // The caller has checked shapes and types; see native_backend.py.
 py::tuple segment(const py::array_t<std::uint8_t, py::array::c_style>& image, const Bytes& first,
                   double sigma, int kernel, double diversity_weight, int iterations, bool smoothing,
-                  bool boundary_only, bool half_resolution, int num_threads) {
+                  bool boundary_only, bool half_resolution, int num_threads,
+                  const std::string& instruction_set) {
+    const iem::Kernels& kernels = iem::kernels_for(instruction_set);
     const py::ssize_t images = first.shape(0), masks = first.shape(1);
     const py::ssize_t height = first.shape(2), width = first.shape(3);
     py::array_t<std::uint8_t> mask({images, masks, height, width});
@@ -32,7 +38,7 @@ py::tuple segment(const py::array_t<std::uint8_t, py::array::c_style>& image, co
                                  smoothing, boundary_only, half_resolution};
     {
         const py::gil_scoped_release release;
-        iem::segment(batch, settings, num_threads);
+        iem::segment(batch, settings, kernels, num_threads);
     }
     return py::make_tuple(mask, error_foreground, error_background, done, status);
 }
@@ -43,5 +49,6 @@ PYBIND11_MODULE(_native, module) {
     using py::literals::operator""_a;
     module.def("segment", &segment, "image"_a, "first"_a, py::kw_only(), "sigma"_a, "kernel"_a,
                "diversity_weight"_a, "iterations"_a, "smoothing"_a, "boundary_only"_a,
-               "half_resolution"_a, "num_threads"_a);
+               "half_resolution"_a, "num_threads"_a, "instruction_set"_a = "");
+    module.def("instruction_sets", &iem::instruction_sets);
 }

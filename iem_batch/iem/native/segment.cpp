@@ -1,190 +1,173 @@
-// Plain float64 IEM: both sides blurred, no shortcuts but the early exit.
 #include "segment.h"
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
-#include <cstring>
+#include <exception>
+#include <mutex>
 #include <thread>
 #include <vector>
 
-#include "blur_matrix.h"
+#include "numerics.h"
+#include "trajectory.h"
+#include "workspace.h"
 
 namespace iem {
 namespace {
 
-constexpr double kMeanWeight = 1e-8;
-using Field = std::vector<double>;
-
-struct Plain {
-    const Settings& settings;
-    int H, W;
-    BlurMatrix by, bx;
-    Field u[3], tmp, D[2], A[2][3], U[3], V, GU[3], GV, g;
-    Plain(const Settings& s, int h, int w)
-        : settings(s), H(h), W(w), by(blur_matrix(h, s.sigma, s.kernel, s.half_resolution)),
-          bx(blur_matrix(w, s.sigma, s.kernel, s.half_resolution)) {
-        for (Field* f : {&u[0], &u[1], &u[2], &tmp, &D[0], &D[1], &V, &GV, &g, &U[0], &U[1], &U[2],
-                         &GU[0], &GU[1], &GU[2]})
-            f->assign(H * W, 0);
-        for (auto& side : A)
-            for (Field& f : side) f.assign(H * W, 0);
+// u: the image less each channel's most common value, the smallest of several.
+void centre(State& s, const std::uint8_t* image) {
+    const int pixels = s.shape.height * s.shape.width;
+    for (int c = 0; c < kColours; ++c) {
+        int count[256] = {};
+        for (int p = 0; p < pixels; ++p) ++count[image[kColours * p + c]];
+        const int mode = static_cast<int>(std::max_element(count, count + 256) - count);
+        s.largest_u[c] = 0;
+        for (int i = 0; i < s.shape.height; ++i) {
+            for (int j = 0; j < s.shape.width; ++j) {
+                const int value = image[(i * s.shape.width + j) * kColours + c] - mode;
+                const int lane = (j / kLanes * kColours + c) * kLanes + j % kLanes;
+                s.u[i * static_cast<std::ptrdiff_t>(s.row_u) + lane] = static_cast<float>(value);
+                s.largest_u[c] = std::max(s.largest_u[c], static_cast<float>(std::abs(value)));
+            }
+        }
     }
+}
 
-    void centre(const std::uint8_t* image) {
-        for (int c = 0; c < 3; ++c) {
-            int count[256] = {};
-            for (int p = 0; p < H * W; ++p) ++count[image[3 * p + c]];
-            const int mode = static_cast<int>(std::max_element(count, count + 256) - count);
-            for (int p = 0; p < H * W; ++p) u[c][p] = image[3 * p + c] - mode;
+void toggle(const State& s, std::uint32_t pixel) {
+    const int row = static_cast<int>(pixel) / s.shape.width;
+    const int column = static_cast<int>(pixel) % s.shape.width;
+    *bit_word(s, s.mask, column / 64, row) ^= std::uint64_t{1} << column % 64;
+}
+
+// Returns the mask's hash.
+std::uint64_t read_mask(const State& s, const std::uint8_t* mask) {
+    std::uint64_t hash = 0;
+    for (int i = 0; i < s.shape.height; ++i) {
+        for (int w = 0; w < s.shape.words; ++w) *bit_word(s, s.mask, w, i) = 0;
+        for (int j = 0; j < s.shape.width; ++j) {
+            const int pixel = i * s.shape.width + j;
+            if (!mask[pixel]) continue;
+            toggle(s, static_cast<std::uint32_t>(pixel));
+            hash ^= pixel_hash(static_cast<std::uint32_t>(pixel));
+        }
+    }
+    return hash;
+}
+
+void write_mask(const State& s, std::uint8_t* mask) {
+    for (int i = 0; i < s.shape.height; ++i)
+        for (int j = 0; j < s.shape.width; ++j) *mask++ = bit(s, s.mask, i, j);
+}
+
+// Make state.next the mask and list what that changed.
+void take_next(const State& s, std::vector<std::uint32_t>& changed) {
+    changed.clear();
+    for (int w = 0; w < s.shape.words; ++w) {
+        for (int i = 0; i < s.shape.height; ++i) {
+            std::uint64_t* mask = bit_word(s, s.mask, w, i);
+            const std::uint64_t next = *bit_word(s, s.next, w, i);
+            for (std::uint64_t left = *mask ^ next; left; left &= left - 1) {
+                const int column = w * 64 + __builtin_ctzll(left);
+                changed.push_back(static_cast<std::uint32_t>(i * s.shape.width + column));
+            }
+            *mask = next;
+        }
+    }
+}
+
+Status status(const State& s) {
+    const int pixels = s.shape.height * s.shape.width;
+    int count = 0;
+    for (int w = 0; w < s.shape.words; ++w)
+        for (int i = 0; i < s.shape.height; ++i)
+            count += __builtin_popcountll(*bit_word(s, s.mask, w, i));
+    return count == 0 ? kEmpty : count == pixels ? kFull : kOk;
+}
+
+// One thread's engine.
+class Engine {
+  public:
+    Engine(const Batch& batch, const Settings& settings, const Kernels& kernels)
+        : batch_(batch), settings_(settings), kernels_(kernels),
+          workspace_(batch.height, batch.width, settings) {}
+
+    void run_image(int image) {
+        State& s = workspace_.state;
+        const std::size_t pixels = static_cast<std::size_t>(batch_.height) * batch_.width;
+        centre(s, batch_.image + image * pixels * kColours);
+        kernels_.blur_image(s);
+        for (int k = 0; k < batch_.masks; ++k) {
+            const std::uint8_t* first =
+                batch_.first + image * batch_.first_stride_b + k * batch_.first_stride_s;
+            const std::size_t at = static_cast<std::size_t>(image) * batch_.masks + k;
+            trajectory_.start(read_mask(s, first));
+            batch_.iterations[at] = run_mask();
+            write_mask(s, batch_.mask + at * pixels);
+            double error[2] = {0, 0};
+            batch_.status[at] = status(s);
+            if (batch_.status[at] == kOk) kernels_.errors(s, error);
+            batch_.error_background[at] = error[0] / (kColours * 127.5);
+            batch_.error_foreground[at] = error[1] / (kColours * 127.5);
         }
     }
 
-    double blur(const Field& in, Field& out) {  // with 1e-8 times the total, which it returns
-        double total = 0;
-        for (double v : in) total += v;
-        const int rx = bx.radius, ry = by.radius;
-        std::fill(tmp.begin(), tmp.end(), 0.0);
-        for (int i = 0; i < H; ++i)
-            for (int d = -rx; d <= rx; ++d) {
-                double* t = &tmp[i * W];
-                const double* s = &in[i * W];
-                const double* w = &bx.weights[d + rx];
-                for (int j = std::max(0, -d); j < std::min(W, W - d); ++j)
-                    t[j] += w[j * (2 * rx + 1)] * s[j + d];
-            }
-        std::fill(out.begin(), out.end(), kMeanWeight * total);
-        for (int i = 0; i < H; ++i)
-            for (int k = std::max(0, i - ry); k <= std::min(H - 1, i + ry); ++k) {
-                const double w = by.weight(i, k);
-                for (int j = 0; j < W; ++j) out[i * W + j] += w * tmp[k * W + j];
-            }
-        return total;
+  private:
+    // Iterate from state.mask; returns the iterations computed, and state has the final mask.
+    int run_mask() {
+        State& s = workspace_.state;
+        if (status(s) != kOk) return 0;
+        kernels_.begin(s);
+        for (int t = 1; t <= settings_.iterations; ++t) {
+            kernels_.ascend(s);
+            take_next(s, changed_);
+            trajectory_.append(changed_);
+            if (status(s) != kOk) return t;
+            kernels_.follow(s, changed_.data(), static_cast<int>(changed_.size()));
+            const int before = trajectory_.recurrence();
+            if (before < 0) continue;
+            const int period = t - before;
+            go_back(before + (settings_.iterations - before) % period);
+            return t;
+        }
+        return settings_.iterations;
     }
 
-    double s[2], S[2][3], E[2];
-    void inpaint(const std::uint8_t* m) {
-        Field x(H * W);
-        for (int side = 0; side < 2; ++side) {
-            const std::uint8_t on = 1 - side;
-            for (int p = 0; p < H * W; ++p) x[p] = m[p] == on;
-            s[side] = blur(x, D[side]);
-            for (int c = 0; c < 3; ++c) {
-                for (int p = 0; p < H * W; ++p) x[p] = m[p] == on ? u[c][p] : 0;
-                S[side][c] = blur(x, A[side][c]);
-            }
-        }
-        E[0] = E[1] = 0;
-        for (int p = 0; p < H * W; ++p) {
-            const int side = 1 - m[p];
-            for (int c = 0; c < 3; ++c)
-                E[side] += std::abs(A[1 - side][c][p] - u[c][p] * D[1 - side][p]) / D[1 - side][p];
-        }
+    void go_back(int iterate) {
+        const std::vector<std::uint32_t> pixels =
+            trajectory_.difference(iterate, trajectory_.last());
+        for (const std::uint32_t pixel : pixels) toggle(workspace_.state, pixel);
+        kernels_.follow(workspace_.state, pixels.data(), static_cast<int>(pixels.size()));
     }
 
-    void gradient(const std::uint8_t* m) {
-        inpaint(m);
-        const double lambda = settings.diversity_weight / 127.5 * 3;
-        for (int p = 0; p < H * W; ++p) {
-            const int side = 1 - m[p], other = 1 - side;
-            const double scale = (side == 0 ? -1 : 1) / s[side];
-            double v = 0;
-            for (int c = 0; c < 3; ++c) {
-                const double n = A[other][c][p] - u[c][p] * D[other][p];
-                const double sign = (n > 0) - (n < 0);
-                U[c][p] = scale * sign / D[other][p];
-                v += U[c][p] * A[other][c][p] / D[other][p];
-            }
-            V[p] = v;
-        }
-        for (int c = 0; c < 3; ++c) blur(U[c], GU[c]);
-        blur(V, GV);
-        for (int p = 0; p < H * W; ++p) {
-            double value = -E[0] / s[0] / s[0] + E[1] / s[1] / s[1] - GV[p];
-            for (int c = 0; c < 3; ++c) {
-                value += std::abs(u[c][p] - A[1][c][p] / D[1][p]) / s[0];
-                value -= std::abs(u[c][p] - A[0][c][p] / D[0][p]) / s[1];
-                value += u[c][p] * GU[c][p];
-                const double a = u[c][p] - S[0][c] / s[0], b = u[c][p] - S[1][c] / s[1];
-                value -= lambda * (a * a - b * b);
-            }
-            g[p] = value;
-        }
-    }
-
-    std::vector<std::uint8_t> step(const std::vector<std::uint8_t>& m) {
-        gradient(m.data());
-        std::vector<std::uint8_t> moved = m, out(H * W);
-        for (int i = 0; i < H; ++i)
-            for (int j = 0; j < W; ++j) {
-                const int p = i * W + j;
-                bool edge = !settings.boundary_only || i == 0 || j == 0 || i == H - 1 || j == W - 1;
-                if (!edge)
-                    edge = m[p] != m[p - 1] || m[p] != m[p + 1] || m[p] != m[p - W] || m[p] != m[p + W];
-                if (edge && g[p] != 0) moved[p] = g[p] > 0;
-            }
-        if (!settings.smoothing) return moved;
-        for (int i = 0; i < H; ++i)
-            for (int j = 0; j < W; ++j) {
-                int n = 0;
-                for (int a = std::max(0, i - 1); a <= std::min(H - 1, i + 1); ++a)
-                    for (int b = std::max(0, j - 1); b <= std::min(W - 1, j + 1); ++b)
-                        n += moved[a * W + b];
-                out[i * W + j] = n >= 4;
-            }
-        return out;
-    }
-
-    static Status status(const std::vector<std::uint8_t>& m) {
-        const auto on = std::count(m.begin(), m.end(), 1);
-        return on == 0 ? kEmpty : on == static_cast<std::ptrdiff_t>(m.size()) ? kFull : kOk;
-    }
-
-    void run(const std::uint8_t* first, const Batch& batch, std::size_t at) {
-        std::vector<std::vector<std::uint8_t>> seen;
-        std::vector<std::uint8_t> m(first, first + H * W);
-        const int N = settings.iterations;
-        int t = 0;
-        for (;; ++t) {
-            if (status(m) != kOk || t == N) break;
-            const auto again = std::find(seen.begin(), seen.end(), m);
-            if (again != seen.end()) {
-                const int s0 = static_cast<int>(again - seen.begin());
-                m = seen[s0 + (N - s0) % (t - s0)];
-                break;
-            }
-            seen.push_back(m);
-            m = step(m);
-        }
-        std::copy(m.begin(), m.end(), batch.mask + at * H * W);
-        batch.iterations[at] = t;
-        batch.status[at] = status(m);
-        batch.error_foreground[at] = batch.error_background[at] = 0;
-        if (status(m) != kOk) return;
-        inpaint(m.data());
-        batch.error_foreground[at] = E[0] / s[0] / 3 / 127.5;
-        batch.error_background[at] = E[1] / s[1] / 3 / 127.5;
-    }
+    const Batch& batch_;
+    const Settings& settings_;
+    const Kernels& kernels_;
+    Workspace workspace_;
+    Trajectory trajectory_;
+    std::vector<std::uint32_t> changed_;
 };
 
 }  // namespace
 
-void segment(const Batch& batch, const Settings& settings, int num_threads) {
+void segment(const Batch& batch, const Settings& settings, const Kernels& kernels,
+             int num_threads) {
     std::atomic<int> next{0};
-    auto work = [&] {
-        Plain plain(settings, batch.height, batch.width);
-        const std::size_t pixels = static_cast<std::size_t>(batch.height) * batch.width;
-        for (int b; (b = next++) < batch.images;) {
-            plain.centre(batch.image + b * pixels * 3);
-            for (int k = 0; k < batch.masks; ++k)
-                plain.run(batch.first + b * batch.first_stride_b + k * batch.first_stride_s, batch,
-                          static_cast<std::size_t>(b) * batch.masks + k);
+    std::exception_ptr failure;
+    std::mutex failing;
+    const auto work = [&] {
+        try {
+            Engine engine(batch, settings, kernels);
+            for (int image; (image = next++) < batch.images;) engine.run_image(image);
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(failing);
+            failure = std::current_exception();
         }
     };
     std::vector<std::thread> pool;
     for (int k = 1; k < std::min(num_threads, batch.images); ++k) pool.emplace_back(work);
     work();
     for (std::thread& thread : pool) thread.join();
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace iem

@@ -4,16 +4,16 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels.h"
+
 namespace iem {
 
 struct Settings {
-    double sigma = 5;  // of the blurred grid
-    int kernel = 11;   // taps on the blurred grid
-    double diversity_weight = 0.001;
-    int iterations = 150;
-    bool smoothing = true;
-    bool boundary_only = true;
-    bool half_resolution = false;
+    double sigma;  // of the blurred grid
+    int kernel;    // taps on the blurred grid
+    double diversity_weight;
+    int iterations;
+    bool smoothing, boundary_only, half_resolution;
 };
 
 enum Status : std::uint8_t { kOk = 0, kEmpty = 1, kFull = 2 };
@@ -24,13 +24,14 @@ struct Batch {
     const std::uint8_t* image;  // [B, H, W, 3], contiguous
     const std::uint8_t* first;  // [B, S, H, W], the last two contiguous, 0 or 1
     std::ptrdiff_t first_stride_b, first_stride_s;
-    std::uint8_t* mask;          // [B, S, H, W], contiguous
-    double* error_foreground;    // [B, S]
-    double* error_background;    // [B, S]
-    std::int32_t* iterations;    // [B, S]
-    std::uint8_t* status;        // [B, S]
+    std::uint8_t* mask;        // [B, S, H, W], contiguous
+    double* error_foreground;  // [B, S]
+    double* error_background;  // [B, S]
+    std::int32_t* iterations;  // [B, S]
+    std::uint8_t* status;      // [B, S]
 };
 
-void segment(const Batch& batch, const Settings& settings, int num_threads);
+// Every image on one of `num_threads` threads; which one makes no difference.
+void segment(const Batch& batch, const Settings& settings, const Kernels& kernels, int num_threads);
 
 }  // namespace iem

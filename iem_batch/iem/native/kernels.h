@@ -1,0 +1,30 @@
+// The hot loops, compiled once for each instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "state.h"
+
+namespace iem {
+
+struct Kernels {
+    const char* name;
+    // Blur the image without a mask: state.full.
+    void (*blur_image)(State&);
+    // Blur both sides of state.mask: state.other and state.side.
+    void (*begin)(State&);
+    // One iteration: state.mask to state.next.
+    void (*ascend)(State&);
+    // Follow `count` pixels that have changed sides in state.mask: state.other and state.side.
+    void (*follow)(State&, const std::uint32_t* pixels, int count);
+    // Sum over colours and over the pixels of each side of |u - its prediction|.
+    void (*errors)(State&, double* error);
+};
+
+const Kernels& portable_kernels();
+#if defined(__x86_64__)
+const Kernels& avx2_kernels();
+const Kernels& avx512_kernels();
+#endif
+
+}  // namespace iem

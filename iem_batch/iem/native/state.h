@@ -1,0 +1,93 @@
+// The working memory of one thread, shared by the code of every instruction set.
+//
+// A block is 16 pixels of a row. Names follow the paper: m is the mask, u the image as integers
+// about its most common value, G the blur. "Other" is the side of the mask a pixel is not on:
+// what predicts it in Eq. 8.
+#pragma once
+
+#include <cstdint>
+
+namespace iem {
+
+constexpr int kLanes = 16;
+constexpr int kColours = 3;
+constexpr int kChannels = 4;  // the colours, then the mask
+constexpr int kTileRows = 4;  // rows of the adjoint blur done at once
+
+struct Shape {
+    int height, width;
+    int blocks;    // blocks per row; the last may be partly outside
+    int words;     // 64-bit words per row of bits
+    int bit_rows;  // rows of a bit plane: the image and `bit_top` rows of zeros above and below
+    int bit_top;   // radius_y, at least 1
+    int radius_y, radius_x;
+};
+
+// One bit per pixel as [word][row]: loops over rows are vector loops. A word of zeros on each side.
+struct BitPlane {
+    std::uint64_t* data;
+};
+
+// What a side of the mask holds; index 0 is the background, 1 the foreground.
+struct Side {
+    double count;             // pixels
+    double total[kColours];   // sum of u
+};
+
+struct State {
+    Shape shape;
+    // Strides of one row, in elements; chosen so that rows do not alias in the cache.
+    int row_u, row_field, row_source, row_plain, row_spread, row_bound;
+
+    // Blur weights in the layouts their loops want.
+    const float* tap_y;         // [tiles * kTileRows][row_tap_y]: kTileRows - 1 zeros either side
+    const double* weight_y;     // [height][2 radius_y + 1]
+    const double* grid_x;       // [width][row_grid_x]: times kGrid, from an 8-pixel boundary on
+    const float* tap_x;         // [width][row_tap_x]: from pixel - radius_x on, then zeros
+    const float* across_x;      // [2 radius_x + 1][blocks * 16]: weight(j, j + d)
+    const double* across_grid;  // the same in float64
+    int row_tap_y, row_grid_x, row_tap_x;
+    int spread_left;  // pixels of zeros before a row of `spread`
+    float largest_tap_x;
+
+    float* u;           // [height][blocks][3][16]
+    double* full;       // [height][blocks][4][16]: G(u) and G(1), on the grid
+    double* other;      // [height][blocks][4][16]: G(u m) and G(m) of the other side, on the grid
+    float* source;      // [height][blocks][4][16]: what the adjoint blur spreads, U and V
+    float* direct;      // [height][blocks * 16]: direct part of the gradient, at the boundary
+    float* bound;       // [height][blocks]: upper bound of the blurred magnitude of U
+    float* magnitude;   // [height][blocks]: sum of |U| of one colour over a block
+    float* spread;      // [kTileRows][4][row_spread]: rows blurred vertically
+    float* sums;        // [blocks rounded up to 16]: one row of bound_magnitude
+    double* line;       // [2 radius_x + blocks * 16]: one padded row
+    double* rows;       // [height][blocks * 16]: a field blurred horizontally
+
+    BitPlane mask, next, boundary, present, scratch_a, scratch_b;
+    std::uint32_t* uncertain;  // pixels whose sign floats cannot tell
+
+    Side side[2];
+    float largest_u[kColours];  // largest |u| of each colour
+    double diversity;  // 3 lambda / 127.5: the objective is kept in units of 127.5 / 3
+    bool boundary_only, smoothing;
+};
+
+// Internal linkage: the code of one instruction set must not serve another.
+static inline std::uint64_t* bit_word(const State& s, BitPlane plane, int word, int row) {
+    return plane.data + static_cast<std::ptrdiff_t>(word) * s.shape.bit_rows + s.shape.bit_top + row;
+}
+
+static inline bool bit(const State& s, BitPlane plane, int row, int column) {
+    return *bit_word(s, plane, column / 64, row) >> (column % 64) & 1;
+}
+
+static inline unsigned block_bits(const State& s, BitPlane plane, int row, int block) {
+    return *bit_word(s, plane, block / 4, row) >> (block % 4 * kLanes) & 0xffff;
+}
+
+// The pixels of a block that are inside the image.
+static inline unsigned inside_bits(const State& s, int block) {
+    const int left = s.shape.width - block * kLanes;
+    return left >= kLanes ? 0xffffu : (1u << left) - 1;
+}
+
+}  // namespace iem
