@@ -1,0 +1,106 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from iem_batch.data import schema
+from iem_batch.data.run_folder import WEIGHTS, part
+from iem_batch.data.settings import DecodeSettings
+from iem_batch.errors import SourceError
+from iem_batch.iem.backends import BACKENDS
+from iem_batch.segnet.model import SegNet
+from iem_batch.segnet.settings import SegNetSettings
+from iem_batch.segnet.training import predict_probability
+from iem_batch.segnet.weights import load_weights, save_weights
+from iem_batch.stages.predict import PredictStep
+from iem_batch.stages.refine import RefineStep
+from iem_batch.stages.segment import SegmentStep
+from iem_batch.stages.shards import run_in_process
+from tests.stages.conftest import IEM, SIZE_PX
+
+Segmented = Callable[..., SegmentStep]
+
+
+def predicted(step: SegmentStep) -> PredictStep:
+    """Predict with an untrained network: its masks are as good as any for these tests."""
+    torch.manual_seed(0)
+    step.run.write_bytes(WEIGHTS, save_weights(SegNet(SegNetSettings(width=4, num_blocks=1))))
+    predicting = PredictStep(
+        run=step.run,
+        source_url=step.source_url,
+        decode=DecodeSettings(size_px=SIZE_PX),
+        iem=IEM,
+        backend="torch",
+    )
+    run_in_process(predicting, range(3), lambda mark: None)
+    return predicting
+
+
+def refining(step: SegmentStep) -> RefineStep:
+    return RefineStep(
+        run=step.run,
+        source_url=step.source_url,
+        decode=DecodeSettings(size_px=SIZE_PX),
+        iem=IEM,
+        backend="torch",
+    )
+
+
+def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) -> None:
+    """Catches a network fed with other pixels than it was trained on, and rows out of order."""
+    step = segmented(shard_size=5)
+    predicted(step)
+    loaded = step.load(1)
+    model = load_weights(step.run.read_bytes(WEIGHTS))
+    probability_BHW = predict_probability(model, loaded.image_BHW3)
+    table = step.run.read_table(part("predictions", 1))
+    assert table.schema.equals(schema.PREDICTIONS, check_metadata=True)
+    assert table["image_id"].to_pylist() == loaded.image_id
+    for row, probability_HW in zip(table.to_pylist(), probability_BHW, strict=True):
+        grey_HW = schema.decode_pixels(row["probability"]["bytes"])
+        assert np.abs(grey_HW / 255 - probability_HW).max() < 0.51 / 255
+        mask_HW = schema.decode_mask(row["mask"]["bytes"])
+        np.testing.assert_array_equal(mask_HW, probability_HW > 0.5)
+        assert row["area"] == pytest.approx(mask_HW.mean())
+        assert row["error"] == pytest.approx(row["error_foreground"] + row["error_background"])
+
+
+def test_refined_masks_start_from_the_predicted_ones(segmented: Segmented) -> None:
+    """Catches IEM started from the squares, or from the mask of another image."""
+    step = segmented(shard_size=5)
+    predicted(step)
+    run_in_process(refining(step), range(3), lambda mark: None)
+    loaded = step.load(2)
+    predictions = step.run.read_table(part("predictions", 2)).to_pylist()
+    first_mask_BHW = np.array([schema.decode_mask(row["mask"]["bytes"]) for row in predictions])
+    result = BACKENDS["torch"].load()(
+        loaded.image_BHW3, first_mask_BHW[:, None], IEM, num_threads=1
+    )
+    table = step.run.read_table(part("refined", 2))
+    assert table.schema.equals(schema.MASKS, check_metadata=True)
+    assert table["init_side"].to_pylist() == [None, None]
+    assert table["image_id"].to_pylist() == loaded.image_id
+    for row, mask_HW in zip(table.to_pylist(), result.mask_BSHW[:, 0], strict=True):
+        np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), mask_HW)
+
+
+def test_an_image_that_vanished_after_it_was_predicted_is_named(
+    segmented: Segmented, picture_folder: Path
+) -> None:
+    """Catches masks that slip to the next image when one is missing."""
+    step = segmented(shard_size=5)
+    predicted(step)
+    (picture_folder / "disc_006.png").unlink()
+    with pytest.raises(SourceError, match="the first is disc_006.png"):
+        refining(step).load(1)
+
+
+def test_a_shard_without_a_single_good_image(segmented: Segmented, picture_folder: Path) -> None:
+    for file in picture_folder.iterdir():
+        file.write_bytes(b"")
+    step = segmented(shard_size=5)
+    predicted(step)
+    run_in_process(refining(step), range(3), lambda mark: None)
+    assert len(step.run.read_table(part("refined", 0))) == 0
