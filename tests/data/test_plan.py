@@ -6,7 +6,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iem_batch.data import run_folder
-from iem_batch.data.plan import Plan, read_plan, require_same_settings, shard_entries, write_plan
+from iem_batch.data.plan import (
+    Plan,
+    _Listing,
+    read_plan,
+    require_same_settings,
+    shard_entries,
+    write_plan,
+)
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import PlanSettings
 from iem_batch.data.sources import Entry, IgnoredFile, open_source
@@ -162,18 +169,24 @@ def test_change_beyond_the_limit_does_not_matter(run: RunFolder, picture_folder:
     assert write_plan(run, source, settings) == plan
 
 
-def test_names_cannot_be_confused_by_separators():
-    """Two listings that look the same when joined have different digests."""
-    from iem_batch.data.plan import _Listing
+def test_digest_tells_listings_apart():
+    """Also those that look the same when their names are joined."""
 
-    def digest(*uris: str) -> str:
-        entries = [Entry(uri=uri, start=0, stop=1, num_bytes=1) for uri in uris]
+    def digest(*uris: str, num_bytes: int = 1) -> str:
+        entries = [Entry(uri=uri, start=0, stop=1, num_bytes=num_bytes) for uri in uris]
         listing = _Listing(ListedSource(*entries), None)
         assert len(list(listing)) == len(uris)
         return listing.digest()
 
-    digests = {digest("a", "b"), digest('a", 0, 1, 1]["b'), digest("a\nb"), digest("b", "a")}
-    assert len(digests) == 4
+    digests = [
+        digest("a", "b"),
+        digest("b", "a"),
+        digest("ab"),
+        digest("a\nb"),
+        digest('a", 0, 1, 1]["b'),
+        digest("ab", num_bytes=2),
+    ]
+    assert len(set(digests)) == 6
 
 
 def test_no_plan_without_plan_json(run: RunFolder):
