@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 import iem_batch
 from iem_batch.config import SECTIONS, Settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
-from iem_batch.iem.backends import resolve
+from iem_batch.iem.backends import BACKENDS, resolve
 
 
 @dataclass(frozen=True)
@@ -52,25 +52,38 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def build_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
-    """Make the parser of the whole command line, and those of its commands."""
+def build_parser(command: str | None) -> tuple[ArgumentParser, ArgumentParser | None]:
+    """Make the parser of the command line.
+
+    Args:
+        command: the only command that gets its flags: making those of all takes a second.
+
+    Returns:
+        The parser, and that of the command.
+    """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
-        prog="iem-batch", description=iem_batch.__doc__, version=iem_batch.__version__
+        prog="iem-batch",
+        description=iem_batch.__doc__,
+        version=iem_batch.__version__,
+        allow_abbrev=False,
     )
     subcommands = parser.add_subcommands(required=True, dest="command")
-    subparsers = {name: _command_parser(command) for name, command in COMMANDS.items()}
-    for name, subparser in subparsers.items():
-        subcommands.add_subcommand(name, subparser, help=COMMANDS[name].summary)
-    return parser, subparsers
+    chosen = None
+    for name, described in COMMANDS.items():
+        subparser = ArgumentParser(description=described.summary, allow_abbrev=False)
+        if name == command:
+            chosen = subparser
+            _add_arguments(subparser, described)
+        subcommands.add_subcommand(name, subparser, help=described.summary)
+    return parser, chosen
 
 
-def _command_parser(command: Command) -> ArgumentParser:
-    parser = ArgumentParser(description=command.summary)
+def _add_arguments(parser: ArgumentParser, command: Command) -> None:
     for name in command.arguments:
         parser.add_argument(name, **ARGUMENTS[name])
     if "run" not in command.arguments:
-        return parser
+        return
     parser.add_argument("--config", action="config", help="YAML file with any of the settings")
     parser.add_argument("--local", action="store_true", help="work in this process, without Ray")
     parser.add_argument(
@@ -80,7 +93,6 @@ def _command_parser(command: Command) -> ArgumentParser:
     )
     for section, kind in SECTIONS.items():
         parser.add_class_arguments(kind, section)
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -91,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        _dispatch(arguments)
+        _dispatch(sys.argv[1:] if arguments is None else arguments)
     except SettingsError as error:
         _fail(str(error), 2)
     except IEMBatchError as error:
@@ -100,10 +112,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted; run the same command again to do the rest", 130)
 
 
-def _dispatch(arguments: Sequence[str] | None) -> None:
-    parser, subparsers = build_parser()
+def _dispatch(arguments: Sequence[str]) -> None:
+    command = next((argument for argument in arguments if argument in COMMANDS), None)
+    parser, subparser = build_parser(command)
     parsed = parser.parse_args(arguments)
-    command = parsed.command
+    assert command == parsed.command
+    assert subparser is not None
     # Only now: these import pyarrow and torch, and --help must not wait for them.
     from iem_batch import commands
     from iem_batch.data.run_folder import CONFIG, RunFolder
@@ -115,9 +129,9 @@ def _dispatch(arguments: Sequence[str] | None) -> None:
     run = RunFolder(parsed[command].run)
     if run.exists(CONFIG):
         stored = settings_from_yaml(run.read_bytes(CONFIG), f"{run.url}/{CONFIG}")
-        subparsers[command].set_defaults(stored)
+        subparser.set_defaults(stored)
         parsed = parser.parse_args(arguments)
-    options = subparsers[command].instantiate(parsed[command])
+    options = subparser.instantiate(parsed[command])
     job = Job(
         run=run, settings=_settings(options), local=options.local, overwrite=options.overwrite
     )
@@ -130,9 +144,10 @@ def _settings(options: Namespace) -> Settings:
     settings = Settings(**{section: options[section] for section in SECTIONS})
     if options.get("k") is not None:
         settings = replace(settings, select=replace(settings.select, k=options.k))
-    if settings.segment.backend == "auto":
-        # Settled once for the run: a worker on another machine must not take another engine.
-        backend = resolve(settings.segment.backend)
+    backend = settings.segment.backend
+    if backend not in BACKENDS:
+        # auto is settled once for the run: a worker elsewhere must not take another engine.
+        backend = resolve(backend)
         settings = replace(settings, segment=replace(settings.segment, backend=backend))
     return settings
 

@@ -1,0 +1,276 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from iem_batch.cli import COMMANDS, main
+from iem_batch.data.run_folder import RunFolder, part
+from tests.data.broken import broken_files
+from tests.pictures import Picture, textured_disc, write_folder, write_masks
+
+QUICK = [
+    "--plan.shard_size=5",
+    "--decode.size_px=32",
+    "--iem.sigma_px=2",
+    "--iem.kernel_px=5",
+    "--iem.iterations=5",
+    "--segment.backend=torch",
+    "--segment.init_sides=[12,20]",
+    "--export.pairs_per_file=4",
+    "--segnet.width=4",
+    "--train.epochs=2",
+    "--train.batch_size=4",
+]
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """Calls the command line in this process; returns status, standard output and error."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        status = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def data_files(run: Path) -> dict[str, bytes]:
+    """Everything that must not depend on how the run was made: no marks, plans or reports."""
+    folders = ("masks", "quarantine", "selection", "corpus", "predictions", "refined")
+    return {
+        str(file.relative_to(run)): file.read_bytes()
+        for folder in folders
+        for file in sorted((run / folder).rglob("*.parquet"))
+    }
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, pictures: list[Picture]) -> Path:
+    """The pictures, their truth and a run with all steps done in one process."""
+    root = tmp_path_factory.mktemp("finished")
+    write_folder(root / "pictures", pictures)
+    write_masks(root / "truth", pictures)
+    truth = f"--truth={root / 'truth'}"
+    main(["run", str(root / "pictures"), str(root / "run"), truth, "--local", *QUICK])
+    return root
+
+
+def test_run_leaves_everything(finished: Path) -> None:
+    run = RunFolder(str(finished / "run"))
+    assert run.names("masks") == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    assert len(run.names("corpus")) == 3
+    assert run.names("refined") == run.names("predictions") == run.names("masks")
+    for name in ("_SUCCESS", "README.md", "segnet/weights.safetensors", "report/index.html"):
+        assert run.exists(name), name
+    methods = {method["method"] for method in run.read_json("evaluation/summary.json")["methods"]}
+    assert {"segnet", "refined"} <= methods
+
+
+def test_stored_settings_are_a_config(finished: Path, call: Call, tmp_path: Path) -> None:
+    """Catches a stored file that --config does not take, or that lacks a setting."""
+    config = finished / "run" / "_run" / "config.yaml"
+    run = tmp_path / "again"
+    status, _, error = call("segment", finished / "pictures", run, "--local", f"--config={config}")
+    assert status == 0, error
+    assert (run / "_run" / "config.yaml").read_bytes() == config.read_bytes()
+    masks = {name: data for name, data in data_files(finished / "run").items() if "masks/" in name}
+    assert data_files(run) == masks
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_ray_gives_the_same_files(finished: Path, call: Call, tmp_path: Path) -> None:
+    """The same photos through Ray's tasks, actors and training: equal masks, selection, corpus."""
+    run = tmp_path / "run"
+    status, _, error = call("run", finished / "pictures", run, *QUICK)
+    assert status == 0, error
+    ours, local = data_files(run), data_files(finished / "run")
+    assert ours.keys() == local.keys()
+    for name, data in local.items():
+        if name.startswith(("masks", "selection", "corpus")):
+            assert ours[name] == data, name
+
+
+def test_doing_it_again_does_nothing(finished: Path, call: Call) -> None:
+    """Catches a resumed run that computes what is there, or that does not end well."""
+    run = finished / "run"
+    before = {file: file.stat().st_mtime_ns for file in run.rglob("part-*")}
+    status, _, error = call("run", finished / "pictures", run, "--local")
+    assert status == 0, error
+    assert {file: file.stat().st_mtime_ns for file in run.rglob("part-*")} == before
+
+
+def test_a_run_with_a_lost_mark_does_only_that_shard(
+    finished: Path, call: Call, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    call("segment", finished / "pictures", run, "--local", *QUICK)
+    whole = data_files(run)
+    (run / "_run/stats/masks/part-00001.json").unlink()
+    (run / "masks/part-00001.parquet").write_bytes(b"half a file")
+    untouched = (run / "masks/part-00000.parquet").stat().st_mtime_ns
+    status, output, _ = call("segment", finished / "pictures", run, "--local")
+    assert status == 0
+    assert "2 of 3 shards were done before" in output
+    assert data_files(run) == whole
+    assert (run / "masks/part-00000.parquet").stat().st_mtime_ns == untouched
+
+
+def test_changed_settings_are_refused_with_the_difference(
+    finished: Path, call: Call, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    call("segment", finished / "pictures", run, "--local", *QUICK)
+    stored = (run / "_run/config.yaml").read_bytes()
+    again = ("segment", finished / "pictures", run, "--local", "--iem.iterations=6")
+    status, _, error = call(*again)
+    assert status == 1
+    assert "iem.iterations: 5 then, 6 now" in error
+    assert (run / "_run/config.yaml").read_bytes() == stored
+    status, _, error = call(*again, "--overwrite")
+    assert status == 0, error
+    assert yaml.safe_load((run / "_run/config.yaml").read_text())["iem"]["iterations"] == 6
+
+
+def test_another_source_is_refused(finished: Path, call: Call, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    call("plan", finished / "pictures", run)
+    write_folder(tmp_path / "others", [textured_disc(77)])
+    status, _, error = call("segment", tmp_path / "others", run, "--local")
+    assert status == 1
+    assert "others" in error
+    assert "pictures" in error
+
+
+def test_flags_beat_the_file(finished: Path, call: Call, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("plan: {shard_size: 7, limit: 9}\n")
+    run = tmp_path / "run"
+    status, output, _ = call(
+        "plan", finished / "pictures", run, f"--config={config}", "--plan.shard_size=3"
+    )
+    assert status == 0
+    assert "9 images" in output
+    assert "in 3 shards" in output
+
+
+def test_k_is_select_k(finished: Path, call: Call, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    call("segment", finished / "pictures", run, "--local", *QUICK)
+    status, output, _ = call("topk", run, "-k", "3")
+    assert status == 0
+    assert "3 of 12 images" in output
+    status, _, error = call("topk", run, "-k", "4")
+    assert status == 1
+    assert "select.k: 3 then, 4 now" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["segment", "nowhere", "run"], 1, "does not exist"),
+        (["topk", "run"], 1, "run `iem-batch plan`"),
+        (["segment", "nowhere", "run", "--iem.sigma_px=-1"], 2, "iem.sigma_px is -1.0"),
+        (["segment", "nowhere", "run", "--segment.backend=gpu"], 2, "no backend 'gpu'"),
+        (["segment", "nowhere", "run", "--iem.sigma=1"], 2, "iem.sigma"),
+        (["evaluate", "run"], 2, "--truth"),
+        (["status", "run"], 1, "run `iem-batch plan`"),
+    ],
+)
+def test_mistakes_end_in_one_clear_line(
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    status: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    got, _, error = call(*arguments, "--local")
+    assert got == status
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_steps_in_the_wrong_order_name_the_missing_one(
+    finished: Path, call: Call, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    call("plan", finished / "pictures", run, *QUICK)
+    for command, missing in {
+        "topk": "segment",
+        "export": "topk",
+        "train": "export",
+        "predict": "train",
+        "refine": "predict",
+    }.items():
+        status, _, error = call(command, run, "--local")
+        assert status == 1
+        assert f"run `iem-batch {missing}`" in error
+
+
+def test_status(finished: Path, call: Call) -> None:
+    status, output, _ = call("status", finished / "run")
+    assert status == 0
+    assert "3 / 3" in output
+    status, output, _ = call("status", finished / "run", "--json")
+    masks = json.loads(output)[0]
+    assert (masks["step"], masks["state"], masks["ok"]) == ("masks", "done", 12)
+
+
+def test_doctor_names_every_backend(call: Call) -> None:
+    status, output, _ = call("doctor")
+    assert status == 0
+    for name in ("native", "torch", "reference"):
+        assert f"engine {name}: " in output
+
+
+def test_two_hundred_good_and_twenty_broken_files(call: Call, tmp_path: Path) -> None:
+    """Catches one bad file that takes others with it, or vanishes without a row."""
+    source = tmp_path / "mixed"
+    write_folder(source, [textured_disc(seed, 40, 40) for seed in range(200)])
+    for name, (content, _) in broken_files().items():
+        (source / name).write_bytes(content)
+    run = tmp_path / "run"
+    quick = [*QUICK, "--plan.shard_size=64", "--iem.iterations=1", "--segment.init_sides=[16]"]
+    status, output, error = call("segment", source, run, "--local", *quick)
+    assert status == 0, error
+    assert "200 images with masks" in output
+    assert "20 images not usable" in output
+    folder = RunFolder(str(run))
+    rows = sum(len(folder.read_table(part("masks", shard))) for shard in range(4))
+    quarantine = [
+        row
+        for name in folder.names("quarantine")
+        for row in folder.read_table(f"quarantine/{name}").to_pylist()
+    ]
+    assert rows == 200
+    assert {row["image_id"]: row["error_class"] for row in quarantine} == {
+        name: reason for name, (_, reason) in broken_files().items()
+    }
+
+
+def test_help_needs_neither_torch_nor_ray() -> None:
+    """Catches an import that makes `--help` wait for seconds."""
+    block = "".join(f"sys.modules[{name!r}] = None; " for name in ("torch", "ray", "pyarrow"))
+    code = f"import sys; {block}from iem_batch.cli import main; main(['segment', '--help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--iem.iterations" in done.stdout
+
+
+def test_every_command_has_a_job_or_needs_none() -> None:
+    """Catches a step that cannot be submitted."""
+    jobs = {file.stem for file in (Path(__file__).parents[1] / "jobs").glob("*.py")}
+    assert jobs == COMMANDS.keys() - {"status", "demo", "doctor"}
