@@ -82,10 +82,7 @@ class _Listing:
     def _ignore(self, item: IgnoredFile) -> None:
         self.num_ignored += 1
         if len(self.ignored_examples) < NUM_EXAMPLES:
-            printable = item.uri.encode("utf-8", "surrogateescape").decode(
-                "utf-8", "backslashreplace"
-            )
-            self.ignored_examples.append(printable)
+            self.ignored_examples.append(_printable(item.uri))
 
 
 def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
@@ -237,5 +234,14 @@ def _difference(run: RunFolder, before: Plan, source: Source) -> str:
 def _counted(what: str, uris: list[str]) -> str:
     if not uris:
         return ""
-    examples = ", ".join(uris[:NUM_EXAMPLES]) + (", ..." if len(uris) > NUM_EXAMPLES else "")
+    examples = ", ".join(_printable(uri) for uri in uris[:NUM_EXAMPLES]) + (
+        ", ..." if len(uris) > NUM_EXAMPLES else ""
+    )
     return f"{len(uris)} files {what} ({examples})"
+
+
+def _printable(name: str) -> str:
+    """Escape what would break a line or a terminal, and bytes that are not UTF-8."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in name
+    )

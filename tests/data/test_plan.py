@@ -208,10 +208,10 @@ def test_no_plan_without_plan_json(run: RunFolder):
 
 
 def test_ignored_files_are_counted_with_examples(run: RunFolder):
-    others = [IgnoredFile(uri=f"/x/{name}") for name in ("a.txt", "\udcff.jpg", "c", "d")]
+    others = [IgnoredFile(uri=f"/x/{name}") for name in ("ä.txt", "\udcff.jpg", "\n\x1b[2J", "d")]
     plan = write_plan(run, ListedSource(*others, *images(1)), PlanSettings())
     assert plan.num_ignored == 4
-    assert plan.ignored_examples == ["/x/a.txt", "/x/\\xff.jpg", "/x/c"]
+    assert plan.ignored_examples == ["/x/ä.txt", "/x/\\udcff.jpg", "/x/\\n\\x1b[2J"]
     assert read_plan(run) == plan
 
 
