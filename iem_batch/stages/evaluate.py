@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from iem_batch.data import run_folder, schema
@@ -25,7 +26,7 @@ from iem_batch.stages.truth import MaskFolder
 LABELS = {
     "iem": "IEM",
     "segnet": "SegNet",
-    "refined": "SegNet, refined by IEM",
+    "refined": "SegNet + IEM",
     "centre_square": "centre square",
     "all_foreground": "all foreground",
 }
@@ -140,15 +141,27 @@ def evaluate(
     return evaluation
 
 
+def read_evaluation(run: RunFolder) -> Evaluation | None:
+    """Read what `evaluate` wrote; None if it has not finished."""
+    if not run.exists(run_folder.EVALUATION):
+        return None
+    stored = run.read_json(run_folder.EVALUATION)
+    methods = [MethodScores(**scores) for scores in stored.pop("methods")]
+    return Evaluation(**stored, methods=methods)
+
+
 def rich_table(evaluation: Evaluation) -> Table:
     """Lay out the means for a terminal, in percent."""
     table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
         title=f"{evaluation.num_images:,} images with truth, means in percent",
-        caption="as labelled | better of mask and complement, per image and metric",
+        caption="best: the better of mask and complement, for each image and metric",
     )
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     table.add_column("images", justify="right")
-    for name in (*METRIC_LABELS.values(), *(f"best {name}" for name in METRIC_LABELS.values())):
+    for name in (*METRIC_LABELS.values(), *(f"best\n{name}" for name in METRIC_LABELS.values())):
         table.add_column(name, justify="right")
     for scores in evaluation.methods:
         values = [*scores.as_labelled.values(), *scores.best_polarity.values()]
@@ -159,7 +172,7 @@ def rich_table(evaluation: Evaluation) -> Table:
 
 def label(method: str) -> str:
     """Give the name of a method for people."""
-    return LABELS.get(method) or f"IEM, first mask {method.removeprefix('iem_')}"
+    return LABELS.get(method) or f"IEM, side {method.removeprefix('iem_')}"
 
 
 def _read_masks(run: RunFolder, shard: int) -> pa.Table:
@@ -199,7 +212,7 @@ def _methods(run: RunFolder, shard: int, rows: pa.Table, known: _Known) -> Itera
         for side in sorted(sides):
             yield _stored(f"iem_{side}", rows.filter(pc.equal(rows["init_side"], side)), known)
     for method, step in _LATER_STEPS.items():
-        if shard in run.committed(step):
+        if run.exists(run_folder.mark(step, shard)):
             columns = ["image_id", "error", "mask"]
             yield _stored(method, run.read_table(run_folder.part(step, shard), columns), known)
     shape = known.truth_BHW.shape

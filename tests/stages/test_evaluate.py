@@ -142,12 +142,9 @@ def test_printed_table(run, folder):
     write_shard(run, "masks", 0, rows)
     evaluation = evaluate(run, folder(a=TRUTH), None, "dataset")
     out = io.StringIO()
-    Console(file=out, width=120).print(rich_table(evaluation))
-    lines = {
-        line.split("│")[1].strip(): line for line in out.getvalue().splitlines() if "│" in line
-    }
-    assert lines["IEM"].count("100.0") == 8
+    Console(file=out, width=80).print(rich_table(evaluation))
+    lines = {line[:14].strip(): line[14:].split() for line in out.getvalue().splitlines()}
+    assert lines["IEM"] == ["1", *["100.0"] * 8]
     # HALF as labelled: 48 / 64, 8 / 24, (8 / 24 + 40 / 56) / 2, 16 / 32.
-    cells = [cell.strip() for cell in lines["IEM, first mask 2"].split("│")]
-    assert cells[2:7] == ["1", "75.0", "33.3", "52.4", "50.0"]
+    assert lines["IEM, side 2"][:5] == ["1", "75.0", "33.3", "52.4", "50.0"]
     assert "centre square" in lines

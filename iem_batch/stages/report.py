@@ -1,0 +1,249 @@
+"""The step `report`: one self-contained HTML page about a run."""
+
+import importlib.resources
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import iem_batch
+from iem_batch.data import run_folder
+from iem_batch.data.plan import Plan, read_plan
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.settings import DecodeSettings
+from iem_batch.data.sources import open_source
+from iem_batch.errors import SourceError, StorageError, TruthError
+from iem_batch.stages.charts import charts
+from iem_batch.stages.choose import dataset_side
+from iem_batch.stages.evaluate import METRIC_LABELS, Evaluation, label, read_evaluation
+from iem_batch.stages.gallery import Card, Sources, draw_cards
+from iem_batch.stages.settings import InitChoice, ReportSettings
+from iem_batch.stages.survey import Survey, survey
+from iem_batch.stages.truth import MaskFolder
+
+GALLERIES = {
+    "best": ("Highest error", "What IEM is surest of."),
+    "worst": ("Lowest error", "What IEM is least sure of."),
+    "inside": ("Just selected", "The last images that became labels for SegNet."),
+    "outside": ("Just not selected", "The first images that did not."),
+    "random": ("At random", "What a usual mask looks like."),
+    "undefined": ("Empty and full masks", "Their error is undefined; they are never selected."),
+}
+
+STEPS = {
+    "masks": "segment",
+    "corpus": "export",
+    "predictions": "predict",
+    "refined": "refine",
+}
+"""Folder of a step that goes over shards -> the command that fills it."""
+
+FILES = {
+    "masks": "masks and their errors",
+    "quarantine": "images that could not be used",
+    "selection": "the images of highest error",
+    "corpus": "(image, mask) pairs for training",
+    "segnet": "SegNet's weights and history",
+    "predictions": "SegNet's masks",
+    "refined": "SegNet's masks, refined by IEM",
+    "evaluation": "scores against ground truth",
+    "_run": "plan, settings and commit marks",
+}
+"""Folder of a run -> what is in it."""
+
+MAX_EXAMPLES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTime:
+    """What the commit marks of a step say."""
+
+    command: str
+    num_images: int
+    num_shards: int
+    worker_seconds: float
+    """Sum over shards."""
+    elapsed_seconds: float
+    """From the start of the first shard to the end of the last, pauses included."""
+
+
+@dataclass(kw_only=True)
+class Rejections:
+    """Images that could not be used for one reason."""
+
+    reason: str
+    num_images: int = 0
+    examples: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Some images of a run."""
+
+    name: str
+    title: str
+    text: str
+    cards: list[Card]
+
+
+def write_report(
+    run: RunFolder, decode: DecodeSettings, init_choice: InitChoice, settings: ReportSettings
+) -> None:
+    """Write report/index.html about everything that the run has so far.
+
+    Rows are read shard by shard; images are read again only where they are shown.
+
+    Args:
+        run: a planned run; every other step may be missing.
+        decode: how its images were decoded.
+        init_choice: how one first mask is chosen where there are several.
+        settings: how many images are shown.
+
+    Raises:
+        StepMissingError: the run has not been planned.
+    """
+    plan = read_plan(run)
+    shards = sorted(run.committed("masks"))
+    marks = run.marks("masks", shards)
+    total = {key: sum(mark[key] for mark in marks) for key in ("planned", "ok", "quarantined")}
+    cut, num_selected = _selection(run)
+    evaluation = read_evaluation(run)
+    found: Survey | None = None
+    galleries: list[Gallery] = []
+    notes: list[str] = []
+    if total["ok"]:
+        side = dataset_side(marks)
+        found = survey(run, shards, side, init_choice, cut, settings)
+        sources, notes = _sources(run, plan, decode, evaluation)
+        galleries = _galleries(sources, found)
+    page = _template().render(
+        version=iem_batch.__version__,
+        run_url=run.url,
+        plan=plan,
+        total=total,
+        num_shards_done=len(shards),
+        found=found,
+        num_selected=num_selected,
+        cut=cut,
+        steps=list(_step_times(run)),
+        rejections=_rejections(run, marks),
+        charts=charts(run, found, cut),
+        evaluation=evaluation,
+        metric_labels=METRIC_LABELS,
+        galleries=galleries,
+        notes=notes,
+        settings=_settings(run),
+        links=_links(run),
+    )
+    run.write_bytes(run_folder.REPORT, page.encode())
+
+
+def _template() -> jinja2.Template:
+    # File names and decoder messages are whatever the collection holds: everything is escaped.
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["count"] = "{:,}".format
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    environment.filters["method"] = label
+    environment.filters["duration"] = _duration
+    source = importlib.resources.files("iem_batch.stages").joinpath("report.html.jinja")
+    return environment.from_string(source.read_text(encoding="utf-8"))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _selection(run: RunFolder) -> tuple[float | None, int]:
+    """Read the lowest error that was selected, and how many images were."""
+    if not run.exists(run_folder.TOPK):
+        return None, 0
+    error = run.read_table(run_folder.TOPK, columns=["error"])["error"]
+    return pc.min(error).as_py(), len(error)
+
+
+def _sources(
+    run: RunFolder, plan: Plan, decode: DecodeSettings, evaluation: Evaluation | None
+) -> tuple[Sources, list[str]]:
+    """Open what pictures are drawn from; what is gone is left out, and the page says so."""
+    source, truth, notes = None, None, []
+    try:
+        source = open_source(plan.source_url)
+    except SourceError as error:
+        notes.append(f"The photos are not shown: {error}.")
+    if evaluation is not None:
+        try:
+            truth = MaskFolder(evaluation.truth_url, decode)
+        except (TruthError, StorageError) as error:
+            notes.append(f"The ground truth is not shown: {error}.")
+    return Sources(run=run, source=source, decode=decode, truth=truth), notes
+
+
+def _galleries(sources: Sources, found: Survey) -> list[Gallery]:
+    samples = dict(found.samples)
+    if "outside" in samples and not len(samples["outside"]):
+        samples["inside"] = samples["inside"].slice(0, 0)  # everything was selected: no cut
+    samples = {name: samples[name] for name in GALLERIES if name in samples and len(samples[name])}
+    cards = draw_cards(sources, samples, _ranks(sources.run, samples.values()))
+    return [
+        Gallery(name=name, title=GALLERIES[name][0], text=GALLERIES[name][1], cards=cards[name])
+        for name in samples
+    ]
+
+
+def _ranks(run: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:
+    """Look up which of the shown images were selected."""
+    if not run.exists(run_folder.TOPK):
+        return {}
+    shown = pa.chunked_array([chunk for rows in samples for chunk in rows["image_id"].chunks])
+    table = run.read_table(run_folder.TOPK, columns=["image_id", "rank"])
+    table = table.filter(pc.is_in(table["image_id"], shown))
+    return dict(zip(table["image_id"].to_pylist(), table["rank"].to_pylist(), strict=True))
+
+
+def _step_times(run: RunFolder) -> Iterable[StepTime]:
+    for step, command in STEPS.items():
+        marks = run.marks(step, sorted(run.committed(step)))
+        if marks:
+            started = min(mark["finished"] - mark["seconds"] for mark in marks)
+            yield StepTime(
+                command=command,
+                num_images=sum(mark["planned"] for mark in marks),
+                num_shards=len(marks),
+                worker_seconds=sum(mark["seconds"] for mark in marks),
+                elapsed_seconds=max(mark["finished"] for mark in marks) - started,
+            )
+
+
+def _rejections(run: RunFolder, marks: Iterable[dict[str, Any]]) -> list[Rejections]:
+    """Count the rejected images by reason, the most frequent first, with a few examples."""
+    by_reason: dict[str, Rejections] = {}
+    for mark in marks:
+        if not mark["quarantined"]:
+            continue
+        table = run.read_table(run_folder.part("quarantine", mark["shard"]))
+        for row in table.to_pylist():
+            reason = row["error_class"]
+            rejections = by_reason.setdefault(reason, Rejections(reason=reason))
+            rejections.num_images += 1
+            if len(rejections.examples) < MAX_EXAMPLES:
+                rejections.examples.append(row)
+    return sorted(by_reason.values(), key=lambda found: (-found.num_images, found.reason))
+
+
+def _settings(run: RunFolder) -> str:
+    if not run.exists(run_folder.CONFIG):
+        return ""
+    return run.read_bytes(run_folder.CONFIG).decode(errors="replace")
+
+
+def _links(run: RunFolder) -> dict[str, str]:
+    return {name: text for name, text in FILES.items() if run.exists(name)}
