@@ -159,7 +159,8 @@ def report(job: Job) -> None:
     """Write one HTML page about the run."""
     from iem_batch.stages.report import write_report
 
-    write_report(job.run)
+    settings = job.settings
+    write_report(job.run, settings.decode, settings.select.init_choice, settings.report)
     print(f"report: -> {job.run.url}/{run_folder.REPORT}")
 
 
