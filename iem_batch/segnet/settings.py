@@ -1,0 +1,83 @@
+"""The settings of SegNet and its training. The defaults are the paper's (Section 4.2)."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from iem_batch.errors import SettingsError
+
+Precision = Literal["auto", "fp32", "bf16"]
+"""Number format of the convolutions; weights, loss and optimizer are always float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegNetSettings:
+    """The shape of the network."""
+
+    width: int = 128
+    """Channels of the residual blocks (the paper's nf); the outer layers have 1/2 and 1/4 of it."""
+
+    num_blocks: int = 3
+    """Residual blocks at a quarter of the image's resolution."""
+
+    def __post_init__(self) -> None:
+        if self.width < 4 or self.width % 4:
+            raise SettingsError(
+                f"segnet.width is {self.width}; it must be a multiple of 4, at least 4"
+            )
+        if self.num_blocks < 0:
+            raise SettingsError(f"segnet.num_blocks is {self.num_blocks}; it must be 0 or above")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How the network is trained: Adam at a constant rate on the mean cross-entropy per pixel."""
+
+    epochs: int = 50
+    """Passes over the corpus."""
+
+    batch_size: int = 128
+    """Most images in one optimizer step, over all workers. An epoch is cut into the fewest such
+    batches, of nearly one size, so no step is made on a remnant and no image is left out."""
+
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+
+    horizontal_flips: bool = False
+    """Whether each image is mirrored with probability 1/2 in each epoch; the paper does not."""
+
+    seed: int = 0
+    """Decides the first weights, and with the epoch the order and the flips."""
+
+    num_workers: int = 1
+    """Processes that share each batch; more of them change the result by rounding alone."""
+
+    precision: Precision = "auto"
+    """fp32, bf16, or auto for bf16 where the processor multiplies bf16 faster than fp32."""
+
+    images_per_pass: int = 16
+    """Most images in one forward and backward pass of a worker; bounds its memory."""
+
+    checkpoint_every_epochs: int = 5
+    """Epochs between the points an interrupted training can resume from."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "epochs",
+            "batch_size",
+            "num_workers",
+            "images_per_pass",
+            "checkpoint_every_epochs",
+        ):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"train.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.seed < 0:
+            raise SettingsError(f"train.seed is {self.seed}; it must be 0 or above")
+        if not 0 < self.learning_rate < float("inf"):
+            raise SettingsError(
+                f"train.learning_rate is {self.learning_rate}; it must be above 0 and finite"
+            )
+        if self.precision not in get_args(Precision):
+            raise SettingsError(
+                f"train.precision is {self.precision!r}; "
+                f"it must be one of {', '.join(get_args(Precision))}"
+            )
