@@ -20,7 +20,7 @@ namespace iem {
 
 const Kernels& avx2_kernels() {
     using namespace avx2;
-    static const Kernels kernels{"avx2", blur_image, begin, ascend, follow, errors};
+    static const Kernels kernels{"avx2", blur_ones, blur_image, begin, ascend, follow, errors};
     return kernels;
 }
 

@@ -20,7 +20,7 @@ namespace iem {
 
 const Kernels& avx512_kernels() {
     using namespace avx512;
-    static const Kernels kernels{"avx512", blur_image, begin, ascend, follow, errors};
+    static const Kernels kernels{"avx512", blur_ones, blur_image, begin, ascend, follow, errors};
     return kernels;
 }
 

@@ -7,7 +7,7 @@ namespace iem {
 
 const Kernels& portable_kernels() {
     using namespace portable;
-    static const Kernels kernels{"portable", blur_image, begin, ascend, follow, errors};
+    static const Kernels kernels{"portable", blur_ones, blur_image, begin, ascend, follow, errors};
     return kernels;
 }
 

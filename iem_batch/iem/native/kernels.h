@@ -9,7 +9,8 @@ namespace iem {
 
 struct Kernels {
     const char* name;
-    // Blur the image without a mask: state.full.
+    // Blur without a mask, which state.mask is used for: state.full, for a size and for an image.
+    void (*blur_ones)(State&);
     void (*blur_image)(State&);
     // Blur both sides of state.mask: state.other and state.side.
     void (*begin)(State&);

@@ -89,7 +89,9 @@ class Engine {
   public:
     Engine(const Batch& batch, const Settings& settings, const Kernels& kernels)
         : batch_(batch), settings_(settings), kernels_(kernels),
-          workspace_(batch.height, batch.width, settings) {}
+          workspace_(batch.height, batch.width, settings) {
+        kernels_.blur_ones(workspace_.state);
+    }
 
     void run_image(int image) {
         State& s = workspace_.state;
@@ -121,8 +123,8 @@ class Engine {
             kernels_.ascend(s);
             take_next(s, changed_);
             trajectory_.append(changed_);
-            if (status(s) != kOk) return t;
             kernels_.follow(s, changed_.data(), static_cast<int>(changed_.size()));
+            if (s.side[0].count == 0 || s.side[1].count == 0) return t;
             const int before = trajectory_.recurrence();
             if (before < 0) continue;
             const int period = t - before;

@@ -30,6 +30,10 @@ inline D8 exact_minus(D8 z, D8 x, D8 y) {
     return {_mm256_fnmadd_pd(x.a, y.a, z.a), _mm256_fnmadd_pd(x.b, y.b, z.b)};
 }
 
+inline F16 less_product(F16 z, F16 x, F16 y) {
+    return {_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)};
+}
+
 inline __m256 lanes_f(unsigned bits) {
     const __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     const __m256i all = _mm256_set1_epi32(static_cast<int>(bits));
@@ -65,6 +69,12 @@ inline D8 negate(unsigned bits, D8 x) {
     const __m256d sign = _mm256_set1_pd(-0.0);
     return {_mm256_xor_pd(x.a, _mm256_and_pd(sign, lanes_d(bits))),
             _mm256_xor_pd(x.b, _mm256_and_pd(sign, lanes_d(bits >> 4)))};
+}
+inline float largest(F16 x) {
+    const __m256 h = _mm256_max_ps(x.a, x.b);
+    const __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    const __m128 d = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
 }
 inline unsigned above(F16 x, F16 y) {
     const int a = _mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ));

@@ -24,6 +24,8 @@ inline F16 fused(F16 a, F16 b, F16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)};
 inline D8 exact_fused(D8 a, D8 b, D8 c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
 inline D8 exact_minus(D8 c, D8 a, D8 b) { return {_mm512_fnmadd_pd(a.v, b.v, c.v)}; }
 
+inline F16 less_product(F16 c, F16 a, F16 b) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+
 inline F16 abs(F16 a) { return {_mm512_abs_ps(a.v)}; }
 inline D8 abs(D8 a) { return {_mm512_abs_pd(a.v)}; }
 inline F16 select(unsigned bits, F16 a, F16 b) {
@@ -41,6 +43,7 @@ inline D8 keep(unsigned bits, D8 a) {
 inline D8 negate(unsigned bits, D8 a) {
     return {_mm512_mask_sub_pd(a.v, static_cast<__mmask8>(bits), _mm512_setzero_pd(), a.v)};
 }
+inline float largest(F16 a) { return _mm512_reduce_max_ps(a.v); }
 inline unsigned above(F16 a, F16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
 
 // a with the sign of b times its own; 0 where b is 0.

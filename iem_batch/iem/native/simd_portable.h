@@ -34,6 +34,10 @@ inline D8 exact_minus(const D8& c, const D8& a, const D8& b) {
     IEM_LANES(D8, 8, c.v[k] - a.v[k] * b.v[k])
 }
 
+inline F16 less_product(const F16& c, const F16& a, const F16& b) {
+    IEM_LANES(F16, 16, c.v[k] - a.v[k] * b.v[k])
+}
+
 inline F16 abs(const F16& a) { IEM_LANES(F16, 16, __builtin_fabsf(a.v[k])) }
 inline D8 abs(const D8& a) { IEM_LANES(D8, 8, __builtin_fabs(a.v[k])) }
 inline F16 select(unsigned bits, const F16& a, const F16& b) {
@@ -46,6 +50,11 @@ inline F16 keep(unsigned bits, const F16& a) { IEM_LANES(F16, 16, (bits & 1u << 
 inline D8 keep(unsigned bits, const D8& a) { IEM_LANES(D8, 8, (bits & 1u << k) ? a.v[k] : 0) }
 inline D8 negate(unsigned bits, const D8& a) {
     IEM_LANES(D8, 8, (bits & 1u << k) ? -a.v[k] : a.v[k])
+}
+inline float largest(const F16& a) {
+    float most = a.v[0];
+    for (int k = 1; k < 16; ++k) most = most > a.v[k] ? most : a.v[k];
+    return most;
 }
 inline unsigned above(const F16& a, const F16& b) {
     unsigned bits = 0;

@@ -5,6 +5,7 @@
 // what predicts it in Eq. 8.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace iem {
@@ -12,11 +13,13 @@ namespace iem {
 constexpr int kLanes = 16;
 constexpr int kColours = 3;
 constexpr int kChannels = 4;  // the colours, then the mask
-constexpr int kTileRows = 4;  // rows of the adjoint blur done at once
+constexpr int kTileRows = 4;   // rows of the adjoint blur done at once
+constexpr int kBandRows = 16;  // rows of it done while their sources are in the cache
 
 struct Shape {
     int height, width;
     int blocks;    // blocks per row; the last may be partly outside
+    int tiles;     // groups of kTileRows rows; the last may be partly outside
     int words;     // 64-bit words per row of bits
     int bit_rows;  // rows of a bit plane: the image and `bit_top` rows of zeros above and below
     int bit_top;   // radius_y, at least 1
@@ -37,7 +40,7 @@ struct Side {
 struct State {
     Shape shape;
     // Strides of one row, in elements; chosen so that rows do not alias in the cache.
-    int row_u, row_field, row_source, row_plain, row_spread, row_bound;
+    int row_u, row_field, row_single, row_plain, row_spread;
 
     // Blur weights in the layouts their loops want.
     const float* tap_y;         // [tiles * kTileRows][row_tap_y]: kTileRows - 1 zeros either side
@@ -48,17 +51,24 @@ struct State {
     const double* across_grid;  // the same in float64
     int row_tap_y, row_grid_x, row_tap_x;
     int spread_left;  // pixels of zeros before a row of `spread`
-    float largest_tap_x;
 
     float* u;           // [height][blocks][3][16]
-    double* full;       // [height][blocks][4][16]: G(u) and G(1), on the grid
-    double* other;      // [height][blocks][4][16]: G(u m) and G(m) of the other side, on the grid
+    double* full;       // [height][2 blocks][4][8]: G(u) and G(1), on the grid
+    double* other;      // [height][2 blocks][4][8]: G(u m) and G(m) of the other side, on the grid
+    // Single precision copies of `other` and of full - other, where `stale` does not say they are
+    // out of date.
+    float* other_single;  // [height][blocks][4][16]
+    float* own_single;    // [height][blocks][4][16]
+    std::uint8_t* stale;  // [height][blocks]
     float* source;      // [height][blocks][4][16]: what the adjoint blur spreads, U and V
     float* direct;      // [height][blocks * 16]: direct part of the gradient, at the boundary
-    float* bound;       // [height][blocks]: upper bound of the blurred magnitude of U
-    float* magnitude;   // [height][blocks]: sum of |U| of one colour over a block
-    float* spread;      // [kTileRows][4][row_spread]: rows blurred vertically
-    float* sums;        // [blocks rounded up to 16]: one row of bound_magnitude
+    float* spread;      // [kBandRows][4][row_spread]: rows blurred vertically
+    float* magnitude;   // [tiles][blocks]: largest sum of |U| of one colour over kTileRows pixels of a column
+    float* bound;       // [tiles][blocks]: upper bound of the blurred magnitude of U
+    float* down;        // [blocks]: one row of it, blurred vertically
+    float* widest_y;    // [tiles][tiles]: the largest tap between rows of two tiles
+    float* widest_x;    // [blocks][blocks]: the largest sum of taps from one column to a block
+    std::uint8_t* needed;  // [tiles of a band][blocks]: where `spread` is wanted
     double* line;       // [2 radius_x + blocks * 16]: one padded row
     double* rows;       // [height][blocks * 16]: a field blurred horizontally
 
@@ -82,6 +92,15 @@ static inline bool bit(const State& s, BitPlane plane, int row, int column) {
 
 static inline unsigned block_bits(const State& s, BitPlane plane, int row, int block) {
     return *bit_word(s, plane, block / 4, row) >> (block % 4 * kLanes) & 0xffff;
+}
+
+static inline unsigned octet_bits(const State& s, BitPlane plane, int row, int octet) {
+    return *bit_word(s, plane, octet / 8, row) >> (octet % 8 * 8) & 0xff;
+}
+
+// Where a block lies in the [height][blocks][4][16] arrays of floats.
+static inline std::ptrdiff_t single_at(const State& s, int row, int block) {
+    return static_cast<std::ptrdiff_t>(row) * s.row_single + block * kChannels * kLanes;
 }
 
 // The pixels of a block that are inside the image.

@@ -14,11 +14,12 @@ constexpr std::size_t kLine = 64;  // bytes
 
 int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-// At least `count` elements of a row, an odd number of cache lines: powers of two would alias.
-int unaliased(int count, std::size_t element) {
-    const int per_line = static_cast<int>(kLine / element);
+// At least `count` elements of a row. The same column of neighbouring rows lies `apart` cache
+// lines apart modulo 4 KB, within which a load waits for an earlier store.
+int unaliased(int count, std::size_t element, int apart) {
+    const int per_line = static_cast<int>(kLine / element), page = 4096 / static_cast<int>(kLine);
     const int lines = (count + per_line - 1) / per_line;
-    return (lines | 1) * per_line;
+    return (lines + (apart - lines % page + page) % page) * per_line;
 }
 
 }  // namespace
@@ -72,6 +73,15 @@ void Workspace::take_weights(const Settings& settings) {
             tap_y[i * static_cast<std::size_t>(state.row_tap_y) + kTileRows - 1 + d] =
                 static_cast<float>(y.weights[i * static_cast<std::size_t>(taps_y) + d]);
     state.tap_y = tap_y;
+    shape.tiles = (height + kTileRows - 1) / kTileRows;
+    float* widest = take<float>(static_cast<std::size_t>(shape.tiles) * shape.tiles);
+    for (int i = 0; i < height; ++i) {
+        for (int k = std::max(0, i - y.radius); k <= std::min(height - 1, i + y.radius); ++k) {
+            float& tap = widest[i / kTileRows * static_cast<std::size_t>(shape.tiles) + k / kTileRows];
+            tap = std::max(tap, static_cast<float>(y.weight(i, k)));
+        }
+    }
+    state.widest_y = widest;
 
     state.row_grid_x = round_up(taps_x + 7, 8);
     state.row_tap_x = round_up(taps_x, kLanes);
@@ -90,9 +100,18 @@ void Workspace::take_weights(const Settings& settings) {
             tap_x[j * static_cast<std::size_t>(state.row_tap_x) + d] = static_cast<float>(weight);
             across_grid[d * padded + j] = weight;
             across_x[d * padded + j] = static_cast<float>(weight);
-            state.largest_tap_x = std::max(state.largest_tap_x, static_cast<float>(weight));
         }
     }
+    float* widest_x = take<float>(static_cast<std::size_t>(shape.blocks) * shape.blocks);
+    for (int j = 0; j < width; ++j) {
+        for (int b = 0; b < shape.blocks; ++b) {
+            double total = 0;
+            for (int l = b * kLanes; l < std::min(width, (b + 1) * kLanes); ++l) total += x.weight(j, l);
+            float& sum = widest_x[j / kLanes * static_cast<std::size_t>(shape.blocks) + b];
+            sum = std::max(sum, static_cast<float>(total));
+        }
+    }
+    state.widest_x = widest_x;
     state.grid_x = grid_x;
     state.tap_x = tap_x;
     state.across_grid = across_grid;
@@ -103,24 +122,28 @@ void Workspace::take_fields() {
     const Shape& shape = state.shape;
     const std::size_t height = shape.height;
     const int padded = shape.blocks * kLanes;
-    state.row_u = unaliased(kColours * padded, sizeof(float));
-    state.row_field = unaliased(kChannels * padded, sizeof(double));
-    state.row_source = unaliased(kChannels * padded, sizeof(float));
+    state.row_u = kColours * padded + kLanes;
+    state.row_field = unaliased(kChannels * padded, sizeof(double), 17);
+    state.row_single = kChannels * padded + kLanes;
     state.row_plain = padded + kLanes;
-    state.row_bound = round_up(shape.blocks, kLanes);
     state.spread_left = round_up(shape.radius_x, kLanes);
-    state.row_spread = unaliased(2 * state.spread_left + padded + 2 * kLanes, sizeof(float));
+    state.row_spread = 2 * state.spread_left + padded + 3 * kLanes;
 
     state.u = take<float>(height * state.row_u);
     state.full = take<double>(height * state.row_field);
     state.other = take<double>(height * state.row_field);
-    state.source = take<float>(height * state.row_source);
+    state.other_single = take<float>(height * state.row_single);
+    state.own_single = take<float>(height * state.row_single);
+    state.stale = take<std::uint8_t>(height * shape.blocks);
+    state.source = take<float>(height * state.row_single);
     state.direct = take<float>(height * state.row_plain);
-    state.bound = take<float>(height * state.row_bound);
-    state.magnitude = take<float>(height * state.row_bound);
-    state.sums = take<float>(state.row_bound);
-    state.spread = take<float>(static_cast<std::size_t>(kTileRows) * kChannels * state.row_spread);
-    state.line = take<double>(2 * shape.radius_x + padded + 8);
+    const std::size_t tiled = static_cast<std::size_t>(shape.tiles) * shape.blocks;
+    state.magnitude = take<float>(tiled);
+    state.bound = take<float>(tiled);
+    state.down = take<float>(shape.blocks);
+    state.needed = take<std::uint8_t>(kBandRows / kTileRows * shape.blocks);
+    state.spread = take<float>(static_cast<std::size_t>(kBandRows) * kChannels * state.row_spread);
+    state.line = take<double>(2 * shape.radius_x + padded);
     state.rows = take<double>(height * state.row_plain);
     for (BitPlane* plane : {&state.mask, &state.next, &state.boundary, &state.present,
                             &state.scratch_a, &state.scratch_b})
