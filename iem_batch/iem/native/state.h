@@ -63,10 +63,11 @@ struct State {
     float* source;      // [height][blocks][4][16]: what the adjoint blur spreads, U and V
     float* direct;      // [height][blocks * 16]: direct part of the gradient, at the boundary
     float* spread;      // [kBandRows][4][row_spread]: rows blurred vertically
-    float* magnitude;   // [tiles][blocks]: largest sum of |U| of one colour over kTileRows pixels of a column
-    float* bound;       // [tiles][blocks]: upper bound of the blurred magnitude of U
+    float* magnitude;   // [tiles][blocks]: largest sum of |U| down a column, where the other side is present
+    float* bound;       // [tiles][blocks]: upper bound of that, blurred
     float* down;        // [blocks]: one row of it, blurred vertically
     float* widest_y;    // [tiles][tiles]: the largest tap between rows of two tiles
+    float edge_tap;     // the largest tap at the end of a window
     float* widest_x;    // [blocks][blocks]: the largest sum of taps from one column to a block
     std::uint8_t* needed;  // [tiles of a band][blocks]: where `spread` is wanted
     double* line;       // [2 radius_x + blocks * 16]: one padded row

@@ -22,6 +22,13 @@ int unaliased(int count, std::size_t element, int apart) {
     return (lines + (apart - lines % page + page) % page) * per_line;
 }
 
+double edge_tap(const BlurMatrix& blur) {
+    double largest = 0;
+    for (int i = blur.radius; i < blur.size; ++i)
+        largest = std::max(largest, blur.weight(i, i - blur.radius));
+    return largest;
+}
+
 }  // namespace
 
 template <typename T>
@@ -112,6 +119,7 @@ void Workspace::take_weights(const Settings& settings) {
         }
     }
     state.widest_x = widest_x;
+    state.edge_tap = static_cast<float>(std::max(edge_tap(x), edge_tap(y)));
     state.grid_x = grid_x;
     state.tap_x = tap_x;
     state.across_grid = across_grid;
