@@ -113,11 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _dispatch(arguments: Sequence[str]) -> None:
-    command = next((argument for argument in arguments if argument in COMMANDS), None)
-    parser, subparser = build_parser(command)
+    given = next((argument for argument in arguments if argument in COMMANDS), None)
+    parser, subparser = build_parser(given)
     parsed = parser.parse_args(arguments)
-    assert command == parsed.command
+    command: str = parsed.command
     assert subparser is not None
+    assert command == given
     # Only now: these import pyarrow and torch, and --help must not wait for them.
     from iem_batch import commands
     from iem_batch.data.run_folder import CONFIG, RunFolder

@@ -1,8 +1,10 @@
 """What each command of `iem-batch` does: one step, and a line that says what came out where."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from iem_batch.data import run_folder
 from iem_batch.data.card import write_card
@@ -12,6 +14,9 @@ from iem_batch.data.sources import open_source
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
 from iem_batch.stages.shards import outputs_digest
+
+if TYPE_CHECKING:
+    from iem_batch.segnet.training import EpochRecord
 
 
 def plan(job: Job, source: str) -> None:
@@ -88,6 +93,31 @@ def export(job: Job) -> None:
     _finish(job.run, step.name, num_files, planned)
 
 
+def train(job: Job) -> None:
+    """Train SegNet on the corpus."""
+    from iem_batch.stages.train import epoch_line, segnet_depends_on, train_local
+
+    segnet, settings = job.settings.segnet, job.settings.train
+    job.run.require(run_folder.step_record("corpus"), "export")
+    job.begin("segnet", segnet_depends_on(job.run, segnet, settings))
+
+    def show(record: "EpochRecord") -> None:
+        print(epoch_line(record, settings.epochs), file=sys.stderr, flush=True)
+
+    if job.local:
+        history = train_local(job.run, segnet, settings, show)
+    else:
+        with job.ray():
+            from iem_batch.distributed.train import train_ray
+
+            history = train_ray(job.run, segnet, settings, show)
+    last = history[-1]
+    print(
+        f"train: {last.epoch} epochs, loss {last.loss:.4f}, IoU with the labels "
+        f"{100 * last.iou:.1f} % -> {job.run.url}/{run_folder.WEIGHTS}"
+    )
+
+
 def predict(job: Job) -> None:
     """Predict SegNet's mask for every image."""
     from iem_batch.stages.predict import PredictStep, predictions_depend_on
@@ -124,15 +154,6 @@ def refine(job: Job) -> None:
     job.begin(step.name, refined_depend_on(step, digest))
     job.run_shards(step, planned.num_shards)
     _finish(job.run, step.name, planned.num_shards, planned)
-
-
-def train(job: Job) -> None:
-    """Train SegNet on the corpus."""
-    from iem_batch.stages.train import segnet_depends_on
-
-    planned = read_plan(job.run)
-    job.run.require(run_folder.step_record("corpus"), "export")
-    job.begin("segnet", segnet_depends_on(job.run, job.settings.segnet, job.settings.train))
 
 
 def evaluate(job: Job, truth: str | None, ignore: str | None) -> None:
