@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iem_batch.iem.blur import Blur, make_blur
-from iem_batch.iem.dynamics import advance
+from iem_batch.iem.dynamics import advance, movable_pixels
 from iem_batch.iem.gradient import objective_gradient
 from iem_batch.iem.objective import centred
 from iem_batch.iem.settings import IEMSettings
+
+DOUBT = 1e-6
+"""Gradients below this share of the mask's mean are decided in float64: 3 times the largest
+rounding error of float32 among 213,000 such boundary pixels of photographs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +82,15 @@ class Engine:
 
     settings: IEMSettings
     device: torch.device
+
     blur: Blur
+    """Of float32."""
+
+    exact_blur: Blur
+    """Of float64."""
+
     weights_P2: Tensor
+    """See `key_weights`."""
 
 
 def make_engine(height: int, width: int, settings: IEMSettings, device: torch.device) -> Engine:
@@ -88,8 +99,32 @@ def make_engine(height: int, width: int, settings: IEMSettings, device: torch.de
         settings=settings,
         device=device,
         blur=make_blur(height, width, settings, torch.float32, device),
+        exact_blur=make_blur(height, width, settings, torch.float64, device),
         weights_P2=key_weights(height * width).to(device),
     )
+
+
+def decisive_gradient(
+    image_KH4W: Tensor, mask_KHW: Tensor, movable_KHW: Tensor, engine: Engine
+) -> Tensor:
+    """Differentiate the objective so that each movable pixel has the sign it has in float64.
+
+    An item with a movable pixel in doubt is done again in float64: one iteration in ten is.
+
+    Returns:
+        gradient_KHW: float32.
+    """
+    weight = engine.settings.diversity_weight
+    mask_KH1W = mask_KHW[:, :, None]
+    gradient_KHW = objective_gradient(image_KH4W, mask_KH1W.float(), engine.blur, weight)
+    size_KHW = gradient_KHW.abs()
+    doubt_KHW = size_KHW < DOUBT * size_KHW.mean(dim=(1, 2), keepdim=True)
+    doubt_K = (doubt_KHW & movable_KHW).flatten(1).any(dim=1)
+    if doubt_K.any():
+        gradient_KHW[doubt_K] = objective_gradient(
+            image_KH4W[doubt_K].double(), mask_KH1W[doubt_K].double(), engine.exact_blur, weight
+        ).float()
+    return gradient_KHW
 
 
 class Batch:
@@ -114,12 +149,10 @@ class Batch:
 
     def advance(self) -> list[Outcome]:
         """Run one iteration of every slot, and free those whose item is done."""
-        settings, mask_KHW = self.engine.settings, self.mask_KHW_by_step[self.step]
-        mask_KH1W = mask_KHW[:, :, None].float()
-        gradient_KHW = objective_gradient(
-            self.image_KH4W, mask_KH1W, self.engine.blur, settings.diversity_weight
-        )
-        mask_KHW = advance(mask_KHW, gradient_KHW, settings)
+        mask_KHW = self.mask_KHW_by_step[self.step]
+        movable_KHW = movable_pixels(mask_KHW, self.engine.settings)
+        gradient_KHW = decisive_gradient(self.image_KH4W, mask_KHW, movable_KHW, self.engine)
+        mask_KHW = advance(mask_KHW, gradient_KHW, movable_KHW, self.engine.settings)
         self.step += 1
         self.mask_KHW_by_step[self.step] = mask_KHW
         sums_K2 = (mask_KHW.flatten(1).double() @ self.engine.weights_P2).tolist()

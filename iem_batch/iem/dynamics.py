@@ -47,20 +47,23 @@ def smooth(mask: Tensor) -> Tensor:
     return count >= MAJORITY
 
 
-def advance(mask: Tensor, gradient: Tensor, settings: IEMSettings) -> Tensor:
+def movable_pixels(mask: Tensor, settings: IEMSettings) -> Tensor:
+    """Find the pixels that may change in an iteration: movable, bool [..., H, W]."""
+    return boundary(mask) if settings.boundary_only else torch.ones_like(mask)
+
+
+def advance(mask: Tensor, gradient: Tensor, movable: Tensor, settings: IEMSettings) -> Tensor:
     """Project one gradient step back onto binary masks (Eq. 10), then smooth.
 
     Args:
         mask: bool [..., H, W].
         gradient: of the objective with respect to the mask, [..., H, W]; where it is exactly 0
             the pixel stays as it is.
-        settings: whether only the boundary may change, and whether to smooth.
+        movable: bool [..., H, W]; the other pixels stay as well.
+        settings: whether to smooth.
 
     Returns:
         mask: bool [..., H, W], the next iterate.
     """
-    flips = (gradient != 0) & ((gradient > 0) != mask)
-    if settings.boundary_only:
-        flips &= boundary(mask)
-    moved = mask ^ flips
+    moved = mask ^ (movable & (gradient != 0) & ((gradient > 0) != mask))
     return smooth(moved) if settings.smoothing else moved

@@ -110,22 +110,21 @@ def objective_gradient(
     sign_BH3W = (colour_BH3W - image_BH4W[:, :, :3]).sign_()
     torch.mul(sign_BH3W, scale_BH1W, out=adjoint_BH4W[:, :, :3])
     colour_BH3W *= adjoint_BH4W[:, :, :3]
-    torch.sum(colour_BH3W, dim=2, out=adjoint_BH4W[:, :, 3])
-    adjoint_BH4W[:, :, 3].neg_()
+    adjoint_BH4W[:, :, 3] = -colour_BH3W.sum(dim=2)
     coefficient_BH4W = apply_blur(adjoint_BH4W, blur)
 
-    # What is the same for all pixels, as the coefficients of the colours and of 1.
-    constant_B4 = MEAN_WEIGHT * adjoint_BH4W.sum(dim=1).sum(dim=-1)
-    constant_B4[:, 3] += (error_B2 / area_B2 * error_B2.new_tensor([-1, 1])).sum(dim=1)
-    mean_B23 = inpainting.total_B24[..., :3] / area_B2[..., None]
+    # The mean colours, and what D and the areas in E make of a pixel whatever its colour.
     weight = diversity_weight / UNIT**2
+    mean_B23 = inpainting.total_B24[..., :3] / area_B2[..., None]
+    constant_B4 = MEAN_WEIGHT * adjoint_BH4W.sum(dim=1).sum(dim=-1)
     constant_B4[:, :3] += 2 * weight * (mean_B23[:, 0] - mean_B23[:, 1])
-    constant_B4[:, 3] -= weight * (mean_B23[:, 0] ** 2 - mean_B23[:, 1] ** 2).sum(dim=1)
+    offset_B2 = error_B2 / area_B2 + weight * mean_B23.square().sum(dim=2)
+    constant_B4[:, 3] += offset_B2[:, 1] - offset_B2[:, 0]
     coefficient_BH4W += constant_B4[:, None, :, None]
 
     # E through the score of each pixel.
     from_foreground_BHW, from_background_BHW = inpainting.distance_BH2W.unbind(dim=2)
     gradient_BHW = (coefficient_BH4W * image_BH4W).sum(dim=2)
-    gradient_BHW += from_background_BHW * share_B2[:, :1, None]
-    gradient_BHW -= from_foreground_BHW * share_B2[:, 1:, None]
+    gradient_BHW.addcmul_(from_background_BHW, share_B2[:, :1, None])
+    gradient_BHW.addcmul_(from_foreground_BHW, share_B2[:, 1:, None], value=-1)
     return gradient_BHW

@@ -14,6 +14,8 @@ What all backends share:
   image is that of iteration s + (N - s) mod (t - s). This engine runs all N all the same.
 - N = 0 is legal: the first mask and its errors.
 - Every number is finite, whatever the picture and whatever its size.
+- Where a prediction equals its pixel exactly, |x - psi| has no derivative and rounding decides:
+  there, and only there, backends may differ. It takes sides of a few pixels of few values.
 
 B = images, S = first masks of each image, C = 3 colours, H, W = pixels.
 """
@@ -23,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iem_batch.iem.dynamics import advance
+from iem_batch.iem.dynamics import advance, movable_pixels
 from iem_batch.iem.inputs import check_inputs
 from iem_batch.iem.objective import centred, inpainting_errors, objective
 from iem_batch.iem.result import IEMResult, Status, mask_status
@@ -35,7 +37,7 @@ def step(image_CHW: Tensor, mask_HW: Tensor, settings: IEMSettings) -> Tensor:
     """Run one iteration on a bool mask that has both sides."""
     relaxed_HW = mask_HW.to(image_CHW).requires_grad_()
     (gradient_HW,) = torch.autograd.grad(objective(image_CHW, relaxed_HW, settings), relaxed_HW)
-    return advance(mask_HW, gradient_HW, settings)
+    return advance(mask_HW, gradient_HW, movable_pixels(mask_HW, settings), settings)
 
 
 def run(image_CHW: Tensor, first_mask_HW: Tensor, settings: IEMSettings) -> tuple[Tensor, int]:

@@ -8,8 +8,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from iem_batch.iem import reference
-from iem_batch.iem.batch import Batch, Engine, Item, Outcome, make_engine, run_batch
+from iem_batch.iem import batch, reference
+from iem_batch.iem.batch import Batch, Engine, Item, Outcome, image_planes, make_engine, run_batch
+from iem_batch.iem.gradient import objective_gradient
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
@@ -119,16 +120,39 @@ def test_the_whole_mask_decides_a_recurrence() -> None:
         assert np.array_equal(plain.mask_HW, collided.mask_HW)
 
 
+def test_a_sign_in_doubt_is_decided_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One photo in a thousand has a boundary pixel whose gradient is 0 but for float32 rounding.
+
+    With doubt about everything, an item with a movable pixel has its gradient from float64; with
+    none about anything, or with nothing to move, from float32.
+    """
+    engine = make_engine(14, 20, IEMSettings(), CPU)
+    image_KH4W = torch.stack([image_planes(noise(seed, 14, 20)) for seed in range(2)])
+    mask_KHW = torch.from_numpy(random_masks(3, 2, 14, 20))
+    movable_KHW = torch.tensor([False, True])[:, None, None].expand(2, 14, 20)
+    mask_KH1W = mask_KHW[:, :, None]
+    single = objective_gradient(image_KH4W, mask_KH1W.float(), engine.blur, 0.001)
+    double = objective_gradient(
+        image_KH4W.double(), mask_KH1W.double(), engine.exact_blur, 0.001
+    ).float()
+    assert not torch.equal(single[1], double[1])
+    for doubt, second in ((0.0, single[1]), (1e9, double[1])):
+        monkeypatch.setattr(batch, "DOUBT", doubt)
+        gradient = batch.decisive_gradient(image_KH4W, mask_KHW, movable_KHW, engine)
+        assert torch.equal(gradient[0], single[0])
+        assert torch.equal(gradient[1], second)
+
+
 def test_memory_does_not_grow_with_items() -> None:
     """A batch keeps no mask of a step before its oldest item."""
-    batch = Batch(2, 10, 12, make_engine(10, 12, IEMSettings(iterations=9), CPU))
+    two_slots = Batch(2, 10, 12, make_engine(10, 12, IEMSettings(iterations=9), CPU))
     square = centred_squares(10, 12, [5])[0]
     items = (
         Item(position=(b, 0), image_HW3=noise(b, 10, 12), first_mask_HW=square) for b in range(20)
     )
-    for _ in run_batch(items, batch):
-        assert len(batch.mask_KHW_by_step) <= 10
-    assert batch.step > 30
+    for _ in run_batch(items, two_slots):
+        assert len(two_slots.mask_KHW_by_step) <= 10
+    assert two_slots.step > 30
 
 
 def test_a_result_does_not_depend_on_the_rest_of_the_call() -> None:
