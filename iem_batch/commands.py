@@ -24,11 +24,12 @@ def plan(job: Job, source: str) -> None:
     if job.overwrite:
         job.run.drop_step("masks")
         job.run.delete(run_folder.PLAN)
+    done_before = " (the run has this plan already)" if job.run.exists(run_folder.PLAN) else ""
     planned = write_plan(job.run, open_source(source), job.settings.plan)
     job.store_settings()
     print(
         f"plan: {planned.num_images:,} images ({planned.num_bytes / 1e6:,.1f} MB) in "
-        f"{planned.num_shards:,} shards -> {job.run.url}/{run_folder.PLAN}"
+        f"{planned.num_shards:,} shards -> {job.run.url}/{run_folder.PLAN}{done_before}"
     )
     if planned.num_ignored:
         examples = ", ".join(planned.ignored_examples)

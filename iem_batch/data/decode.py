@@ -62,7 +62,7 @@ class Decoded:
 
 
 def decode(data: bytes, settings: DecodeSettings) -> Decoded:
-    """Decode, resize the short side with NEAREST and crop the centre, as the paper does.
+    """Decode, resize the short side and crop the centre, as the paper does.
 
     Transparency is composed over white, 16-bit grey divided by 257, of an animation the first
     frame is taken.
@@ -147,7 +147,12 @@ def _preprocessed(image: Image.Image, settings: DecodeSettings) -> Decoded:
         image = ImageOps.exif_transpose(image)
     if image.mode in _GREY16_MODES:
         image = image.convert("I")  # Pillow resizes its 16-bit modes by another rule
-    pixels = _rgb(_resize_and_crop(image, settings.size_px))
+    if settings.resize == "antialias":
+        rgb = Image.fromarray(_rgb(image))
+        pixels = np.asarray(_resize_and_crop(rgb, settings.size_px, Image.Resampling.BILINEAR))
+    else:
+        # In the image's own mode: NEAREST commutes with any conversion of single pixels.
+        pixels = _rgb(_resize_and_crop(image, settings.size_px, Image.Resampling.NEAREST))
     return Decoded(pixels=pixels, width=image.width, height=image.height)
 
 
@@ -155,12 +160,11 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _resize_and_crop(image: Image.Image, size_px: int) -> Image.Image:
-    """Resize in the image's own mode: NEAREST commutes with any conversion of single pixels."""
+def _resize_and_crop(image: Image.Image, size_px: int, resampling: Image.Resampling) -> Image.Image:
     width, height = image.size
     short = min(width, height)
     width, height = int(size_px * width / short), int(size_px * height / short)
-    image = image.resize((width, height), Image.Resampling.NEAREST)
+    image = image.resize((width, height), resampling)
     left, top = int(round((width - size_px) / 2)), int(round((height - size_px) / 2))
     return image.crop((left, top, left + size_px, top + size_px))
 

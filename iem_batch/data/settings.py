@@ -1,8 +1,12 @@
 """The settings of planning and decoding."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from iem_batch.errors import SettingsError
+
+Resize = Literal["nearest", "antialias"]
+"""How an image is brought to the engine's size."""
 
 PILLOW_MAX_PIXELS = 2 * 89_478_485
 """Pillow itself refuses more pixels than this."""
@@ -41,6 +45,9 @@ class DecodeSettings:
 
     size_px: int = 128
     """Side of the square the engine works on, in pixels."""
+    resize: Resize = "nearest"
+    """`nearest`: one pixel stands for all those around it, as in the paper; `antialias`: their
+    weighted mean, a triangle as wide as the reduction."""
     max_pixels: int = 89_478_485
     """An image of more pixels than this (width times height) is rejected as ``too_large``."""
     exif_orientation: bool = False
@@ -50,6 +57,10 @@ class DecodeSettings:
         """Check the values."""
         if not 1 <= self.size_px <= 4096:
             raise SettingsError(f"decode.size_px is {self.size_px}; it must be in 1..4096")
+        if self.resize not in get_args(Resize):
+            raise SettingsError(
+                f"decode.resize is {self.resize!r}; use {' or '.join(get_args(Resize))}"
+            )
         if not 1 <= self.max_pixels <= PILLOW_MAX_PIXELS:
             raise SettingsError(
                 f"decode.max_pixels is {self.max_pixels}; it must be in 1..{PILLOW_MAX_PIXELS}"

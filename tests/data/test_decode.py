@@ -389,3 +389,29 @@ def test_formats_are_known_to_pillow():
 def test_settings_out_of_range(bad):
     with pytest.raises(SettingsError, match=f"{next(iter(bad))} is"):
         DecodeSettings(**bad)
+
+
+def test_antialias_is_the_weighted_mean_of_the_pixels_around() -> None:
+    """A 4x4 grey picture to 2x2: triangle weights 3/8, 3/8, 1/8 (and 1/8 beyond the border, left
+    out) over the rows and columns, so 0, 70, 140, 210 becomes (0*3 + 70*3 + 140)/7 = 50."""
+    grey = np.tile(np.array([0, 70, 140, 210], dtype=np.uint8), (4, 1))
+    settings = DecodeSettings(size_px=2, resize="antialias")
+    decoded = decode(encoded(Image.fromarray(grey), "PNG"), settings)
+    np.testing.assert_array_equal(decoded.pixels[..., 0], [[50, 160], [50, 160]])
+
+
+def test_antialias_resizes_colours_and_not_palette_indices() -> None:
+    """Catches palette entries averaged as numbers, and transparency averaged before white."""
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.paste(2, (0, 0, 2, 4))
+    settings = DecodeSettings(size_px=1, resize="antialias")
+    red, green, blue = decode(encoded(image, "PNG"), settings).pixels[0, 0]
+    assert green == 0
+    assert red == pytest.approx(127.5, abs=1)
+    assert blue == pytest.approx(127.5, abs=1)
+
+
+def test_an_unknown_resize_is_refused() -> None:
+    with pytest.raises(SettingsError, match="decode.resize is 'cubic'; use nearest or antialias"):
+        DecodeSettings(resize="cubic")  # type: ignore[arg-type]
