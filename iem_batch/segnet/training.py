@@ -76,6 +76,16 @@ class Training:
         """Where the network is."""
         return self.gradient.device
 
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return len(self.history) >= self.settings.epochs
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether the epoch just done is one to write a checkpoint after."""
+        return len(self.history) % self.settings.checkpoint_every_epochs == 0
+
     def checkpoint(self) -> bytes:
         """Write down everything needed to go on."""
         state = {
@@ -98,7 +108,14 @@ class Training:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.history = [EpochRecord(**record) for record in state["history"]]
-        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        except (
+            RuntimeError,
+            ValueError,
+            EOFError,
+            KeyError,
+            TypeError,
+            pickle.UnpicklingError,
+        ) as error:
             raise StorageError(
                 f"the training checkpoint is damaged or of another network: {_line(error)}"
             ) from error

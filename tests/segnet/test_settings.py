@@ -1,0 +1,40 @@
+from typing import Any
+
+import pytest
+
+from iem_batch.errors import SettingsError
+from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+
+
+def test_defaults_are_the_recipe_of_the_paper() -> None:
+    settings = TrainSettings()
+    assert (settings.epochs, settings.batch_size, settings.learning_rate) == (50, 128, 1e-3)
+    assert not settings.horizontal_flips
+    assert SegNetSettings() == SegNetSettings(width=128, num_blocks=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 0}, "train.epochs is 0; it must be at least 1"),
+        ({"batch_size": 0}, "train.batch_size is 0; it must be at least 1"),
+        ({"num_workers": 0}, "train.num_workers is 0; it must be at least 1"),
+        ({"images_per_pass": -1}, "train.images_per_pass is -1; it must be at least 1"),
+        ({"checkpoint_every_epochs": 0}, "train.checkpoint_every_epochs is 0"),
+        ({"seed": -1}, "train.seed is -1; it must be 0 or above"),
+        ({"learning_rate": 0.0}, "train.learning_rate is 0.0; it must be above 0 and finite"),
+        ({"learning_rate": float("nan")}, "train.learning_rate is nan"),
+        ({"learning_rate": float("inf")}, "train.learning_rate is inf"),
+        ({"precision": "fp16"}, "train.precision is 'fp16'; it must be one of auto, fp32, bf16"),
+    ],
+)
+def test_refuses_training_that_cannot_be(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        TrainSettings(**values)
+
+
+@pytest.mark.parametrize("values", [{"width": 0}, {"width": 30}, {"num_blocks": -1}])
+def test_refuses_networks_that_cannot_be(values: dict[str, int]) -> None:
+    """Catches a width whose quarter is no whole number of channels."""
+    with pytest.raises(SettingsError, match="segnet."):
+        SegNetSettings(**values)

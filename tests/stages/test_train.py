@@ -1,0 +1,209 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from iem_batch.data import run_folder
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.errors import SettingsError, StepMissingError, StorageError
+from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.segnet.training import EpochRecord
+from iem_batch.segnet.weights import load_weights
+from iem_batch.stages.train import (
+    TRAIN_FOLDER,
+    epoch_line,
+    read_corpus,
+    segnet_depends_on,
+    train_local,
+)
+from tests.stages.corpora import small_discs, with_mask, write_corpus, write_corpus_file
+
+SEGNET = SegNetSettings(width=8, num_blocks=1)
+SETTINGS = TrainSettings(
+    epochs=6, batch_size=4, images_per_pass=2, precision="fp32", checkpoint_every_epochs=2
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny tensors: more threads only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """A run with a corpus of seven pairs in two files."""
+    run = RunFolder(str(tmp_path / "run"))
+    write_corpus(run, small_discs(7), pairs_per_file=4)
+    return run
+
+
+def ignore(record: EpochRecord) -> None:
+    pass
+
+
+def train_until(run: RunFolder, epoch: int, settings: TrainSettings = SETTINGS) -> None:
+    """Train, and die when an epoch is done, before anything is written after it."""
+
+    def die(record: EpochRecord) -> None:
+        if record.epoch == epoch:
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        train_local(run, SEGNET, settings, die)
+
+
+def test_corpus_is_what_was_exported(run: RunFolder) -> None:
+    """Catches a file left out, pairs in another order, and masks turned into bytes."""
+    corpus = read_corpus(run)
+    for index, picture in enumerate(small_discs(7)):
+        np.testing.assert_array_equal(corpus.image_BHW3[index], picture.image)
+        np.testing.assert_array_equal(corpus.mask_BHW[index], picture.mask)
+    assert corpus.image_BHW3.dtype == np.uint8
+    assert corpus.mask_BHW.dtype == np.bool_
+
+
+def test_no_corpus(tmp_path: Path) -> None:
+    with pytest.raises(StepMissingError, match="run `iem-batch export`"):
+        read_corpus(RunFolder(str(tmp_path)))
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_corpus_of_one_sided_masks(tmp_path: Path, value: bool) -> None:
+    """Catches hours of training that can only end in a constant."""
+    run = RunFolder(str(tmp_path))
+    write_corpus(run, [with_mask(disc, np.full((24, 32), value)) for disc in small_discs(2)])
+    with pytest.raises(SettingsError, match="2 pairs, whose masks are all empty or full"):
+        train_local(run, SEGNET, SETTINGS, ignore)
+
+
+def test_corpus_without_pairs(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write_corpus(run, [])
+    with pytest.raises(SettingsError, match="it has no pairs; select other images"):
+        train_local(run, SEGNET, SETTINGS, ignore)
+
+
+def test_sizes_that_differ(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    discs = small_discs(2)
+    turned = discs[1]._replace(
+        name="turned", image=discs[1].image.swapaxes(0, 1), mask=discs[1].mask.T
+    )
+    write_corpus(run, [discs[0], turned])
+    with pytest.raises(StorageError, match="turned has an image of shape .32, 24, 3."):
+        read_corpus(run)
+
+
+def test_mask_of_another_size_than_its_image(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write_corpus(run, [with_mask(small_discs(1)[0], np.eye(24, dtype=np.bool_))])
+    with pytest.raises(StorageError, match="disc_000 has an image of shape"):
+        read_corpus(run)
+
+
+def test_damaged_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder(str(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr("iem_batch.data.schema.encode_pixels", lambda pixels: b"\x89PNG\r\n")
+        write_corpus(run, small_discs(1))
+    with pytest.raises(StorageError, match="the picture or mask of disc_000 is damaged"):
+        read_corpus(run)
+
+
+def test_corpus_that_lacks_selected_pairs(run: RunFolder) -> None:
+    """Catches training on the part that an interrupted export has left."""
+    run.delete(run_folder.mark("corpus", 1))
+    with pytest.raises(StepMissingError, match="has 4 of the 7 selected pairs"):
+        train_local(run, SEGNET, SETTINGS, ignore)
+
+
+def test_leaves_weights_and_history(run: RunFolder) -> None:
+    told: list[EpochRecord] = []
+    history = train_local(run, SEGNET, SETTINGS, told.append)
+    assert told == history
+    assert [record["epoch"] for record in run.read_json(run_folder.HISTORY)] == [1, 2, 3, 4, 5, 6]
+    assert history[-1].loss < history[0].loss
+    assert load_weights(run.read_bytes(run_folder.WEIGHTS)).settings == SEGNET
+    assert not run.exists(TRAIN_FOLDER)
+
+
+def test_interrupted_training_ends_with_the_same_weights(run: RunFolder, tmp_path: Path) -> None:
+    """Catches an epoch left out or done twice, and state missing from the checkpoint."""
+    undisturbed = RunFolder(str(tmp_path / "undisturbed"))
+    write_corpus(undisturbed, small_discs(7), pairs_per_file=4)
+    expected = train_local(undisturbed, SEGNET, SETTINGS, ignore)
+    train_until(run, epoch=3)
+    train_until(run, epoch=5)
+    again: list[int] = []
+    history = train_local(run, SEGNET, SETTINGS, lambda record: again.append(record.epoch))
+    assert again == [5, 6]
+    assert [record.loss for record in history] == [record.loss for record in expected]
+    assert run.read_bytes(run_folder.WEIGHTS) == undisturbed.read_bytes(run_folder.WEIGHTS)
+
+
+def test_other_settings_do_not_resume(run: RunFolder) -> None:
+    """Catches weights that are half of one training and half of another."""
+    train_until(run, epoch=5)
+    epochs: list[int] = []
+    other = replace(SETTINGS, learning_rate=1e-2)
+    train_local(run, SEGNET, other, lambda record: epochs.append(record.epoch))
+    assert epochs == [1, 2, 3, 4, 5, 6]
+
+
+def test_another_corpus_does_not_resume(run: RunFolder) -> None:
+    train_until(run, epoch=5)
+    discs = small_discs(8)
+    write_corpus_file(run, 1, [*discs[4:6], discs[7]])
+    epochs: list[int] = []
+    train_local(run, SEGNET, SETTINGS, lambda record: epochs.append(record.epoch))
+    assert epochs == [1, 2, 3, 4, 5, 6]
+
+
+def test_finished_training_is_not_repeated(run: RunFolder) -> None:
+    history = train_local(run, SEGNET, SETTINGS, ignore)
+    weights = run.read_bytes(run_folder.WEIGHTS)
+    assert train_local(run, SEGNET, SETTINGS, pytest.fail) == history
+    assert run.read_bytes(run_folder.WEIGHTS) == weights
+
+
+def test_damaged_checkpoint(run: RunFolder) -> None:
+    """Catches starting again in silence, which would cost the time of the epochs done."""
+    train_until(run, epoch=3)
+    (folder,) = Path(run.url, TRAIN_FOLDER).iterdir()
+    checkpoint = folder / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(StorageError, match="the training checkpoint is damaged"):
+        train_local(run, SEGNET, SETTINGS, ignore)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"checkpoint_every_epochs": 1}, True),
+        ({"seed": 1}, False),
+        ({"num_workers": 2}, False),
+        ({"precision": "bf16"}, False),
+    ],
+)
+def test_depends_on_what_changes_the_weights(
+    run: RunFolder, change: dict[str, Any], same: bool
+) -> None:
+    before = segnet_depends_on(run, SEGNET, SETTINGS)
+    assert (segnet_depends_on(run, SEGNET, replace(SETTINGS, **change)) == before) == same
+
+
+def test_line_of_an_epoch() -> None:
+    record = EpochRecord(epoch=3, loss=0.25, iou=0.7, foreground=0.3, seconds=12.34)
+    assert epoch_line(record, 50) == (
+        "train: epoch 3/50, loss 0.2500, IoU with the labels 0.700, 12.3 s"
+    )
+    collapsed = replace(record, foreground=0.9999)
+    assert "WARNING: nearly every pixel is predicted foreground" in epoch_line(collapsed, 50)
