@@ -105,7 +105,8 @@ def _start_workers(step: ShardStep[Any], num_workers: int, num_shards: int) -> l
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     num_gpus = int(resources.get("GPU", 0))
     needs = {"num_gpus": 1.0} if num_gpus else {"num_cpus": _ENGINE_CPUS}
-    worker: Any = ray.remote(max_restarts=-1, **needs)(EngineWorker)
+    as_actor: Any = ray.remote(max_restarts=-1, **needs)  # type: ignore[call-overload]
+    worker = as_actor(EngineWorker)
     count = min(num_workers or num_gpus or int(resources["CPU"]), num_shards)
     return [worker.remote(step) for _ in range(count)]
 
