@@ -31,10 +31,14 @@ _SCENES = (
     (_SKIMAGE, "grass.png"),
     (_SKIMAGE, "gravel.png"),
     (_SKIMAGE, "hubble_deep_field.jpg"),
-    (_SKIMAGE, "motorcycle_left.png"),
     (_SKIMAGE, "rocket.jpg"),
+)
+_OTHERS = (
+    (_SKIMAGE, "astronaut.png"),
+    (_SKIMAGE, "motorcycle_left.png"),
     (_SKLEARN, "china.jpg"),
 )
+"""Scenes of several parts, in which a blob is not the only foreground; shown whole only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +68,13 @@ def make_composites(folder: Path, settings: DemoSettings) -> DemoSource:
         photos=folder / "photos",
         truth=folder / "truth",
         num_composites=settings.num_images,
-        num_photographs=len(_SUBJECTS) + len(_SCENES),
+        num_photographs=len(_SUBJECTS) + len(_SCENES) + len(_OTHERS),
         num_broken=3,
     )
     source.photos.mkdir(parents=True, exist_ok=True)
     source.truth.mkdir(parents=True, exist_ok=True)
     subjects, scenes = _open_photographs(_SUBJECTS), _open_photographs(_SCENES)
-    for name, photograph in {**subjects, **scenes}.items():
+    for name, photograph in {**subjects, **scenes, **_open_photographs(_OTHERS)}.items():
         photograph.save(source.photos / f"photograph_{Path(name).stem}.jpg", quality=95)
     for index in range(settings.num_images):
         # One generator for each image, so that image 7 does not depend on images 0 to 6.
@@ -131,7 +135,7 @@ def _crop(
     photograph: Image.Image, height: int, width: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Cut a random part, scale it to the size, flip it by chance and shift its colours a little."""
-    share = rng.uniform(0.4, 0.9) * min(photograph.height / height, photograph.width / width)
+    share = rng.uniform(0.3, 0.8) * min(photograph.height / height, photograph.width / width)
     crop_height, crop_width = share * height, share * width
     top = rng.uniform(0, photograph.height - crop_height)
     left = rng.uniform(0, photograph.width - crop_width)
