@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +25,7 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
         return
     # Ray's usage report needs the internet; a job must not wait for it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=settings.address,
@@ -34,6 +37,9 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
         raise BackendUnavailableError(
             f"there is no Ray cluster at {settings.address}: {error}"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        # Ray's own handler of SIGTERM, a spot notice, prints a stack and loses the exit status.
+        signal.signal(signal.SIGTERM, on_terminate)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from iem_batch.data import run_folder
@@ -75,14 +76,16 @@ def _step_status(run: RunFolder, step: str, num_shards: int | None) -> StepStatu
 
 def status_table(steps: list[StepStatus]) -> Table:
     """Lay out the status for a terminal."""
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("step", "state"):
-        table.add_column(heading)
-    for heading in ("shards", "rows of images", "quarantined", "images/s", "last commit (UTC)"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, no_wrap=True)
+    for heading in ("shards", "ok", "quarantined", "images/s", "last (UTC)"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for step in steps:
         finished = (
-            "" if step.finished is None else f"{datetime.fromtimestamp(step.finished, UTC):%F %T}"
+            ""
+            if step.finished is None
+            else f"{datetime.fromtimestamp(step.finished, UTC):%m-%d %H:%M}"
         )
         table.add_row(
             step.step,
