@@ -5,6 +5,7 @@ makes their steps the same. When a worker is lost, Ray Train starts all of them 
 checkpoint, and a training that is begun again under the same name goes on from there.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -133,6 +134,8 @@ def _train_worker(work: _Work) -> SettingsError | None:
     Returns:
         What no second attempt can mend; raised here, it would be tried again.
     """
+    # Ray Train tells of every report under a name that its own log level does not reach.
+    logging.getLogger().setLevel(logging.WARNING)
     context = ray.train.get_context()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     try:
@@ -151,20 +154,24 @@ def _train_worker(work: _Work) -> SettingsError | None:
             rank=context.get_world_rank(),
             sum_over_workers=torch.distributed.all_reduce,
         )
-        _report(work, training, record, is_first=context.get_world_rank() == 0)
+        if context.get_world_rank() == 0:
+            work.records.put(record)
+        if training.checkpoint_due or training.finished:
+            _report(training, is_first=context.get_world_rank() == 0)
     return None
 
 
-def _report(work: _Work, training: Training, record: EpochRecord, *, is_first: bool) -> None:
-    """Tell Ray Train of an epoch; every worker must do so equally often."""
+def _report(training: Training, *, is_first: bool) -> None:
+    """Give Ray Train a checkpoint; every worker must report equally often.
+
+    Ray Train looks at reports every two seconds, so one for each epoch would hold up short ones.
+    """
     with TemporaryDirectory() as folder:
         checkpoint = None
         if is_first:
-            work.records.put(record)
-            if training.checkpoint_due or training.finished:
-                Path(folder, _CHECKPOINT).write_bytes(training.checkpoint())
-                checkpoint = Checkpoint.from_directory(folder)
-        ray.train.report(asdict(record), checkpoint=checkpoint)
+            Path(folder, _CHECKPOINT).write_bytes(training.checkpoint())
+            checkpoint = Checkpoint.from_directory(folder)
+        ray.train.report(asdict(training.history[-1]), checkpoint=checkpoint)
 
 
 def _read(checkpoint: Checkpoint) -> bytes:
