@@ -1,25 +1,35 @@
 """The compiled engine: float64 decisions, one image per thread, no Python per image.
 
-The arithmetic is in native/NUMERICS.md. B = images, S = first masks, H, W = pixels.
+Its arithmetic is in native/NUMERICS.md. B = images, S = first masks, H, W = pixels.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import BackendUnavailableError, SettingsError
+from iem_batch.errors import BackendUnavailableError
+from iem_batch.iem.inputs import check_inputs
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
 
 try:
-    from iem_batch.iem import _native
+    import iem_batch.iem._native as _native
 except ImportError as error:
-    _native = None
-    _IMPORT_ERROR = f"iem_batch.iem._native was not built or does not load ({error})"
+    _REASON: str | None = f"iem_batch.iem._native was not built or does not load ({error})"
+else:
+    _REASON = None
+
+MAX_PIXELS = 1 << 24
+"""Pixels of the largest image; a thread takes about 100 bytes for each."""
 
 
 def unavailable() -> str | None:
     """Say why the compiled engine cannot run here, or None if it can."""
-    return _IMPORT_ERROR if _native is None else None
+    return _REASON
+
+
+def instruction_sets() -> list[str]:
+    """Name the instruction sets this machine can run, fastest first; none if unavailable."""
+    return _native.instruction_sets() if _REASON is None else []
 
 
 def segment(
@@ -31,24 +41,45 @@ def segment(
 ) -> IEMResult:
     """Run IEM from every first mask of every image; see `iem_batch.iem.backends.Segment`.
 
-    The result does not depend on `num_threads`, on the other images or on their order.
+    The result does not depend on `num_threads`, on the other images or on their order. The
+    interpreter lock is released meanwhile.
 
     Args:
         image_BHW3: uint8 RGB, any strides.
-        first_mask_BSHW: the masks each image starts from; a broadcast view is not copied.
+        first_mask_BSHW: the masks each image starts from; a broadcast over B and S is not copied.
         settings: what decides the masks.
-        num_threads: images worked on at once; the interpreter lock is released.
+        num_threads: images worked on at once.
 
     Raises:
-        BackendUnavailableError: the extension was not built.
-        SettingsError: an array has another shape or type than stated, `num_threads` is below 1,
-            or `half_resolution` is on and a side is odd.
+        BackendUnavailableError: the extension was not built, or an image has more than
+            `MAX_PIXELS` pixels.
+        SettingsError: as `iem_batch.iem.inputs.check_inputs` says.
     """
-    if _native is None:
-        raise BackendUnavailableError(f"the backend native cannot run here: {_IMPORT_ERROR}")
-    _check(image_BHW3, first_mask_BSHW, num_threads)
-    settings.check_size(*image_BHW3.shape[1:3])
-    if first_mask_BSHW.strides[2:] != (first_mask_BSHW.shape[3], 1):
+    return segment_with("", image_BHW3, first_mask_BSHW, settings, num_threads=num_threads)
+
+
+def segment_with(
+    instruction_set: str,
+    image_BHW3: NDArray[np.uint8],
+    first_mask_BSHW: NDArray[np.bool_],
+    settings: IEMSettings,
+    *,
+    num_threads: int = 1,
+) -> IEMResult:
+    """Run `segment` with one of `instruction_sets()`; "" is the fastest.
+
+    The masks are the same with all of them. Raises ValueError if there is none of that name.
+    """
+    if _REASON is not None:
+        raise BackendUnavailableError(f"the backend native cannot run here: {_REASON}")
+    check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
+    height, width = image_BHW3.shape[1:3]
+    if height * width > MAX_PIXELS:
+        raise BackendUnavailableError(
+            f"the backend native cannot do images of {height} x {width}; "
+            f"it takes up to {MAX_PIXELS} pixels. Use the backend torch or smaller images"
+        )
+    if first_mask_BSHW.strides[2:] != (width, 1):
         first_mask_BSHW = np.ascontiguousarray(first_mask_BSHW)
     mask_BSHW, foreground_BS, background_BS, iterations_BS, status_BS = _native.segment(
         np.ascontiguousarray(image_BHW3),
@@ -61,6 +92,7 @@ def segment(
         boundary_only=settings.boundary_only,
         half_resolution=settings.half_resolution,
         num_threads=num_threads,
+        instruction_set=instruction_set,
     )
     return IEMResult(
         mask_BSHW=mask_BSHW.view(np.bool_),
@@ -69,27 +101,3 @@ def segment(
         iterations_BS=iterations_BS,
         status_BS=status_BS,
     )
-
-
-def _check(
-    image_BHW3: NDArray[np.uint8], first_mask_BSHW: NDArray[np.bool_], num_threads: int
-) -> None:
-    if image_BHW3.dtype != np.uint8 or image_BHW3.ndim != 4 or image_BHW3.shape[3] != 3:
-        raise SettingsError(
-            f"images are {image_BHW3.dtype} {image_BHW3.shape}; they must be uint8 (B, H, W, 3)"
-        )
-    images, height, width, _ = image_BHW3.shape
-    if first_mask_BSHW.dtype != np.bool_ or first_mask_BSHW.ndim != 4:
-        raise SettingsError(
-            f"first masks are {first_mask_BSHW.dtype} {first_mask_BSHW.shape}; "
-            "they must be bool (B, S, H, W)"
-        )
-    if (first_mask_BSHW.shape[0], *first_mask_BSHW.shape[2:]) != (images, height, width):
-        raise SettingsError(
-            f"first masks are {first_mask_BSHW.shape}; "
-            f"for these images they must be ({images}, S, {height}, {width})"
-        )
-    if height < 1 or width < 1:
-        raise SettingsError(f"images are {height} x {width}; each side must be at least 1")
-    if num_threads < 1:
-        raise SettingsError(f"num_threads is {num_threads}; it must be at least 1")

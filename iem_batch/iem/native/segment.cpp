@@ -108,8 +108,8 @@ class Engine {
             double error[2] = {0, 0};
             batch_.status[at] = status(s);
             if (batch_.status[at] == kOk) kernels_.errors(s, error);
-            batch_.error_background[at] = error[0] / (kColours * 127.5);
-            batch_.error_foreground[at] = error[1] / (kColours * 127.5);
+            batch_.error_background[at] = std::min(2.0, error[0] / (kColours * 127.5));
+            batch_.error_foreground[at] = std::min(2.0, error[1] / (kColours * 127.5));
         }
     }
 
