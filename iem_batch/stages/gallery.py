@@ -58,8 +58,8 @@ class Sources:
     truth: MaskFolder | None
 
 
-Key = tuple[int, str]
-"""Shard and image_id."""
+Key = tuple[str, float]
+"""image_id and inpainting error: a mask of an image."""
 
 
 def draw_cards(
@@ -79,17 +79,17 @@ def draw_cards(
     for rows in galleries.values():
         for item in rows.select(["shard", "image_id", "init_side"]).to_pylist():
             wanted.setdefault(item["shard"], {})[item["image_id"]] = item["init_side"]
-    panels: dict[Key, list[Panel]] = {}
-    scores: dict[Key, float] = {}
+    panels: dict[str, list[Panel]] = {}
+    ious: dict[Key, float] = {}
     for shard in sorted(wanted):
-        panels |= {(shard, key): value for key, value in _panels(sources, shard, wanted[shard])}
-        scores |= {(shard, key): value for key, value in _ious(sources.run, shard, wanted[shard])}
+        panels |= _panels(sources, shard, wanted[shard])
+        ious |= _ious(sources.run, shard, wanted[shard])
     return {
         name: [
             Card(
                 image_id=item["image_id"],
-                facts=_facts(item, scores.get((item["shard"], item["image_id"])), ranks),
-                panels=panels[item["shard"], item["image_id"]],
+                facts=_facts(item, ious.get((item["image_id"], item["error"])), ranks),
+                panels=panels[item["image_id"]],
             )
             for item in rows.to_pylist()
         ]
@@ -104,7 +104,7 @@ def _facts(item: dict[str, Any], iou: float | None, ranks: Mapping[str, int]) ->
     if item["status"] != "ok":
         facts.append(f"{item['status']} mask")
     rank = ranks.get(item["image_id"])
-    facts.append("not selected" if rank is None else f"selected, rank {rank:,}")
+    facts.append("not selected" if rank is None else f"rank {rank:,}")
     return " · ".join(facts)
 
 
@@ -198,12 +198,15 @@ def _truth_masks(
     return {image_id: mask for image_id, mask in found if mask is not None}
 
 
-def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tuple[str, float]]:
-    """Look up what `evaluate` found for IEM's masks."""
+def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tuple[Key, float]]:
+    """Look up what `evaluate` found for IEM's masks, by image_id and their error.
+
+    The error tells a mask from that of another first mask, or of another run of `segment`.
+    """
     name = run_folder.part("evaluation/per_image", shard)
     if not run.exists(name):
         return
-    table = run.read_table(name, columns=["image_id", "method", "iou"])
+    table = run.read_table(name, columns=["image_id", "method", "error", "iou"])
     table = table.filter(pc.equal(table["method"], "iem"))
     for item in table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string()))).to_pylist():
-        yield item["image_id"], item["iou"]
+        yield (item["image_id"], item["error"]), item["iou"]

@@ -111,6 +111,7 @@ def write_report(
     total = {key: sum(mark[key] for mark in marks) for key in ("planned", "ok", "quarantined")}
     cut, num_selected = _selection(run)
     evaluation = read_evaluation(run)
+    side: int | None = None
     found: Survey | None = None
     galleries: list[Gallery] = []
     notes: list[str] = []
@@ -125,6 +126,8 @@ def write_report(
         plan=plan,
         total=total,
         num_shards_done=len(shards),
+        init_choice=init_choice,
+        side=side,
         found=found,
         num_selected=num_selected,
         cut=cut,
