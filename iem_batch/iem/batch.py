@@ -1,8 +1,8 @@
 """Items of IEM that iterate in step, for the `torch` backend.
 
 An item is one first mask of one image. A batch has a fixed number of slots, and a slot whose item
-is done takes the next one. So an operation always has the same shape, and what an item gives
-cannot depend on the others.
+is done takes the next one. So an operation in float32 always has the same shape, and what an item
+gives does not depend on the others.
 
 K = slots, H, W = pixels of an axis, P = H W, 2 = area and key, 3 = colours, 4 = colours and ones.
 """

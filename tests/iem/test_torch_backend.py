@@ -120,6 +120,16 @@ def test_the_whole_mask_decides_a_recurrence() -> None:
         assert np.array_equal(plain.mask_HW, collided.mask_HW)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_equals_the_reference_on_a_cuda_device() -> None:
+    """More items than slots, so that slots are used again."""
+    image, first_mask = noise(8, 150, 14, 20), random_masks(8, 150, 2, 14, 20)
+    settings = IEMSettings(iterations=10)
+    result = segment_on(torch.device("cuda"), image, first_mask, settings)
+    assert_same(result, reference.segment(image, first_mask, settings), tolerance=1e-12)
+
+
 def test_a_sign_in_doubt_is_decided_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """One photo in a thousand has a boundary pixel whose gradient is 0 but for float32 rounding.
 
