@@ -184,6 +184,7 @@ def test_k_is_select_k(finished: Path, call: Call, tmp_path: Path) -> None:
         (["segment", "nowhere", "run", "--iem.sigma_px=-1"], 2, "iem.sigma_px is -1.0"),
         (["segment", "nowhere", "run", "--segment.backend=gpu"], 2, "no backend 'gpu'"),
         (["segment", "nowhere", "run", "--iem.sigma=1"], 2, "iem.sigma"),
+        (["segment", "photos", "run", "--decode.size_px=64"], 2, "a first mask of side 78"),
         (["evaluate", "run"], 2, "--truth"),
         (["status", "run"], 1, "run `iem-batch plan`"),
     ],
@@ -197,6 +198,7 @@ def test_mistakes_end_in_one_clear_line(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "photos", [textured_disc(0)])
     got, _, error = call(*arguments, "--local")
     assert got == status
     assert message in error

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ import ray
 
 from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.errors import BackendUnavailableError
+
+CONNECT_TIMEOUT_S = 10.0
 
 
 @contextmanager
@@ -23,6 +26,8 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if settings.address is not None:
+        _require_listener(settings.address)
     # Ray's usage report needs the internet; a job must not wait for it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     on_terminate = signal.getsignal(signal.SIGTERM)
@@ -44,3 +49,14 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Look whether anyone listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # auto, local
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise BackendUnavailableError(f"there is no Ray cluster at {address}: {error}") from error

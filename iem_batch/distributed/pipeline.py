@@ -137,5 +137,10 @@ class _Window:
 
 
 def _cause(error: RayError) -> str:
-    cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {cause}"
+    """Give the one line that says what happened, out of Ray's account of it."""
+    cause = getattr(error, "cause", None)
+    if cause is not None:
+        return f"{type(cause).__name__}: {cause}"
+    lines = str(error).strip().splitlines()
+    # An engine that could not be set up: its own error stands last, below the trace.
+    return lines[-1] if "creation task" in lines[0] else f"{type(error).__name__}: {lines[0]}"

@@ -26,7 +26,11 @@ from iem_batch.stages.shards import ShardOutput
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentStep:
-    """Masks and inpainting errors of a shard; see `iem_batch.stages.shards.ShardStep`."""
+    """Masks and inpainting errors of a shard; see `iem_batch.stages.shards.ShardStep`.
+
+    Raises:
+        SettingsError: a first mask does not fit the size of the images.
+    """
 
     run: RunFolder
     source_url: str
@@ -36,16 +40,20 @@ class SegmentStep:
     """The backend is a resolved one, not auto."""
     name: str = "masks"
 
+    def __post_init__(self) -> None:
+        self._first_masks()
+
     def load(self, shard: int) -> LoadedShard:
         """Decode the images of a shard."""
         return load_shard(self.run, shard, open_source(self.source_url), self.decode)
 
     def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
         """Load the backend and draw the first masks."""
-        size = self.decode.size_px
-        first_mask_SHW = centred_squares(size, size, self.segment.init_sides)
         engine = load_backend(self.segment.backend)
-        return partial(self._compute, engine, first_mask_SHW, num_threads)
+        return partial(self._compute, engine, self._first_masks(), num_threads)
+
+    def _first_masks(self) -> NDArray[np.bool_]:
+        return centred_squares(self.decode.size_px, self.decode.size_px, self.segment.init_sides)
 
     def _compute(
         self,
