@@ -17,7 +17,10 @@ else:
             include_dirs=[get_include()],
             language="c++",
             # No contraction: where fused and separate operations differ, the source says which.
-            extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden"],
+            extra_compile_args=[
+                *("-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden"),
+                "-Wno-maybe-uninitialized",  # GCC 12 on its own AVX-512 header
+            ],
             # Without a compiler the package still installs; `torch` is the engine then.
             optional=True,
         )
