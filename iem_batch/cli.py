@@ -2,8 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -13,6 +13,7 @@ import iem_batch
 from iem_batch.config import SECTIONS, Settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.iem.backends import BACKENDS, resolve
+from iem_batch.stages.settings import DEMO_DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Command:
     summary: str
     arguments: tuple[str, ...] = ("run",)
     """Those of `ARGUMENTS` it takes, besides the settings."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Settings it has other defaults for."""
 
 
 COMMANDS = {
@@ -38,7 +41,9 @@ COMMANDS = {
     "evaluate": Command("Measure masks against ground truth.", ("run", "--truth", "--ignore")),
     "report": Command("Write one HTML page about the run."),
     "status": Command("Print what is done and what is left.", ("run", "--json")),
-    "demo": Command("Make pictures whose masks are known, and do all steps on them."),
+    "demo": Command(
+        "Make pictures whose masks are known, and do all steps on them.", defaults=DEMO_DEFAULTS
+    ),
     "doctor": Command("Print what this machine can run, and why not.", ()),
 }
 
@@ -93,6 +98,7 @@ def _add_arguments(parser: ArgumentParser, command: Command) -> None:
     )
     for section, kind in SECTIONS.items():
         parser.add_class_arguments(kind, section)
+    parser.set_defaults(dict(command.defaults))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
