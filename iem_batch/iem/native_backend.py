@@ -14,7 +14,7 @@ from iem_batch.iem.settings import IEMSettings
 try:
     import iem_batch.iem._native as _native
 except ImportError as error:
-    _REASON: str | None = f"iem_batch.iem._native was not built or does not load ({error})"
+    _REASON: str | None = f"its extension was not built at installation or does not load ({error})"
 else:
     _REASON = None
 
