@@ -36,7 +36,9 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
             address=settings.address,
             include_dashboard=None if settings.address else False,
             logging_level=logging.ERROR,
-            log_to_driver=True,
+            # What workers print is in Ray's logs; here it would tear the progress bar, and most of it
+            # is Ray talking about itself. Errors arrive as exceptions.
+            log_to_driver=False,
         )
     except ConnectionError as error:
         raise BackendUnavailableError(
