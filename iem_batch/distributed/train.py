@@ -64,6 +64,9 @@ class _Work:
     run: RunFolder
     segnet: SegNetSettings
     settings: TrainSettings
+    use_gpu: bool
+    """Whether each worker has a GPU; else it has a CPU."""
+
     records: Queue
     """Where the first worker puts the record of each epoch."""
 
@@ -86,15 +89,16 @@ def train_ray(
 
     Raises:
         StepMissingError: there is no complete corpus.
-        SettingsError: SegNet cannot learn from the corpus.
+        SettingsError: SegNet cannot learn from the corpus, or there are too few GPUs or CPUs.
         ShardsFailedError: workers failed more than `MAX_FAILURES` times; checkpoints are kept.
     """
     finished = read_history(run)
     if finished is not None:
         return finished
     key = training_key(segnet_depends_on(run, segnet, settings))
+    use_gpu = _use_gpu(settings.num_workers)
     with _forwarding(progress) as records, _own_interrupt_handler():
-        work = _Work(run=run, segnet=segnet, settings=settings, records=records)
+        work = _Work(run=run, segnet=segnet, settings=settings, use_gpu=use_gpu, records=records)
         try:
             result: Any = _trainer(work, key).fit()
         except TrainingFailedError as error:
@@ -109,13 +113,27 @@ def train_ray(
     return finish_training(run, training)
 
 
-def _trainer(work: _Work, key: str) -> TorchTrainer:
+def _use_gpu(num_workers: int) -> bool:
+    """Tell whether the cluster has GPUs to train on, and that it has enough of what is used.
+
+    Ray Train would wait for more without end.
+    """
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    kind = "GPU" if resources.get("GPU", 0) else "CPU"
+    if resources.get(kind, 0) < num_workers:
+        raise SettingsError(
+            f"train.num_workers is {num_workers}, the Ray cluster has {resources.get(kind, 0):.0f} "
+            f"{kind}s now; lower it, or start more nodes first"
+        )
+    return kind == "GPU"
+
+
+def _trainer(work: _Work, key: str) -> TorchTrainer:
     return TorchTrainer(
         partial(_train_worker, work),
         scaling_config=ScalingConfig(
             num_workers=work.settings.num_workers,
-            use_gpu=resources.get("GPU", 0) > 0,
+            use_gpu=work.use_gpu,
             placement_strategy="SPREAD",
         ),
         run_config=RunConfig(

@@ -88,3 +88,12 @@ def test_corpus_that_cannot_be_learned_from_is_not_tried_again(tmp_path: Path) -
     write_corpus(run, [])
     with pytest.raises(SettingsError, match="it has no pairs"):
         train_ray(run, SEGNET, replace(SETTINGS, num_workers=1), pytest.fail)
+
+
+def test_more_workers_than_the_cluster_has(tmp_path: Path) -> None:
+    """Catches waiting for CPUs that never come."""
+    run = RunFolder(str(tmp_path / "run"))
+    write_corpus(run, small_discs(2))
+    message = "train.num_workers is 3, the Ray cluster has 2 CPUs now; lower it"
+    with pytest.raises(SettingsError, match=message):
+        train_ray(run, SEGNET, replace(SETTINGS, num_workers=3), pytest.fail)
