@@ -14,22 +14,34 @@
 namespace iem {
 namespace {
 
+// One channel of u from its bytes, which are kColours apart.
+void centre_channel(State& s, const std::uint8_t* image, int c, int mode) {
+    for (int i = 0; i < s.shape.height; ++i) {
+        const std::uint8_t* from = image + static_cast<std::ptrdiff_t>(i) * s.shape.width * kColours;
+        float* to = s.u + static_cast<std::ptrdiff_t>(i) * s.row_u;
+        for (int left = s.shape.width; left > 0; left -= kLanes) {
+            const int lanes = std::min(left, kLanes);
+            for (int k = 0; k < lanes; ++k)
+                to[c * kLanes + k] = static_cast<float>(from[k * kColours + c] - mode);
+            from += kLanes * kColours;
+            to += kLanes * kColours;
+        }
+    }
+}
+
 // u: the image less each channel's most common value, the smallest of several.
 void centre(State& s, const std::uint8_t* image) {
-    const int pixels = s.shape.height * s.shape.width;
+    int count[kColours][256] = {};
+    const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(s.shape.height) * s.shape.width;
+    for (std::ptrdiff_t p = 0; p < pixels; ++p)
+        for (int c = 0; c < kColours; ++c) ++count[c][image[kColours * p + c]];
     for (int c = 0; c < kColours; ++c) {
-        int count[256] = {};
-        for (int p = 0; p < pixels; ++p) ++count[image[kColours * p + c]];
-        const int mode = static_cast<int>(std::max_element(count, count + 256) - count);
-        s.largest_u[c] = 0;
-        for (int i = 0; i < s.shape.height; ++i) {
-            for (int j = 0; j < s.shape.width; ++j) {
-                const int value = image[(i * s.shape.width + j) * kColours + c] - mode;
-                const int lane = (j / kLanes * kColours + c) * kLanes + j % kLanes;
-                s.u[i * static_cast<std::ptrdiff_t>(s.row_u) + lane] = static_cast<float>(value);
-                s.largest_u[c] = std::max(s.largest_u[c], static_cast<float>(std::abs(value)));
-            }
-        }
+        const int mode = static_cast<int>(std::max_element(count[c], count[c] + 256) - count[c]);
+        int least = 0, most = 255;
+        while (!count[c][least]) ++least;
+        while (!count[c][most]) --most;
+        s.largest_u[c] = static_cast<float>(std::max(mode - least, most - mode));
+        centre_channel(s, image, c, mode);
     }
 }
 
