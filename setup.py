@@ -19,7 +19,7 @@ else:
             # No contraction: where fused and separate operations differ, the source says which.
             extra_compile_args=[
                 *("-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden"),
-                "-Wno-maybe-uninitialized",  # GCC 12 on its own AVX-512 header
+                *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),  # GCC 12 on its own header
             ],
             # Without a compiler the package still installs; `torch` is the engine then.
             optional=True,
