@@ -36,8 +36,8 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
             address=settings.address,
             include_dashboard=None if settings.address else False,
             logging_level=logging.ERROR,
-            # What workers print is in Ray's logs; here it would tear the progress bar, and most of it
-            # is Ray talking about itself. Errors arrive as exceptions.
+            # What workers print stands in Ray's logs; here it would tear the progress bar, and most
+            # of it is Ray talking about itself. Errors arrive as exceptions.
             log_to_driver=False,
         )
     except ConnectionError as error:
