@@ -19,7 +19,13 @@ else:
     _REASON = None
 
 MAX_PIXELS = 1 << 24
-"""Pixels of the largest image; a thread takes about 100 bytes for each."""
+"""Pixels of the largest image; a thread takes about 150 bytes for each."""
+
+MAX_SIDE_PX = 1 << 13
+"""The longest side of an image."""
+
+MAX_COUNT = (1 << 31) - 1
+"""The most iterations and taps."""
 
 
 def unavailable() -> str | None:
@@ -51,8 +57,8 @@ def segment(
         num_threads: images worked on at once.
 
     Raises:
-        BackendUnavailableError: the extension was not built, or an image has more than
-            `MAX_PIXELS` pixels.
+        BackendUnavailableError: the extension was not built, or something is above the limits
+            of this module.
         SettingsError: as `iem_batch.iem.inputs.check_inputs` says.
     """
     return segment_with("", image_BHW3, first_mask_BSHW, settings, num_threads=num_threads)
@@ -73,13 +79,8 @@ def segment_with(
     if _REASON is not None:
         raise BackendUnavailableError(f"the backend native cannot run here: {_REASON}")
     check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
-    height, width = image_BHW3.shape[1:3]
-    if height * width > MAX_PIXELS:
-        raise BackendUnavailableError(
-            f"the backend native cannot do images of {height} x {width}; "
-            f"it takes up to {MAX_PIXELS} pixels. Use the backend torch or smaller images"
-        )
-    if first_mask_BSHW.strides[2:] != (width, 1):
+    _check_limits(image_BHW3, settings)
+    if first_mask_BSHW.strides[2:] != (image_BHW3.shape[2], 1):
         first_mask_BSHW = np.ascontiguousarray(first_mask_BSHW)
     mask_BSHW, foreground_BS, background_BS, iterations_BS, status_BS = _native.segment(
         np.ascontiguousarray(image_BHW3),
@@ -91,7 +92,7 @@ def segment_with(
         smoothing=settings.smoothing,
         boundary_only=settings.boundary_only,
         half_resolution=settings.half_resolution,
-        num_threads=num_threads,
+        num_threads=min(num_threads, max(1, len(image_BHW3))),
         instruction_set=instruction_set,
     )
     return IEMResult(
@@ -101,3 +102,17 @@ def segment_with(
         iterations_BS=iterations_BS,
         status_BS=status_BS,
     )
+
+
+def _check_limits(image_BHW3: NDArray[np.uint8], settings: IEMSettings) -> None:
+    height, width = image_BHW3.shape[1:3]
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE_PX:
+        raise BackendUnavailableError(
+            f"the backend native cannot do images of {height} x {width}; it takes up to "
+            f"{MAX_PIXELS} pixels, {MAX_SIDE_PX} on a side. Use smaller images or another backend"
+        )
+    if max(settings.iterations, settings.kernel_px) > MAX_COUNT:
+        raise BackendUnavailableError(
+            f"the backend native cannot do {settings.iterations} iterations with "
+            f"{settings.kernel_px} taps; it takes up to {MAX_COUNT} of each"
+        )

@@ -150,11 +150,19 @@ def test_arguments_that_do_not_go_together_are_refused(
         native_backend.segment(image, first_mask, IEMSettings(), num_threads=num_threads)
 
 
-def test_an_image_too_large_is_refused_before_memory_is_taken() -> None:
-    image = np.broadcast_to(np.uint8(0), (1, 8192, 8192, 3))
-    first_mask = np.broadcast_to(np.False_, (1, 1, 8192, 8192))
-    with pytest.raises(BackendUnavailableError, match="up to 16777216 pixels"):
+@pytest.mark.parametrize(("height", "width"), [(8192, 8192), (1, 8193)])
+def test_an_image_too_large_is_refused_before_memory_is_taken(height: int, width: int) -> None:
+    image = np.broadcast_to(np.uint8(0), (1, height, width, 3))
+    first_mask = np.broadcast_to(np.False_, (1, 1, height, width))
+    with pytest.raises(BackendUnavailableError, match="up to 16777216 pixels, 8192 on a side"):
         native_backend.segment(image, first_mask, IEMSettings())
+
+
+def test_more_iterations_than_it_can_count_are_refused() -> None:
+    with pytest.raises(BackendUnavailableError, match="cannot do 2147483648 iterations"):
+        native_backend.segment(
+            noise(0, 1, 8, 8), random_masks(0, 1, 1, 8, 8), IEMSettings(iterations=1 << 31)
+        )
 
 
 def test_an_unknown_instruction_set_is_refused() -> None:

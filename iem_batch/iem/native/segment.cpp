@@ -4,6 +4,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -178,7 +179,11 @@ void segment(const Batch& batch, const Settings& settings, const Kernels& kernel
         }
     };
     std::vector<std::thread> pool;
-    for (int k = 1; k < std::min(num_threads, batch.images); ++k) pool.emplace_back(work);
+    try {
+        for (int k = 1; k < std::min(num_threads, batch.images); ++k) pool.emplace_back(work);
+    } catch (const std::system_error&) {
+        // The system gives no more threads; those there are do the work.
+    }
     work();
     for (std::thread& thread : pool) thread.join();
     if (failure) std::rethrow_exception(failure);
