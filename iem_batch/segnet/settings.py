@@ -45,6 +45,10 @@ class TrainSettings:
     horizontal_flips: bool = False
     """Whether each image is mirrored with probability 1/2 in each epoch; the paper does not."""
 
+    average_decay: float = 0.0
+    """Share that the running mean of the weights keeps at each step; the mean is the result.
+    0 makes the last weights the result, as in the paper."""
+
     seed: int = 0
     """Decides the first weights, and with the epoch the order and the flips."""
 
@@ -75,6 +79,10 @@ class TrainSettings:
         if not 0 < self.learning_rate < float("inf"):
             raise SettingsError(
                 f"train.learning_rate is {self.learning_rate}; it must be above 0 and finite"
+            )
+        if not 0 <= self.average_decay < 1:
+            raise SettingsError(
+                f"train.average_decay is {self.average_decay}; it must be at least 0 and below 1"
             )
         if self.precision not in get_args(Precision):
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""Training and prediction in plain torch.
+"""Training in plain torch.
 
 B = images of the corpus, N = those of one batch, K = those of one pass, H, W = pixels.
 
@@ -13,17 +13,19 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from iem_batch.errors import StorageError
 from iem_batch.segnet.model import SegNet
-from iem_batch.segnet.settings import Precision, SegNetSettings, TrainSettings
+from iem_batch.segnet.prediction import scale_pixels, working_format
+from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 
 SumOverWorkers = Callable[[Tensor], object]
 """Adds up a tensor over all workers, in place; `torch.distributed.all_reduce` is one."""
@@ -68,8 +70,15 @@ class Training:
     optimizer: torch.optim.Optimizer
     gradient: Tensor
     """All gradients of the model in one vector; each parameter's `.grad` is a view of it."""
+    averaged: AveragedModel | None
+    """Running mean of the weights; None where the last ones are the result."""
     history: list[EpochRecord] = field(default_factory=list)
     """One record for each finished epoch."""
+
+    @property
+    def result(self) -> SegNet:
+        """The network to predict with."""
+        return self.model if self.averaged is None else cast(SegNet, self.averaged.module)
 
     @property
     def device(self) -> torch.device:
@@ -91,6 +100,7 @@ class Training:
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
             "history": [asdict(record) for record in self.history],
         }
         buffer = io.BytesIO()
@@ -107,6 +117,8 @@ class Training:
             state = torch.load(io.BytesIO(checkpoint), self.device, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(state["averaged"])
             self.history = [EpochRecord(**record) for record in state["history"]]
         except (
             RuntimeError,
@@ -141,7 +153,25 @@ def begin_training(
     for parameter, part in zip(model.parameters(), parts, strict=True):
         parameter.grad = part.view_as(parameter)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    return Training(settings=settings, model=model, optimizer=optimizer, gradient=gradient)
+    return Training(
+        settings=settings,
+        model=model,
+        optimizer=optimizer,
+        gradient=gradient,
+        averaged=_running_mean(model, settings.average_decay),
+    )
+
+
+def _running_mean(model: SegNet, decay: float) -> AveragedModel | None:
+    """Begin a mean that forgets faster at first: the earliest weights are the worst."""
+    if decay == 0:
+        return None
+
+    def mean(before: Tensor, weight: Tensor, num_averaged: Tensor | int) -> Tensor:
+        steps = int(num_averaged)
+        return before.lerp(weight, 1 - min(decay, (1 + steps) / (10 + steps)))
+
+    return AveragedModel(model, avg_fn=mean)
 
 
 def train_epoch(
@@ -183,6 +213,8 @@ def train_epoch(
         if sum_over_workers:
             sum_over_workers(training.gradient)
         training.optimizer.step()
+        if training.averaged is not None:
+            training.averaged.update_parameters(training.model)
     if sum_over_workers:
         sum_over_workers(tally)
     loss, both, either, predicted = (tally / mask_BHW.numel()).tolist()
@@ -246,54 +278,6 @@ def _to_network(
 ) -> tuple[Tensor, Tensor]:
     target_K1HW = mask_BHW[index_K].to(device).float().unsqueeze(1)
     return scale_pixels(image_BHW3[index_K].to(device)), target_K1HW
-
-
-def scale_pixels(image_BHW3: Tensor) -> Tensor:
-    """Turn uint8 RGB into what the network takes: float32 (B, 3, H, W) in [-1, 1]."""
-    return image_BHW3.permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def predict_probability(
-    model: SegNet,
-    image_BHW3: NDArray[np.uint8],
-    *,
-    precision: Precision = "auto",
-    images_per_pass: int = 16,
-) -> NDArray[np.float32]:
-    """Predict how probably each pixel is foreground.
-
-    Args:
-        model: a trained network, on any device.
-        image_BHW3: uint8 RGB; B may be 0.
-        precision: number format of the convolutions.
-        images_per_pass: bounds the memory.
-
-    Returns:
-        probability_BHW: in [0, 1].
-    """
-    device = next(model.parameters()).device
-    probability_BHW = np.empty(image_BHW3.shape[:3], dtype=np.float32)
-    model.eval()
-    with torch.inference_mode(), working_format(precision, device):
-        for start in range(0, len(image_BHW3), images_per_pass):
-            part = slice(start, start + images_per_pass)
-            logit_K1HW = model(scale_pixels(torch.from_numpy(image_BHW3[part]).to(device)))
-            probability_BHW[part] = logit_K1HW[:, 0].float().sigmoid().cpu().numpy()
-    return probability_BHW
-
-
-def working_format(precision: Precision, device: torch.device) -> torch.autocast:
-    """Give the block in which convolutions run in the wanted number format."""
-    bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Tell whether bf16 is faster than fp32: NVIDIA from sm_80 on, CPUs with AMX or avx512_bf16."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    # Every CPU with AMX has avx512_bf16 as well; torch 2.5 tells only by this private name.
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def _line(error: Exception) -> str:

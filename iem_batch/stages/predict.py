@@ -19,7 +19,7 @@ from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.result import Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.segnet.model import SegNet
-from iem_batch.segnet.training import predict_probability
+from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.weights import load_weights
 from iem_batch.stages.shards import ShardOutput
 

@@ -180,7 +180,7 @@ def read_history(run: RunFolder) -> list[EpochRecord] | None:
 def finish_training(run: RunFolder, training: Training) -> list[EpochRecord]:
     """Write segnet/, the weights last, and drop the checkpoints."""
     run.write_json(run_folder.HISTORY, [asdict(record) for record in training.history])
-    run.write_bytes(run_folder.WEIGHTS, save_weights(training.model))
+    run.write_bytes(run_folder.WEIGHTS, save_weights(training.result))
     run.delete(TRAIN_FOLDER)
     return training.history
 

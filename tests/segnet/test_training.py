@@ -7,17 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from iem_batch.errors import StorageError
+from iem_batch.segnet.prediction import has_fast_bf16, predict_probability, scale_pixels
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.segnet.training import (
-    EpochRecord,
-    Training,
-    batches,
-    begin_training,
-    has_fast_bf16,
-    predict_probability,
-    scale_pixels,
-    train_epoch,
-)
+from iem_batch.segnet.training import EpochRecord, Training, batches, begin_training, train_epoch
 from iem_batch.segnet.weights import save_weights
 
 CPU = torch.device("cpu")
@@ -32,6 +24,25 @@ def begin(segnet: SegNetSettings = SMALL, **settings: object) -> Training:
 
 def weights_of(training: Training) -> bytes:
     return save_weights(training.model)
+
+
+def test_the_mean_of_the_weights_worked_by_hand(discs: Discs) -> None:
+    """Three steps with decay 0.5: each step keeps min(0.5, (1 + n) / (10 + n)) of the mean, where n
+    counts the steps before; the first weights of the network are in none of it."""
+    training = begin(average_decay=0.5, batch_size=12, epochs=3)
+    weights = []
+    for _ in range(3):
+        train_epoch(training, *discs)
+        weights.append(training.model.state_dict()["head.weight"].clone())
+    second = weights[0] * 2 / 11 + weights[1] * 9 / 11
+    third = second * 3 / 12 + weights[2] * 9 / 12
+    mean = training.result.state_dict()["head.weight"]
+    torch.testing.assert_close(mean, third)
+
+
+def test_without_a_mean_the_last_weights_are_the_result() -> None:
+    training = begin()
+    assert training.result is training.model
 
 
 def test_overfits_four_pictures(discs: Discs) -> None:
@@ -143,18 +154,20 @@ def test_gradient_does_not_depend_on_the_passes(discs: Discs) -> None:
         torch.testing.assert_close(gradient, gradients[0], rtol=0, atol=1e-5 * scale)
 
 
-def test_resumed_training_equals_the_undisturbed(discs: Discs) -> None:
+@pytest.mark.parametrize("average_decay", [0.0, 0.9])
+def test_resumed_training_equals_the_undisturbed(discs: Discs, average_decay: float) -> None:
     """Catches optimizer state, epoch count or order lost with the process."""
-    undisturbed, interrupted, resumed = begin(), begin(), begin(seed=9)
+    undisturbed, interrupted = (begin(average_decay=average_decay) for _ in range(2))
     for _ in range(4):
         train_epoch(undisturbed, *discs)
     for _ in range(2):
         train_epoch(interrupted, *discs)
-    resumed = begin()
+    resumed = begin(average_decay=average_decay)
     resumed.resume(interrupted.checkpoint())
     for _ in range(2):
         train_epoch(resumed, *discs)
     assert weights_of(resumed) == weights_of(undisturbed)
+    assert save_weights(resumed.result) == save_weights(undisturbed.result)
     assert [record.loss for record in resumed.history] == [
         record.loss for record in undisturbed.history
     ]

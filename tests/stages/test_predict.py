@@ -11,8 +11,8 @@ from iem_batch.data.settings import DecodeSettings
 from iem_batch.errors import SourceError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.segnet.model import SegNet
+from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
-from iem_batch.segnet.training import predict_probability
 from iem_batch.segnet.weights import load_weights, save_weights
 from iem_batch.stages.predict import PredictStep
 from iem_batch.stages.refine import RefineStep

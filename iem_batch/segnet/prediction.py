@@ -1,0 +1,60 @@
+"""Prediction in plain torch, and the formats that training shares with it.
+
+B = images, K = those of one pass, H, W = pixels.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iem_batch.segnet.model import SegNet
+from iem_batch.segnet.settings import Precision
+
+
+def scale_pixels(image_BHW3: Tensor) -> Tensor:
+    """Turn uint8 RGB into what the network takes: float32 (B, 3, H, W) in [-1, 1]."""
+    return image_BHW3.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def predict_probability(
+    model: SegNet,
+    image_BHW3: NDArray[np.uint8],
+    *,
+    precision: Precision = "auto",
+    images_per_pass: int = 16,
+) -> NDArray[np.float32]:
+    """Predict how probably each pixel is foreground.
+
+    Args:
+        model: a trained network, on any device.
+        image_BHW3: uint8 RGB; B may be 0.
+        precision: number format of the convolutions.
+        images_per_pass: bounds the memory.
+
+    Returns:
+        probability_BHW: in [0, 1].
+    """
+    device = next(model.parameters()).device
+    probability_BHW = np.empty(image_BHW3.shape[:3], dtype=np.float32)
+    model.eval()
+    with torch.inference_mode(), working_format(precision, device):
+        for start in range(0, len(image_BHW3), images_per_pass):
+            part = slice(start, start + images_per_pass)
+            logit_K1HW = model(scale_pixels(torch.tensor(image_BHW3[part], device=device)))
+            probability_BHW[part] = logit_K1HW[:, 0].float().sigmoid().cpu().numpy()
+    return probability_BHW
+
+
+def working_format(precision: Precision, device: torch.device) -> torch.autocast:
+    """Give the block in which convolutions run in the wanted number format."""
+    bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Tell whether bf16 is faster than fp32: NVIDIA from sm_80 on, CPUs with AMX or avx512_bf16."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # Every CPU with AMX has avx512_bf16 as well; torch 2.5 tells only by this private name.
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
