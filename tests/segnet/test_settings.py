@@ -9,7 +9,7 @@ from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 def test_defaults_are_the_recipe_of_the_paper() -> None:
     settings = TrainSettings()
     assert (settings.epochs, settings.batch_size, settings.learning_rate) == (50, 128, 1e-3)
-    assert not settings.horizontal_flips
+    assert (settings.horizontal_flips, settings.average_decay) == (False, 0)
     assert SegNetSettings() == SegNetSettings(width=128, num_blocks=3)
 
 
@@ -25,6 +25,8 @@ def test_defaults_are_the_recipe_of_the_paper() -> None:
         ({"learning_rate": 0.0}, "train.learning_rate is 0.0; it must be above 0 and finite"),
         ({"learning_rate": float("nan")}, "train.learning_rate is nan"),
         ({"learning_rate": float("inf")}, "train.learning_rate is inf"),
+        ({"average_decay": 1.0}, "train.average_decay is 1.0; it must be at least 0 and below 1"),
+        ({"average_decay": -0.1}, "train.average_decay is -0.1"),
         ({"precision": "fp16"}, "train.precision is 'fp16'; it must be one of auto, fp32, bf16"),
     ],
 )
