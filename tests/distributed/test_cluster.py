@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ from tests.pictures import textured_disc, write_folder
 pytestmark = pytest.mark.ray
 
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Give children the usual SIGINT: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def start(*arguments: str | Path, **options: object) -> subprocess.Popen[str]:
@@ -42,7 +51,7 @@ def test_no_cluster_at_the_address(tmp_path: Path) -> None:
 def test_a_spot_notice_leaves_a_run_to_go_on_with(tmp_path: Path, number: signal.Signals) -> None:
     """Catches an exit status of 0, a stack of Ray's, or a run that cannot be resumed."""
     write_folder(tmp_path / "pictures", [textured_disc(seed) for seed in range(40)])
-    segment = ("segment", tmp_path / "pictures", tmp_path / "run", "--segment.backend=reference")
+    segment = ("segment", tmp_path / "pictures", tmp_path / "run", "--segment.backend=torch")
     quick = (
         "--plan.shard_size=1",
         "--decode.size_px=64",
