@@ -55,7 +55,7 @@ def test_a_spot_notice_leaves_a_run_to_go_on_with(tmp_path: Path, number: signal
     quick = (
         "--plan.shard_size=1",
         "--decode.size_px=64",
-        "--iem.iterations=20",
+        "--iem.iterations=100",
         "--segment.init_sides=[40]",
     )
     process = start(*segment, *quick)
@@ -67,7 +67,7 @@ def test_a_spot_notice_leaves_a_run_to_go_on_with(tmp_path: Path, number: signal
     assert process.returncode == 130, output
     assert output.endswith("interrupted; run the same command again to do the rest\n")
     assert not (tmp_path / "run/_SUCCESS").exists()
-    process = start(*segment, "--local", "--iem.iterations=20")
+    process = start(*segment, "--local", "--iem.iterations=100")
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert "40 shards were done before" in output
