@@ -121,20 +121,28 @@ def train(job: Job) -> None:
 
 def predict(job: Job) -> None:
     """Predict SegNet's mask for every image."""
-    from iem_batch.stages.predict import PredictStep, predictions_depend_on
+    from iem_batch.stages.predict import (
+        PredictStep,
+        predictions_depend_on,
+        resolve_threshold,
+    )
 
     planned = read_plan(job.run)
     job.run.require(run_folder.WEIGHTS, "train")
+    settings = job.settings
+    backend = settings.segment.backend
     step = PredictStep(
         run=job.run,
         source_url=planned.source_url,
-        decode=job.settings.decode,
-        iem=job.settings.iem,
-        backend=job.settings.segment.backend,
+        decode=settings.decode,
+        iem=settings.iem,
+        backend=backend,
+        threshold=resolve_threshold(job.run, settings.predict, settings.iem, backend),
     )
     weights = job.run.read_bytes(run_folder.WEIGHTS)
     job.begin(step.name, predictions_depend_on(step, planned.digest, weights))
     job.run_shards(step, planned.num_shards)
+    print(f"predict: foreground is where the probability is above {step.threshold}")
     _finish(job.run, step.name, planned.num_shards, planned)
 
 

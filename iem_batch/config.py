@@ -13,6 +13,7 @@ from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.stages.settings import (
     DemoSettings,
     ExportSettings,
+    PredictSettings,
     ReportSettings,
     SegmentSettings,
     SelectSettings,
@@ -31,6 +32,7 @@ class Settings:
     export: ExportSettings = field(default_factory=ExportSettings)
     segnet: SegNetSettings = field(default_factory=SegNetSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    predict: PredictSettings = field(default_factory=PredictSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     demo: DemoSettings = field(default_factory=DemoSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)

@@ -75,7 +75,8 @@ PREDICTIONS = _schema(
         ("status", pa.string()),
     ]
 )
-"""predictions/: probability is an 8-bit PNG, 255 = certainly foreground; mask is where it > 1/2."""
+"""predictions/: probability is an 8-bit PNG, 255 = certainly foreground; mask is where it is
+above the threshold of the run."""
 
 QUARANTINE = _schema(
     [

@@ -1,5 +1,6 @@
 """The step `predict`: SegNet's mask of every image of a shard, and its inpainting error."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 import iem_batch
 from iem_batch.data import run_folder, schema
@@ -21,7 +23,14 @@ from iem_batch.iem.settings import IEMSettings
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.weights import load_weights
+from iem_batch.stages.settings import PredictSettings
 from iem_batch.stages.shards import ShardOutput
+
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""What auto chooses from."""
+
+SAMPLE = 512
+"""Images of the corpus that auto looks at, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +43,8 @@ class PredictStep:
     iem: IEMSettings
     """Only its blur matters here: the predicted mask is scored, not changed."""
     backend: str
+    threshold: float
+    """Probability above which a pixel is foreground."""
     name: str = "predictions"
 
     def load(self, shard: int) -> LoadedShard:
@@ -51,7 +62,7 @@ class PredictStep:
         self, model: SegNet, engine: Segment, num_threads: int, loaded: LoadedShard
     ) -> ShardOutput:
         probability_BHW = predict_probability(model, loaded.image_BHW3)
-        mask_BHW = probability_BHW > 0.5
+        mask_BHW = probability_BHW > self.threshold
         scores = engine(
             loaded.image_BHW3,
             mask_BHW[:, None],
@@ -99,5 +110,43 @@ def predictions_depend_on(step: PredictStep, plan_digest: str, weights: bytes) -
         "decode": asdict(step.decode),
         "iem": asdict(step.iem),
         "backend": step.backend,
+        "threshold": step.threshold,
         "weights": schema.checksum(weights),
     }
+
+
+def resolve_threshold(
+    run: RunFolder, settings: PredictSettings, iem: IEMSettings, backend: str
+) -> float:
+    """Give the threshold of a run; what auto chooses is stored beside the weights and kept.
+
+    Each candidate's masks of up to `SAMPLE` images of the corpus are scored by their inpainting
+    error; the highest mean wins, of equal ones the lowest threshold.
+
+    Args:
+        run: a run whose SegNet is trained.
+        settings: a number, or auto.
+        iem: the blur that scores the masks.
+        backend: the engine that scores them.
+    """
+    if settings.threshold != "auto":
+        return float(settings.threshold)
+    if not run.exists(run_folder.THRESHOLD):
+        rows = run.read_table(run_folder.part("corpus", 0), columns=["image"]).slice(0, SAMPLE)
+        images = [schema.decode_pixels(image["bytes"]) for image in rows["image"].to_pylist()]
+        means = _mean_errors(run, np.stack(images), iem, backend)
+        best = min(means, key=lambda threshold: (-means[threshold], threshold))
+        run.write_json(run_folder.THRESHOLD, {"threshold": best, "mean_errors": means})
+    return float(run.read_json(run_folder.THRESHOLD)["threshold"])
+
+
+def _mean_errors(
+    run: RunFolder, image_BHW3: NDArray[np.uint8], iem: IEMSettings, backend: str
+) -> dict[float, float]:
+    model = load_weights(run.read_bytes(run_folder.WEIGHTS))
+    probability_BHW = predict_probability(model, image_BHW3)
+    mask_BSHW = np.stack([probability_BHW > threshold for threshold in THRESHOLDS], axis=1)
+    scores = load_backend(backend)(
+        image_BHW3, mask_BSHW, replace(iem, iterations=0), num_threads=os.cpu_count() or 1
+    )
+    return dict(zip(THRESHOLDS, scores.error_BS.mean(axis=0).tolist(), strict=True))

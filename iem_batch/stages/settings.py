@@ -63,6 +63,21 @@ class ExportSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PredictSettings:
+    """How SegNet's probabilities become masks."""
+
+    threshold: float | Literal["auto"] = 0.5
+    """Probability above which a pixel is foreground; auto takes the one whose masks have the
+    highest mean inpainting error, as the paper chooses among first masks, without labels."""
+
+    def __post_init__(self) -> None:
+        if self.threshold != "auto" and not 0 < float(self.threshold) < 1:
+            raise SettingsError(
+                f"predict.threshold is {self.threshold!r}; use auto or a number between 0 and 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoSettings:
     """How the demo is sized; the defaults take a few minutes on two cores."""
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,20 @@ import torch
 from iem_batch.data import schema
 from iem_batch.data.run_folder import WEIGHTS, part
 from iem_batch.data.settings import DecodeSettings
-from iem_batch.errors import SourceError
+from iem_batch.errors import SettingsError, SourceError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import load_weights, save_weights
-from iem_batch.stages.predict import PredictStep
+from iem_batch.stages.predict import THRESHOLDS, PredictStep, resolve_threshold
 from iem_batch.stages.refine import RefineStep
 from iem_batch.stages.segment import SegmentStep
+from iem_batch.stages.settings import PredictSettings
 from iem_batch.stages.shards import run_in_process
+from iem_batch.stages.train import read_corpus
 from tests.stages.conftest import IEM, SIZE_PX
+from tests.stages.test_export import export
 
 Segmented = Callable[..., SegmentStep]
 
@@ -33,6 +37,7 @@ def predicted(step: SegmentStep) -> PredictStep:
         decode=DecodeSettings(size_px=SIZE_PX),
         iem=IEM,
         backend="torch",
+        threshold=0.4,
     )
     run_in_process(predicting, range(3), lambda mark: None)
     return predicting
@@ -62,7 +67,7 @@ def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) 
         grey_HW = schema.decode_pixels(row["probability"]["bytes"])
         assert np.abs(grey_HW / 255 - probability_HW).max() < 0.51 / 255
         mask_HW = schema.decode_mask(row["mask"]["bytes"])
-        np.testing.assert_array_equal(mask_HW, probability_HW > 0.5)
+        np.testing.assert_array_equal(mask_HW, probability_HW > 0.4)
         assert row["area"] == pytest.approx(mask_HW.mean())
         assert row["error"] == pytest.approx(row["error_foreground"] + row["error_background"])
 
@@ -104,3 +109,34 @@ def test_a_shard_without_a_single_good_image(segmented: Segmented, picture_folde
     predicted(step)
     run_in_process(refining(step), range(3), lambda mark: None)
     assert len(step.run.read_table(part("refined", 0))) == 0
+
+
+def test_auto_threshold_has_the_highest_mean_error(segmented: Segmented) -> None:
+    """Scored here by hand for each candidate; catches a choice by another figure."""
+    step = segmented(shard_size=5)
+    predicted(step)
+    export(step, pairs_per_file=100)
+    images = read_corpus(step.run).image_BHW3
+    probability_BHW = predict_probability(load_weights(step.run.read_bytes(WEIGHTS)), images)
+    score = BACKENDS["torch"].load()
+    means = {
+        threshold: score(
+            images,
+            (probability_BHW > threshold)[:, None],
+            replace(IEM, iterations=0),
+            num_threads=1,
+        ).error_BS.mean()
+        for threshold in THRESHOLDS
+    }
+    auto = PredictSettings(threshold="auto")
+    chosen = resolve_threshold(step.run, auto, IEM, "torch")
+    assert means[chosen] == max(means.values())
+    step.run.delete("corpus")
+    assert resolve_threshold(step.run, auto, IEM, "torch") == chosen, "kept, not chosen again"
+
+
+def test_a_given_threshold_is_taken_as_it_is(segmented: Segmented) -> None:
+    run = segmented().run
+    assert resolve_threshold(run, PredictSettings(threshold=0.25), IEM, "torch") == 0.25
+    with pytest.raises(SettingsError, match="predict.threshold is 1.5"):
+        PredictSettings(threshold=1.5)
