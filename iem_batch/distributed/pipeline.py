@@ -77,12 +77,27 @@ def run_on_cluster(
     if not todo:
         return
     workers = _start_workers(step, settings.num_workers, len(todo))
-    window = _Window(ray.put(step), workers)
+    try:
+        failures = _drain(todo, _Window(ray.put(step), workers), settings, progress)
+    finally:
+        for worker in workers:  # the next step needs their processors
+            ray.kill(worker)
+    raise_failures(step, failures)
+
+
+def _drain(
+    todo: deque[int], window: "_Window", settings: ClusterSettings, progress: Progress
+) -> dict[int, str]:
+    """Do what is to do.
+
+    Returns:
+        What happened to each shard that failed in every attempt.
+    """
     failures: dict[int, str] = {}
     attempts: Counter[int] = Counter()
     in_a_row = 0
     while todo or window.in_flight:
-        while todo and len(window.in_flight) < len(workers) * settings.shards_per_worker:
+        while todo and len(window.in_flight) < len(window.workers) * settings.shards_per_worker:
             window.start(todo.popleft())
         shard, result = window.wait()
         try:
@@ -97,7 +112,7 @@ def run_on_cluster(
             in_a_row += 1
             if in_a_row == MAX_FAILURES_IN_A_ROW:
                 break
-    raise_failures(step, failures)
+    return failures
 
 
 def _start_workers(step: ShardStep[Any], num_workers: int, num_shards: int) -> list[Any]:

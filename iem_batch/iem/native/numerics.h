@@ -23,7 +23,8 @@ constexpr double kRounder = 6755399441055744.0;
 
 IEM_FN double on_grid(double v) { return (v + kRounder) - kRounder; }
 
-// splitmix64's finaliser; a mask's hash is the xor over its foreground pixels.
+// splitmix64's finaliser; a mask's hash is the xor over the pixels on which it
+// differs from the first mask.
 IEM_FN unsigned long long pixel_hash(unsigned long long pixel) {
     unsigned long long z = (pixel + 1) * 0x9e3779b97f4a7c15ull;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;

@@ -52,24 +52,30 @@ void toggle(const State& s, std::uint32_t pixel) {
     *bit_word(s, s.mask, column / 64, row) ^= std::uint64_t{1} << column % 64;
 }
 
-// Returns the mask's hash.
-std::uint64_t read_mask(const State& s, const std::uint8_t* mask) {
-    std::uint64_t hash = 0;
+// Calls visit(word, bytes, count) with 64 pixels of a row, or as many as are left of it.
+template <typename Byte, typename Visit>
+void visit_words(const State& s, Byte* mask, Visit visit) {
     for (int i = 0; i < s.shape.height; ++i) {
-        for (int w = 0; w < s.shape.words; ++w) *bit_word(s, s.mask, w, i) = 0;
-        for (int j = 0; j < s.shape.width; ++j) {
-            const int pixel = i * s.shape.width + j;
-            if (!mask[pixel]) continue;
-            toggle(s, static_cast<std::uint32_t>(pixel));
-            hash ^= pixel_hash(static_cast<std::uint32_t>(pixel));
+        for (int w = 0; w < s.shape.words; ++w) {
+            const int count = std::min(64, s.shape.width - w * 64);
+            visit(*bit_word(s, s.mask, w, i), mask, count);
+            mask += count;
         }
     }
-    return hash;
+}
+
+void read_mask(const State& s, const std::uint8_t* mask) {
+    visit_words(s, mask, [](std::uint64_t& word, const std::uint8_t* bytes, int count) {
+        std::uint64_t bits = 0;
+        for (int k = 0; k < count; ++k) bits |= static_cast<std::uint64_t>(bytes[k] != 0) << k;
+        word = bits;
+    });
 }
 
 void write_mask(const State& s, std::uint8_t* mask) {
-    for (int i = 0; i < s.shape.height; ++i)
-        for (int j = 0; j < s.shape.width; ++j) *mask++ = bit(s, s.mask, i, j);
+    visit_words(s, mask, [](std::uint64_t word, std::uint8_t* bytes, int count) {
+        for (int k = 0; k < count; ++k) bytes[k] = word >> k & 1;
+    });
 }
 
 // Make state.next the mask and list what that changed.
@@ -115,7 +121,8 @@ class Engine {
             const std::uint8_t* first =
                 batch_.first + image * batch_.first_stride_b + k * batch_.first_stride_s;
             const std::size_t at = static_cast<std::size_t>(image) * batch_.masks + k;
-            trajectory_.start(read_mask(s, first));
+            read_mask(s, first);
+            trajectory_.start();
             batch_.iterations[at] = run_mask();
             write_mask(s, batch_.mask + at * pixels);
             double error[2] = {0, 0};

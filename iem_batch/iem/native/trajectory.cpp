@@ -6,8 +6,8 @@
 
 namespace iem {
 
-void Trajectory::start(std::uint64_t hash) {
-    hashes_.assign(1, hash);
+void Trajectory::start() {
+    hashes_.assign(1, 0);
     ends_.assign(1, 0);
     changes_.clear();
 }

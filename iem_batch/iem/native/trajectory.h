@@ -8,8 +8,8 @@ namespace iem {
 
 class Trajectory {
   public:
-    // Start over from a mask with this hash.
-    void start(std::uint64_t hash);
+    // Start over from any mask.
+    void start();
 
     // Append the mask in which `pixels` have changed sides.
     void append(const std::vector<std::uint32_t>& pixels);
@@ -24,7 +24,7 @@ class Trajectory {
     std::vector<std::uint32_t> difference(int from, int to) const;
 
   private:
-    std::vector<std::uint64_t> hashes_;
+    std::vector<std::uint64_t> hashes_;  // of the difference to the first mask
     std::vector<std::size_t> ends_;      // of each iterate's changes
     std::vector<std::uint32_t> changes_;
 };
