@@ -136,7 +136,7 @@ def test_changed_settings_are_refused_with_the_difference(
     again = ("segment", finished / "pictures", run, "--local", "--iem.iterations=6")
     status, _, error = call(*again)
     assert status == 1
-    assert "iem.iterations: 5 then, 6 now" in error
+    assert "iem.iterations: 5 before, 6 now" in error
     assert (run / "_run/config.yaml").read_bytes() == stored
     status, _, error = call(*again, "--overwrite")
     assert status == 0, error
@@ -173,7 +173,7 @@ def test_k_is_select_k(finished: Path, call: Call, tmp_path: Path) -> None:
     assert "3 of 12 images" in output
     status, _, error = call("topk", run, "-k", "4")
     assert status == 1
-    assert "select.k: 3 then, 4 now" in error
+    assert "select.k: 3 before, 4 now" in error
 
 
 @pytest.mark.parametrize(
