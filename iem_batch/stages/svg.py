@@ -65,6 +65,7 @@ def histogram(
         axes.set_xlabel(x_label)
         axes.set_ylabel("images")
         if line is not None:
+            axes.margins(y=0.15)  # room for the label above the bars
             axes.axvline(line[0], color=_SECOND, linewidth=1.5)
             axes.annotate(
                 line[1], (line[0], 1), (4, -2), ("data", "axes fraction"), "offset points", va="top"

@@ -73,7 +73,7 @@ def do_everything(run, tmp_path):
     write_png(tmp_path / "truth" / "a.png", MASK)
     write_png(tmp_path / "truth" / HOSTILE, square(0, 0, 4))
     evaluate(run, MaskFolder(str(tmp_path / "truth"), DECODE), None, "dataset")
-    history = [{"epoch": n, "loss": 1 / n, "iou": 1 - 0.5 / n, "foreground": 0.3} for n in (1, 2)]
+    history = [{"epoch": n, "loss": 1 / n, "iou": 1 - 0.5 / n, "seconds": 20.5} for n in (1, 2)]
     run.write_json(HISTORY, history)
     run.write_bytes(CONFIG, b"select:\n  k: 2 # <i>\n")
 
@@ -114,6 +114,10 @@ def test_everything_is_there(planned, tmp_path):
     assert "error 0.700 · area 25 % · IoU 100 % · rank 1" in page.text
     assert "error 0.500 · area 25 % · not selected" in page.text
     assert "empty mask" in page.text
+    assert (
+        "2 epochs in 41 s: loss from 1.000 to 0.500, IoU with its labels from 50 % to 75 %"
+        in page.text
+    )
 
 
 def test_names_and_messages_are_escaped(planned, tmp_path):
