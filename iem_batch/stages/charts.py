@@ -109,7 +109,8 @@ def _training(run: RunFolder) -> Iterator[Chart]:
         seconds = sum(record["seconds"] for record in history)
         yield Chart(
             title="Training of SegNet",
-            text=f"{len(epoch)} epochs in {seconds:,.0f} s: loss from {loss[0]:.3f} to "
-            f"{loss[-1]:.3f}, IoU with its labels from {100 * iou[0]:.0f} % to {100 * iou[-1]:.0f} %.",
+            text=f"{len(epoch)} epochs in {seconds:,.0f} s: "
+            f"loss from {loss[0]:.3f} to {loss[-1]:.3f}, "
+            f"IoU with its labels from {100 * iou[0]:.0f} % to {100 * iou[-1]:.0f} %.",
             svg=svg.curves("training", epoch, loss, iou),
         )
