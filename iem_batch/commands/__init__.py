@@ -1,0 +1,23 @@
+"""What each command of `iem-batch` does: one step, and a line that says what came out where."""
+
+from iem_batch.commands.corpus import export, topk
+from iem_batch.commands.images import plan, segment
+from iem_batch.commands.look import doctor, evaluate, report, status
+from iem_batch.commands.network import predict, refine, train
+from iem_batch.commands.whole import demo, run
+
+__all__ = [
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "plan",
+    "predict",
+    "refine",
+    "report",
+    "run",
+    "segment",
+    "status",
+    "topk",
+    "train",
+]

@@ -1,0 +1,59 @@
+"""The commands from images to masks: plan, segment."""
+
+from iem_batch.data import run_folder
+from iem_batch.data.card import write_card
+from iem_batch.data.plan import Plan, read_plan, require_same_settings, write_plan
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.sources import open_source
+from iem_batch.job import Job
+
+
+def plan(job: Job, source: str) -> None:
+    """List the source and write the plan, or check that the run has just this one."""
+    if job.overwrite:
+        job.run.drop_step("masks")
+        job.run.delete(run_folder.PLAN)
+    done_before = " (the run has this plan already)" if job.run.exists(run_folder.PLAN) else ""
+    planned = write_plan(job.run, open_source(source), job.settings.plan)
+    job.store_settings()
+    print(
+        f"plan: {planned.num_images:,} images ({planned.num_bytes / 1e6:,.1f} MB) in "
+        f"{planned.num_shards:,} shards -> {job.run.url}/{run_folder.PLAN}{done_before}"
+    )
+    if planned.num_ignored:
+        examples = ", ".join(planned.ignored_examples)
+        print(f"plan: {planned.num_ignored:,} other files are not images, such as {examples}")
+
+
+def segment(job: Job, source: str) -> None:
+    """Run IEM on every image; plans the run first if that has not been done."""
+    from iem_batch.stages.segment import SegmentStep, masks_depend_on
+
+    if job.run.exists(run_folder.PLAN):
+        # The plan is not listed again: that takes long, and a resumed run works on what it planned.
+        require_same_settings(job.run, open_source(source), job.settings.plan)
+    else:
+        plan(job, source)
+    planned = read_plan(job.run)
+    step = SegmentStep(
+        run=job.run,
+        source_url=planned.source_url,
+        decode=job.settings.decode,
+        iem=job.settings.iem,
+        segment=job.settings.segment,
+    )
+    job.begin(step.name, masks_depend_on(step, planned))
+    job.run_shards(step, planned.num_shards)
+    _finish_masks(job.run, planned)
+
+
+def _finish_masks(run: RunFolder, planned: Plan) -> None:
+    """Check that no image is lost, and only then mark the masks as complete."""
+    marks = run.marks("masks", range(planned.num_shards))
+    total = {key: sum(mark[key] for mark in marks) for key in ("planned", "ok", "quarantined")}
+    assert total["planned"] == planned.num_images == total["ok"] + total["quarantined"], total
+    write_card(run, total["ok"], total["quarantined"])
+    run.write_bytes(run_folder.SUCCESS, b"")
+    print(f"segment: {total['ok']:,} images with masks -> {run.url}/masks")
+    if total["quarantined"]:
+        print(f"segment: {total['quarantined']:,} images not usable -> {run.url}/quarantine")

@@ -1,0 +1,84 @@
+"""The commands of the network: train, predict, refine."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from iem_batch.commands.finish import finish
+from iem_batch.data import run_folder
+from iem_batch.data.plan import read_plan
+from iem_batch.job import Job
+from iem_batch.stages.shards import outputs_digest
+
+if TYPE_CHECKING:
+    from iem_batch.segnet.training import EpochRecord
+
+
+def train(job: Job) -> None:
+    """Train SegNet on the corpus."""
+    from iem_batch.stages.train import epoch_line, segnet_depends_on, train_local
+
+    segnet, settings = job.settings.segnet, job.settings.train
+    job.run.require(run_folder.step_record("corpus"), "export")
+    job.begin("segnet", segnet_depends_on(job.run, segnet, settings))
+
+    def show(record: "EpochRecord") -> None:
+        print(epoch_line(record, settings.epochs), file=sys.stderr, flush=True)
+
+    if job.local:
+        history = train_local(job.run, segnet, settings, show)
+    else:
+        with job.ray():
+            from iem_batch.distributed.train import train_ray
+
+            history = train_ray(job.run, segnet, settings, show)
+    last = history[-1]
+    print(
+        f"train: {last.epoch} epochs, loss {last.loss:.4f}, IoU with the labels "
+        f"{100 * last.iou:.1f} % -> {job.run.url}/{run_folder.WEIGHTS}"
+    )
+
+
+def predict(job: Job) -> None:
+    """Predict SegNet's mask for every image."""
+    from iem_batch.stages.predict import (
+        PredictStep,
+        predictions_depend_on,
+        resolve_threshold,
+    )
+
+    planned = read_plan(job.run)
+    job.run.require(run_folder.WEIGHTS, "train")
+    settings = job.settings
+    backend = settings.segment.backend
+    step = PredictStep(
+        run=job.run,
+        source_url=planned.source_url,
+        decode=settings.decode,
+        iem=settings.iem,
+        backend=backend,
+        threshold=resolve_threshold(job.run, settings.predict, settings.iem, backend),
+    )
+    weights = job.run.read_bytes(run_folder.WEIGHTS)
+    job.begin(step.name, predictions_depend_on(step, planned.digest, weights))
+    job.run_shards(step, planned.num_shards)
+    print(f"predict: foreground is where the probability is above {step.threshold}")
+    finish(job.run, step.name, planned.num_shards, planned)
+
+
+def refine(job: Job) -> None:
+    """Run IEM again, started from SegNet's masks."""
+    from iem_batch.stages.refine import RefineStep, refined_depend_on
+
+    planned = read_plan(job.run)
+    job.run.require(run_folder.step_record("predictions"), "predict")
+    step = RefineStep(
+        run=job.run,
+        source_url=planned.source_url,
+        decode=job.settings.decode,
+        iem=job.settings.iem,
+        backend=job.settings.segment.backend,
+    )
+    digest = outputs_digest(job.run, "predictions", planned.num_shards)
+    job.begin(step.name, refined_depend_on(step, digest))
+    job.run_shards(step, planned.num_shards)
+    finish(job.run, step.name, planned.num_shards, planned)

@@ -1,0 +1,49 @@
+"""The commands that do all steps: run, demo."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from iem_batch.commands.corpus import export, topk
+from iem_batch.commands.images import segment
+from iem_batch.commands.look import evaluate, report
+from iem_batch.commands.network import predict, refine, train
+from iem_batch.errors import SettingsError
+from iem_batch.job import Job
+
+
+def demo(job: Job) -> None:
+    """Make pictures whose masks are known, and do all steps on them."""
+    from iem_batch.stages.demo import make_composites
+
+    if not job.run.is_local:
+        raise SettingsError(f"the demo writes its pictures to a local folder, not to {job.run.url}")
+    made = make_composites(Path(job.run.url) / "demo", job.settings.demo)
+    print(
+        f"demo: {made.num_composites:,} composites with ground truth, {made.num_photographs} "
+        f"photographs and {made.num_broken} broken files -> {made.photos}"
+    )
+    run(job, str(made.photos), str(made.truth), None)
+
+
+def run(job: Job, source: str, truth: str | None, ignore: str | None) -> None:
+    """Do all steps, from images to report, and print the time each took."""
+    steps: dict[str, Callable[[], None]] = {
+        "segment": lambda: segment(job, source),
+        "topk": lambda: topk(job),
+        "export": lambda: export(job),
+        "train": lambda: train(job),
+        "predict": lambda: predict(job),
+        "refine": lambda: refine(job),
+        "report": lambda: report(job),
+    }
+    if truth is not None:
+        report_last = steps.pop("report")
+        steps |= {"evaluate": lambda: evaluate(job, truth, ignore), "report": report_last}
+    seconds = {}
+    with job.ray():
+        for name, step in steps.items():
+            started = time.monotonic()
+            step()
+            seconds[name] = time.monotonic() - started
+    print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
