@@ -1,4 +1,5 @@
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import s3
 from tests.pictures import Picture, textured_disc, write_folder
 
 
@@ -58,7 +60,40 @@ def as_nobody() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="session")
-def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def s3_address() -> Iterator[socket.socket]:
+    """A port for the S3 server, and the environment in which s3:// URLs lead to it.
+
+    Nobody answers there before `s3_server`. Ray's workers have the environment of the moment Ray
+    was started in, so the port has to be known by then.
+    """
+    with socket.socket() as listener, pytest.MonkeyPatch.context() as patch:
+        listener.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        patch.delenv("AWS_PROFILE", raising=False)
+        for name, value in s3.environment(endpoint).items():
+            patch.setenv(name, value)
+        yield listener
+
+
+@pytest.fixture(scope="session")
+def s3_server(s3_address: socket.socket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server, started by the first test that wants it; gives its endpoint."""
+    if missing := s3.missing_packages():
+        pytest.skip(f"an S3 server needs {', '.join(missing)}: pip install -e '.[dev]'")
+    with s3.serving(tmp_path_factory.mktemp("s3"), s3_address):
+        yield os.environ["AWS_ENDPOINT_URL"]
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str) -> str:
+    """The s3:// URL of a new, empty bucket; this process, its children and Ray can use it."""
+    return f"s3://{s3.new_bucket()}"
+
+
+@pytest.fixture(scope="session")
+def local_ray(
+    tmp_path_factory: pytest.TempPathFactory, s3_address: socket.socket
+) -> Iterator[None]:
     """A local Ray of two CPUs for all tests, away from the user's own settings and tokens."""
     import ray
 
