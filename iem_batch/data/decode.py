@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from iem_batch.data.geometry import resize_and_crop
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.errors import ImageRejectedError
 
@@ -75,6 +76,25 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
         ImageRejectedError: the reason is ``empty``, ``not_an_image``, ``corrupt``, ``truncated``,
             ``too_large``, ``extreme_aspect`` or ``unsupported_mode``.
     """
+    with _opened(data, settings) as image:
+        return _preprocessed(image, settings)
+
+
+def decode_whole(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
+    """Decode as `decode` does, without resizing and cropping.
+
+    Returns:
+        pixels: uint8 (height, width, 3), RGB.
+
+    Raises:
+        ImageRejectedError: as in `decode`.
+    """
+    with _opened(data, settings) as image:
+        return _rgb(ImageOps.exif_transpose(image) if settings.exif_orientation else image)
+
+
+@contextmanager
+def _opened(data: bytes, settings: DecodeSettings) -> Iterator[Image.Image]:
     # Pillow warns of what is odd in a file, and of large ones. That is a matter of the row, not of
     # the log, and must not raise where warnings are errors.
     with warnings.catch_warnings(), _rejecting(data):
@@ -82,7 +102,7 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _require_decodable(image, data, settings)
             image.load()
-            return _preprocessed(image, settings)
+            yield image
 
 
 @contextmanager
@@ -149,24 +169,15 @@ def _preprocessed(image: Image.Image, settings: DecodeSettings) -> Decoded:
         image = image.convert("I")  # Pillow resizes its 16-bit modes by another rule
     if settings.resize == "antialias":
         rgb = Image.fromarray(_rgb(image))
-        pixels = np.asarray(_resize_and_crop(rgb, settings.size_px, Image.Resampling.BILINEAR))
+        pixels = np.asarray(resize_and_crop(rgb, settings.size_px, "antialias"))
     else:
         # In the image's own mode: NEAREST commutes with any conversion of single pixels.
-        pixels = _rgb(_resize_and_crop(image, settings.size_px, Image.Resampling.NEAREST))
+        pixels = _rgb(resize_and_crop(image, settings.size_px, "nearest"))
     return Decoded(pixels=pixels, width=image.width, height=image.height)
 
 
 def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _resize_and_crop(image: Image.Image, size_px: int, resampling: Image.Resampling) -> Image.Image:
-    width, height = image.size
-    short = min(width, height)
-    width, height = int(size_px * width / short), int(size_px * height / short)
-    image = image.resize((width, height), resampling)
-    left, top = int(round((width - size_px) / 2)), int(round((height - size_px) / 2))
-    return image.crop((left, top, left + size_px, top + size_px))
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:
