@@ -42,8 +42,8 @@ def test_there_and_back(width, height, size):
 
 
 def test_by_hand():
-    # 6 x 4 to 3 x 2: each pixel of the square is 2 x 2 of the image, the first two of three columns are kept,
-    # since round(0.5) is 0, and the last two of six are not seen.
+    # 6 x 4 to 3 x 2: a pixel of the square is 2 x 2 of the image. Of three columns two are kept,
+    # the first two since round(0.5) is 0, so the last two of the image are not seen.
     crop = centre_crop(6, 4, 2)
     assert (crop.width, crop.height, crop.left, crop.top) == (3, 2, 0, 0)
     whole, seen = mask_to_image(np.array([[1, 0], [0, 1]], dtype=np.bool_), 6, 4)
