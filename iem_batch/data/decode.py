@@ -77,7 +77,7 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
             ``too_large``, ``extreme_aspect`` or ``unsupported_mode``.
     """
     with _opened(data, settings) as image:
-        return _preprocessed(image, settings)
+        return preprocess(image, settings)
 
 
 def decode_whole(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
@@ -162,7 +162,13 @@ def _require_decodable(image: Image.Image, data: bytes, settings: DecodeSettings
         raise ImageRejectedError("corrupt", f"a JPEG of more than {MAX_SCANS} scans")
 
 
-def _preprocessed(image: Image.Image, settings: DecodeSettings) -> Decoded:
+def preprocess(image: Image.Image, settings: DecodeSettings) -> Decoded:
+    """Resize and crop an image that is open already, as `decode` does.
+
+    Args:
+        image: of any mode that `decode` takes; others go the way Pillow takes them to RGB.
+        settings: the size, the resizing and the orientation.
+    """
     if settings.exif_orientation:
         image = ImageOps.exif_transpose(image)
     if image.mode in _GREY16_MODES:
