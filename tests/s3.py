@@ -37,7 +37,8 @@ def environment(endpoint: str, user: str = "writer", secret: str = "writing") ->
 
 def missing_packages() -> list[str]:
     """Name what the server and its clients need and is not installed."""
-    return [name for name in ("swift", "s3fs", "boto3") if importlib.util.find_spec(name) is None]
+    needed = ("swift", "s3fs", "botocore")
+    return [name for name in needed if importlib.util.find_spec(name) is None]
 
 
 @contextmanager
@@ -79,10 +80,10 @@ def new_bucket(readable: bool = False) -> str:
 
 
 def client(user: str = "writer", secret: str = "writing") -> Any:
-    """Give boto3's own client, to look at what the code under test left on the server."""
-    import boto3
+    """Give botocore's own client, to look at what the code under test left on the server."""
+    import botocore.session
 
-    return boto3.session.Session().client(
+    return botocore.session.Session().create_client(
         "s3", aws_access_key_id=f"test:{user}", aws_secret_access_key=secret
     )
 
