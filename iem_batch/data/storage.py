@@ -7,15 +7,17 @@ Credentials, endpoints and regions come from the usual environment of the store'
 import glob
 import hashlib
 import os
-import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, Literal, cast
 
 import fsspec
 
+from iem_batch.data.store_pages import store_pages
+from iem_batch.data.walk import walk_local, walk_pages
 from iem_batch.errors import IEMBatchError, StorageError
 
 OBJECT_STORES = {
@@ -183,23 +185,30 @@ class Folder:
         except FileNotFoundError:
             return
 
-    def walk(self) -> Iterator[FoundFile]:
-        """List all files below the folder, in no particular order.
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """Read the bytes start..stop-1 of a file; fewer when it ends before.
 
-        A local folder that several links lead to is listed once, so link loops end.
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: anything else went wrong.
+        """
+        filesystem, path = self._locate(name)
+        with self._explained("read", name):
+            return cast(bytes, filesystem.cat_file(path, start=start, end=stop))
+
+    def walk(self) -> Iterator[FoundFile]:
+        """List all files below the folder, in the order of their names; see `walk`.
 
         Raises:
             FileNotFoundError: the folder is absent.
             StorageError: the folder, or one below it, cannot be listed.
         """
         filesystem, path = self._locate("")
+        pages = partial(store_pages, filesystem, path)
         with self._explained("list", ""):
-            if self.is_local:
-                yield from _walk_local(path)
-                return
-            found = filesystem.find(path, detail=True)
-        for key, entry in found.items():
-            yield FoundFile(key.removeprefix(path).lstrip("/"), int(entry["size"]))
+            found = walk_local(path) if self.is_local else walk_pages(pages)
+            for name, num_bytes in found:
+                yield FoundFile(name, num_bytes)
 
     def _locate(self, name: str) -> tuple[Any, str]:
         """Give the filesystem and the path in its own form.
@@ -262,35 +271,3 @@ def _replace(path: str, data: bytes) -> None:
         if os.path.lexists(hidden):
             os.unlink(hidden)
         raise
-
-
-def _walk_local(root: str) -> Iterator[FoundFile]:
-    """Walk real folders first, so that a link to one of them is what is left out."""
-    seen = set()
-    folders, linked = [("", os.stat(root))], list[tuple[str, os.stat_result]]()
-    while folders or linked:
-        prefix, status = folders.pop() if folders else linked.pop()
-        if (status.st_dev, status.st_ino) in seen:
-            yield FoundFile(prefix.rstrip("/"), None)
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        for entry in _sorted_entries(os.path.join(root, prefix)):
-            name = prefix + entry.name
-            try:
-                status = entry.stat()
-            except OSError:  # a dangling link, or gone since it was listed
-                yield FoundFile(name, None)
-                continue
-            if stat.S_ISDIR(status.st_mode) and not entry.name.startswith("."):
-                (linked if entry.is_symlink() else folders).append((name + "/", status))
-            else:
-                is_file = stat.S_ISREG(status.st_mode)
-                yield FoundFile(name, status.st_size if is_file else None)
-
-
-def _sorted_entries(path: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise StorageError(f"cannot list {path}: {_cause(error)}") from error

@@ -1,0 +1,77 @@
+"""Iterating over the parts of something in order while threads work on the next parts."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from queue import Full, Queue
+from threading import Event
+from typing import TypeVar
+
+T = TypeVar("T")
+
+BATCH = 1000
+"""Items a thread hands over at once."""
+
+BATCHES_AHEAD = 4
+"""Batches of a part that may wait: with `BATCH` and the threads, the bound of the memory."""
+
+_POLL_S = 0.1
+
+_Queue = Queue[list[T] | BaseException | None]
+"""Batches, then the error that ended the part, or None."""
+
+
+def read_ahead(parts: Iterable[Callable[[], Iterable[T]]], num_threads: int) -> Iterator[T]:
+    """Give the items of all parts, part by part, in order.
+
+    Args:
+        parts: functions that begin a part; each is called and iterated over in a thread of its own.
+        num_threads: parts that are worked on at a time.
+
+    Raises:
+        BaseException: whatever a part raises, after the items before it.
+    """
+    waiting: deque[_Queue[T]] = deque()
+    stopped = Event()
+    with ThreadPoolExecutor(num_threads) as pool:
+        try:
+            for part in parts:
+                queue: _Queue[T] = Queue(BATCHES_AHEAD)
+                pool.submit(_fill, queue, part, stopped)
+                waiting.append(queue)
+                if len(waiting) == num_threads:
+                    yield from _drain(waiting.popleft())
+            while waiting:
+                yield from _drain(waiting.popleft())
+        finally:
+            stopped.set()  # else the threads of an iteration that was given up wait for ever
+
+
+def _fill(queue: _Queue[T], part: Callable[[], Iterable[T]], stopped: Event) -> None:
+    end: BaseException | None = None
+    try:
+        items = iter(part())
+        while batch := list(islice(items, BATCH)):
+            if not _put(queue, batch, stopped):
+                return
+    except BaseException as error:  # noqa: BLE001 - it is raised again by the iterating thread
+        end = error
+    _put(queue, end, stopped)
+
+
+def _put(queue: _Queue[T], item: list[T] | BaseException | None, stopped: Event) -> bool:
+    while not stopped.is_set():
+        try:
+            queue.put(item, timeout=_POLL_S)
+        except Full:
+            continue
+        return True
+    return False
+
+
+def _drain(queue: _Queue[T]) -> Iterator[T]:
+    while (item := queue.get()) is not None:
+        if isinstance(item, BaseException):
+            raise item
+        yield from item
