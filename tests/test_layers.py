@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "distributed": {"errors", "segnet", "data", "stages"},
     # The settings of `distributed` are one of the sections of the configuration.
     "config": {"errors", "iem", "segnet", "data", "stages", "distributed"},
+    "notebook": {"errors", "iem", "data", "stages"},
     # The command line, in the files that make it up.
     "progress": {"errors"},
     "job": {"errors", "config", "progress", "iem", "data", "stages", "distributed"},
@@ -69,6 +70,7 @@ def test_command_line_uses_the_face_of_iem(part: str) -> None:
         ("iem_batch.iem.backends", ["ray", "pyarrow", "fsspec"]),
         ("iem_batch.data.load", ["ray", "torch"]),
         ("iem_batch.stages.segment", ["ray"]),
+        ("iem_batch.notebook", ["ray", "torch", "pyarrow", "fsspec", "matplotlib"]),
         ("iem_batch.cli", ["ray", "torch", "pyarrow"]),
     ],
 )

@@ -1,0 +1,166 @@
+"""IEM on some images in memory or on disk, for a notebook: no run folder, no Ray, no pyarrow.
+
+B = images, S = pixels of a side of the engine's square, H, W = pixels of an original.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from iem_batch.data.decode import Decoded, decode, preprocess
+from iem_batch.data.settings import DecodeSettings
+from iem_batch.errors import ImageRejectedError, SettingsError
+from iem_batch.iem.backends import load_backend
+from iem_batch.iem.masks import centred_squares
+from iem_batch.iem.settings import IEMSettings
+
+MAX_PLOTTED = 16
+"""Rows of a plot; more make a picture that no screen shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """What `segment` found."""
+
+    names: list[str]
+    """B names: the path, or the place in what was given."""
+
+    images: NDArray[np.uint8]
+    """(B, S, S, 3) RGB, what the engine saw."""
+
+    masks: NDArray[np.bool_]
+    """(B, S, S); True is foreground. An image can end with an empty or a full mask."""
+
+    errors: NDArray[np.float64]
+    """(B,) inpainting errors E (Eq. 8) in [0, 4]: the higher, the surer; 0 where a mask is empty
+    or full."""
+
+    iem: IEMSettings
+    """The settings the masks were made with."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def plot(self) -> Image.Image:
+        """Draw photo, mask, and what each side of the mask predicts of the other.
+
+        Returns:
+            A picture that a notebook shows by itself and that has `save`; of many images the first
+            `MAX_PLOTTED`.
+        """
+        from iem_batch.stages.panels import draw_panels
+        from iem_batch.stages.sheet import Row, draw_sheet
+
+        shown = zip(self.names, self.images, self.masks, self.errors, strict=True)
+        return draw_sheet(
+            [
+                Row(
+                    caption=f"{name}: error {error:.3f}, area {100 * mask_SS.mean():.0f} %",
+                    panels=list(draw_panels(name, image_SS3, {"IEM": mask_SS}, self.iem)),
+                )
+                for name, image_SS3, mask_SS, error in list(shown)[:MAX_PLOTTED]
+            ]
+        )
+
+
+def segment(
+    images: Any,
+    *,
+    iem: IEMSettings | None = None,
+    decode: DecodeSettings | None = None,
+    init_sides: Sequence[int] = (78,),
+    backend: str = "auto",
+    num_threads: int | None = None,
+) -> Segmentation:
+    """Find the mask of every image whose two sides predict each other worst.
+
+    Every image is resized and cropped to the engine's square as the batch job does it, so the same
+    photo has the same mask here and there.
+
+    Args:
+        images: one image or any number of them in a list: paths, PIL images, arrays (H, W, 3), and
+            tensors (3, H, W) or (H, W, 3); or one array (B, H, W, 3) or tensor (B, 3, H, W). Arrays
+            and tensors are RGB, uint8 or floating in [0, 1].
+        iem: what decides the masks; None takes the paper's settings.
+        decode: the size, and how images are brought to it; None takes the paper's.
+        init_sides: sides in pixels of the centred squares to start from. Of several, each image
+            keeps the mask of highest error.
+        backend: native, torch, reference, or auto for the fastest of this machine.
+        num_threads: images worked on at once; None takes one for each processor.
+
+    Raises:
+        ImageRejectedError: an image cannot be decoded; the message names it.
+        SettingsError: something is not an image, or a setting cannot be used.
+        BackendUnavailableError: the backend cannot run here.
+    """
+    iem, decode_settings = iem or IEMSettings(), decode or DecodeSettings()
+    named = [
+        (name, _decoded(name, image, decode_settings).pixels) for name, image in _items(images)
+    ]
+    size = decode_settings.size_px
+    image_BSS3 = np.array([pixels for _, pixels in named], np.uint8).reshape(-1, size, size, 3)
+    first_SHW = centred_squares(size, size, init_sides)
+    result = load_backend(backend)(
+        image_BSS3,
+        np.broadcast_to(first_SHW, (len(named), *first_SHW.shape)),
+        iem,
+        num_threads=num_threads or os.cpu_count() or 1,
+    )
+    best_B = result.error_BS.argmax(axis=1)
+    index_B = np.arange(len(named))
+    return Segmentation(
+        names=[name for name, _ in named],
+        images=image_BSS3,
+        masks=result.mask_BSHW[index_B, best_B],
+        errors=result.error_BS[index_B, best_B],
+        iem=iem,
+    )
+
+
+def _items(images: Any) -> Iterator[tuple[str, Any]]:
+    """Take apart what holds several images, and name each."""
+    is_one = isinstance(images, str | os.PathLike | Image.Image) or getattr(images, "ndim", 4) == 3
+    if not is_one and not isinstance(images, Iterable):
+        raise SettingsError(
+            f"images is of type {type(images).__name__}; it must be an image or a list of images"
+        )
+    for number, image in enumerate([images] if is_one else images):
+        yield str(image) if isinstance(image, str | os.PathLike) else f"image {number}", image
+
+
+def _decoded(name: str, image: Any, settings: DecodeSettings) -> Decoded:
+    if isinstance(image, str | os.PathLike):
+        try:
+            return decode(Path(image).read_bytes(), settings)
+        except ImageRejectedError as error:
+            raise ImageRejectedError(error.reason, f"{name}: {error.message}") from error
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(_pixels(name, image))
+    return preprocess(image, settings)
+
+
+def _pixels(name: str, image: Any) -> NDArray[np.uint8]:
+    """Bring an array or a tensor to uint8 (H, W, 3)."""
+    is_tensor = hasattr(image, "detach")  # whatever has it is a tensor; torch is not imported
+    array = np.asarray(image.detach().cpu() if is_tensor else image)
+    if is_tensor and array.ndim == 3 and array.shape[0] == 3:
+        array = np.moveaxis(array, 0, 2)
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        layout = "(3, H, W) or (H, W, 3)" if is_tensor else "(H, W, 3)"
+        raise SettingsError(f"{name} has the shape {tuple(array.shape)}; it must be {layout}")
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise SettingsError(f"{name} is {array.dtype}; it must be uint8, or floating in [0, 1]")
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise SettingsError(
+            f"{name} has values from {array.min():.3g} to {array.max():.3g}; floating ones must be "
+            "in [0, 1]"
+        )
+    return np.asarray(np.round(array * 255), dtype=np.uint8)

@@ -1,0 +1,85 @@
+"""The pictures of one image: the photo, what lies inside each mask, and both inpaintings.
+
+H, W = pixels.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iem_batch.iem.inpainting import composed_inpaintings
+from iem_batch.iem.settings import IEMSettings
+
+BACKGROUND_SHARE = 0.2
+"""How much of its brightness the background keeps in a cut-out."""
+
+OUTLINE = (255, 64, 160)
+"""A colour that photos seldom have."""
+
+INPAINTED = "inpainted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One picture and what it is called."""
+
+    label: str
+    alt: str
+    """For those who do not see it."""
+    picture_HW3: NDArray[np.uint8]
+
+
+def draw_panels(
+    image_id: str,
+    photo_HW3: NDArray[np.uint8] | None,
+    masks: Mapping[str, NDArray[np.bool_]],
+    iem: IEMSettings,
+) -> Iterator[Panel]:
+    """Draw the panels of the paper's Figures 4 to 6, as far as there is something to draw.
+
+    Args:
+        image_id: what the image is called.
+        photo_HW3: uint8 RGB, or None where it cannot be read.
+        masks: label -> mask, in the order to draw them; behind `IEM` comes what each side of that
+            mask predicts of the other.
+        iem: the inpainter.
+    """
+    if photo_HW3 is not None:
+        yield Panel(label="photo", alt=f"photo {image_id}", picture_HW3=photo_HW3)
+    for label, mask_HW in masks.items():
+        cut = cut_out(photo_HW3, mask_HW)
+        yield Panel(label=label, alt=f"{label} mask of {image_id}", picture_HW3=cut)
+        if label == "IEM" and photo_HW3 is not None and mask_HW.any() and not mask_HW.all():
+            yield Panel(
+                label=INPAINTED,
+                alt=f"{image_id}, each side of the IEM mask inpainted from the other",
+                picture_HW3=composed_inpaintings(photo_HW3, mask_HW, iem),
+            )
+
+
+def cut_out(photo_HW3: NDArray[np.uint8] | None, mask_HW: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Show a mask: the photo with its background dimmed, or white on black without a photo.
+
+    A one-pixel line runs along the inside of the mask, so that dark photos show it too.
+
+    Args:
+        photo_HW3: uint8 RGB, or None.
+        mask_HW: True is foreground.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+    """
+    if photo_HW3 is None:
+        return np.repeat(mask_HW[..., None] * np.uint8(255), 3, axis=2)
+    picture_HW3 = np.where(mask_HW[..., None], photo_HW3, photo_HW3 * BACKGROUND_SHARE)
+    picture_HW3[_inner_line(mask_HW)] = OUTLINE
+    return picture_HW3.astype(np.uint8)
+
+
+def _inner_line(mask_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find the foreground pixels that have a background neighbour, of four, inside the image."""
+    padded = np.pad(mask_HW, 1, mode="edge")
+    is_inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask_HW & ~is_inside
