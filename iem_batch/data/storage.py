@@ -1,10 +1,9 @@
-"""Folders on any storage: the only file that touches fsspec.
+"""Folders on any storage.
 
-Local folders are plain paths; object stores are URLs (s3://, gs://, abfs://, memory://).
-Credentials, endpoints and regions come from the usual environment of the store's own client.
+Local folders are plain paths; object stores are URLs (s3://, gs://, abfs://, memory://), which
+`iem_batch.data.object_store` describes.
 """
 
-import glob
 import hashlib
 import os
 import uuid
@@ -16,21 +15,11 @@ from typing import Any, BinaryIO, Literal, cast
 
 import fsspec
 
+from iem_batch.data import object_store
+from iem_batch.data.object_store import Location
 from iem_batch.data.store_pages import store_pages
 from iem_batch.data.walk import walk_local, walk_pages
 from iem_batch.errors import IEMBatchError, StorageError
-
-OBJECT_STORES = {
-    "s3": "pip install 'iem-batch[s3]'",
-    "s3a": "pip install 'iem-batch[s3]'",
-    "gs": "pip install gcsfs",
-    "gcs": "pip install gcsfs",
-    "abfs": "pip install adlfs",
-    "abfss": "pip install adlfs",
-    "az": "pip install adlfs",
-    "memory": "pip install fsspec",
-}
-"""Schemes under which one PUT makes an object appear whole, and what installs their client."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,8 @@ class Folder:
             absolute when local. Nothing in it is percent-decoded.
 
     Raises:
-        StorageError: the scheme is not supported, or no bucket is named.
+        StorageError: the scheme or an option is not supported, no bucket is named, or there are
+            credentials in the URL.
     """
 
     url: str
@@ -66,16 +56,11 @@ class Folder:
         url = self.url
         if url.startswith(("file://", "local://")):
             url = url.partition("://")[2]
-        scheme, separator, path = url.partition("://")
+        scheme, separator, _ = url.partition("://")
         if not separator or "/" in scheme:
             url = os.path.abspath(url)
-        elif scheme not in OBJECT_STORES:
-            known = ", ".join(f"{name}://" for name in OBJECT_STORES if name != "memory")
-            raise StorageError(f"{url}: {scheme}:// is not supported; use a local path or {known}")
-        elif not path.strip("/"):
-            raise StorageError(f"{url} names no bucket")
         else:
-            url = f"{scheme}://{path.rstrip('/')}"
+            url = object_store.parse(url).url_with_options
         object.__setattr__(self, "url", url)
 
     @property
@@ -84,8 +69,9 @@ class Folder:
         return self.url.startswith("/")
 
     def url_of(self, name: str) -> str:
-        """Give the URL of something in the folder."""
-        return f"{self.url.rstrip('/')}/{name}" if name else self.url
+        """Give the URL of something in the folder, without the options of the folder's own."""
+        url = self.url if self.is_local else self._location.url
+        return f"{url.rstrip('/')}/{name}" if name else url
 
     def read_bytes(self, name: str) -> bytes:
         """Read a whole file.
@@ -113,9 +99,9 @@ class Folder:
                 if self.is_local:
                     _replace(path, data)
                 else:
-                    filesystem.pipe_file(path, data)
+                    object_store.write(filesystem, path, data)
         except FileNotFoundError as error:  # a store's way to say that there is no such bucket
-            raise StorageError(f"cannot write {self.url_of(name)}: {_cause(error)}") from error
+            raise StorageError(f"cannot write {self.url_of(name)}: {self._cause(error)}") from error
         return hashlib.sha256(data).hexdigest()
 
     def open(self, name: str) -> BinaryIO:
@@ -170,18 +156,24 @@ class Folder:
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing in the folder, or no folder; lists no more than it must."""
-        if not self.is_local or self.kind() != "folder":
-            return self.kind() != "folder"
-        with self._explained("list", ""), os.scandir(self.url) as entries:
-            return next(entries, None) is None
+        if self.kind() != "folder":
+            return True
+        filesystem, path = self._locate("")
+        with self._explained("list", ""):
+            if not self.is_local:
+                return object_store.is_empty(filesystem, path)
+            with os.scandir(path) as entries:
+                return next(entries, None) is None
 
     def delete(self, name: str) -> None:
         """Delete a file, or a folder with all below; being absent is fine."""
         filesystem, path = self._locate(name)
         try:
             with self._explained("delete", name):
-                # fsspec takes the path for a pattern, except on a local disk.
-                filesystem.rm(path if self.is_local else glob.escape(path), recursive=True)
+                if self.is_local:
+                    filesystem.rm(path, recursive=True)
+                else:
+                    object_store.delete(filesystem, path)
         except FileNotFoundError:
             return
 
@@ -210,23 +202,19 @@ class Folder:
             for name, num_bytes in found:
                 yield FoundFile(name, num_bytes)
 
+    @property
+    def _location(self) -> Location:
+        return object_store.parse(self.url)
+
     def _locate(self, name: str) -> tuple[Any, str]:
         """Give the filesystem and the path in its own form.
 
         The name is added behind the URL's path, so that nothing in it is taken for URL syntax.
         """
-        scheme = "file" if self.is_local else self.url.partition("://")[0]
-        try:
-            # Listings must be true, not remembered: other processes write in the same folder.
-            filesystem, root = fsspec.core.url_to_fs(
-                "file:///" if self.is_local else self.url, use_listings_cache=False
-            )
-        except ImportError as error:
-            raise StorageError(
-                f"{self.url}: {scheme}:// needs a package that is not installed; "
-                f"{OBJECT_STORES[scheme]}"
-            ) from error
-        root = self.url if self.is_local else root.rstrip("/")
+        if self.is_local:
+            filesystem, root = fsspec.filesystem("file"), self.url
+        else:
+            filesystem, root = object_store.connect(self._location)
         return filesystem, os.path.join(root, name) if name else root
 
     @contextmanager
@@ -242,13 +230,16 @@ class Folder:
         except NotADirectoryError as error:  # a parent is a file, so the name is absent
             raise FileNotFoundError(*error.args) from error
         except Exception as error:
-            raise StorageError(f"cannot {action} {self.url_of(name)}: {_cause(error)}") from error
+            raise StorageError(
+                f"cannot {action} {self.url_of(name)}: {self._cause(error)}"
+            ) from error
 
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    def _cause(self, error: Exception) -> str:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        if not self.is_local:
+            return object_store.cause(error, self._location.scheme)
+        return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _replace(path: str, data: bytes) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from iem_batch.data import storage
+from iem_batch.data import object_store
 from iem_batch.data.storage import Folder, FoundFile
 from iem_batch.errors import StorageError
 
@@ -173,7 +173,8 @@ def test_missing_client_says_what_to_install(monkeypatch):
     def import_fails(*args, **kwargs):
         raise ImportError("Install s3fs to access S3")
 
-    monkeypatch.setattr(storage.fsspec.core, "url_to_fs", import_fails)
+    monkeypatch.setattr(object_store.fsspec, "filesystem", import_fails)
+    object_store._client.cache_clear()
     with pytest.raises(StorageError, match=r"s3:// needs .* pip install 'iem-batch\[s3\]'"):
         Folder("s3://bucket/run").read_bytes("x")
 
