@@ -38,7 +38,9 @@ COMMANDS = {
     "train": Command("Train SegNet on the corpus."),
     "predict": Command("Predict SegNet's mask for every image of the plan."),
     "refine": Command("Run IEM again, started from SegNet's masks."),
-    "evaluate": Command("Measure masks against ground truth.", ("run", "--truth", "--ignore")),
+    "evaluate": Command(
+        "Measure masks against ground truth.", ("run", "--truth", "--ignore", "--against")
+    ),
     "report": Command("Write one HTML page about the run."),
     "status": Command("Print what is done and what is left.", ("run", "--json")),
     "demo": Command(
@@ -50,8 +52,16 @@ COMMANDS = {
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "source": {"help": "folder of images: a local path or any fsspec URL"},
     "run": {"help": "run folder: a local path or any fsspec URL, e.g. s3://bucket/run"},
-    "--truth": {"default": None, "help": "folder of ground-truth masks, named like the images"},
+    "--truth": {
+        "default": None,
+        "help": "ground truth: a folder of masks named like the images, COCO JSON, or Parquet",
+    },
     "--ignore": {"default": None, "help": "folder of masks of the pixels that count nowhere"},
+    "--against": {
+        "nargs": "+",
+        "default": [],
+        "help": "other runs, evaluated before, to print beside this one",
+    },
     "--json": {"action": "store_true", "help": "print JSON instead of a table"},
     "-k": {"type": int, "default": None, "help": "short for --select.k"},
 }

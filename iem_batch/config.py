@@ -12,6 +12,7 @@ from iem_batch.iem.settings import IEMSettings
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.stages.settings import (
     DemoSettings,
+    EvaluateSettings,
     ExportSettings,
     PredictSettings,
     ReportSettings,
@@ -33,6 +34,7 @@ class Settings:
     segnet: SegNetSettings = field(default_factory=SegNetSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     demo: DemoSettings = field(default_factory=DemoSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)

@@ -1,28 +1,46 @@
 """The commands that look at a run or a machine: evaluate, report, status, doctor."""
 
+from collections.abc import Sequence
+
 from iem_batch.data import run_folder
+from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
 
 
-def evaluate(job: Job, truth: str | None, ignore: str | None) -> None:
-    """Measure all masks against ground truth."""
+def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[str] = ()) -> None:
+    """Measure all masks against ground truth, and beside those of other runs."""
     from rich.console import Console
 
-    from iem_batch.stages.evaluate import evaluate, rich_table
-    from iem_batch.stages.truth import MaskFolder
+    from iem_batch.stages.compare import compare, comparison_table
+    from iem_batch.stages.evaluate import evaluate
+    from iem_batch.stages.evaluation_table import extremes, rich_tables
+    from iem_batch.stages.truth import MaskFolder, open_truth
 
     if truth is None:
-        raise SettingsError("evaluate needs --truth DIR, a folder of masks named like the images")
-    decode = job.settings.decode
+        raise SettingsError(
+            "evaluate needs --truth, a folder of masks named like the images, COCO JSON, Parquet, "
+            "or a data set that --evaluate.format names"
+        )
+    settings, decode = job.settings.evaluate, job.settings.decode
     evaluation = evaluate(
         job.run,
-        MaskFolder(truth, decode),
+        open_truth(truth, settings, decode),
         MaskFolder(ignore, decode) if ignore is not None else None,
+        decode,
         job.settings.select.init_choice,
+        settings,
     )
-    Console().print(rich_table(evaluation))
+    for table in rich_tables(evaluation):
+        Console().print(table)
+    print(*extremes(evaluation), sep="\n")
+    if evaluation.num_in_truth is not None:
+        print(
+            f"evaluate: {evaluation.num_images:,} of {evaluation.num_in_truth:,} images with truth"
+        )
     print(f"evaluate: -> {job.run.url}/{run_folder.EVALUATION}")
+    if against:
+        Console().print(comparison_table(compare(job.run, [RunFolder(url) for url in against])))
 
 
 def report(job: Job) -> None:

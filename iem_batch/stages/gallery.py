@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iem_batch.data import run_folder, schema
+from iem_batch.data.geometry import mask_to_square
 from iem_batch.data.load import load_shard
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import Source
-from iem_batch.stages.truth import MaskFolder
+from iem_batch.stages.truth import Truth
 
 PANEL_PX = 160
 """Larger pictures are made smaller, so that the page stays light at any size of the engine."""
@@ -55,7 +56,7 @@ class Sources:
     run: RunFolder
     source: Source | None
     decode: DecodeSettings
-    truth: MaskFolder | None
+    truth: Truth | None
 
 
 Key = tuple[str, float]
@@ -193,9 +194,13 @@ def _truth_masks(
     columns = ["image_id", "width", "height"]
     table = sources.run.read_table(run_folder.part("masks", shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
-    keys = {(item["image_id"], item["width"], item["height"]) for item in table.to_pylist()}
-    found = ((key[0], sources.truth.read(*key)) for key in sorted(keys))
-    return {image_id: mask for image_id, mask in found if mask is not None}
+    decode = sources.decode
+    masks = {}
+    for item in table.to_pylist():
+        if sources.truth.has(item["image_id"]):
+            mask_HW = sources.truth.read(item["image_id"], item["width"], item["height"])
+            masks[item["image_id"]] = mask_to_square(mask_HW, decode.size_px, decode.resize)
+    return masks
 
 
 def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tuple[Key, float]]:

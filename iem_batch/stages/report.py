@@ -15,14 +15,15 @@ from iem_batch.data.plan import Plan, read_plan
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import open_source
-from iem_batch.errors import SourceError, StorageError, TruthError
+from iem_batch.errors import BackendUnavailableError, SourceError, StorageError, TruthError
 from iem_batch.stages.charts import charts
 from iem_batch.stages.choose import dataset_side
-from iem_batch.stages.evaluate import METRIC_LABELS, Evaluation, label, read_evaluation
+from iem_batch.stages.evaluate import Evaluation, read_evaluation
+from iem_batch.stages.evaluation_table import METRIC_LABELS, label
 from iem_batch.stages.gallery import Card, Sources, draw_cards
 from iem_batch.stages.settings import InitChoice, ReportSettings
 from iem_batch.stages.survey import Survey, survey
-from iem_batch.stages.truth import MaskFolder
+from iem_batch.stages.truth import open_truth
 
 GALLERIES = {
     "best": ("Highest error", "What IEM is surest of."),
@@ -184,8 +185,8 @@ def _sources(
         notes.append(f"The photos are not shown: {error}.")
     if evaluation is not None:
         try:
-            truth = MaskFolder(evaluation.truth_url, decode)
-        except (TruthError, StorageError) as error:
+            truth = open_truth(evaluation.truth_url, evaluation.settings, decode)
+        except (TruthError, StorageError, BackendUnavailableError) as error:
             notes.append(f"The ground truth is not shown: {error}.")
     return Sources(run=run, source=source, decode=decode, truth=truth), notes
 

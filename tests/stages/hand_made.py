@@ -76,6 +76,7 @@ def write_shard(
     run.write_json(run_folder.mark(step, shard), mark)
 
 
-def write_png(path: Path, mask: NDArray[np.bool_]) -> None:
+def write_png(path: Path | str, mask: NDArray[np.bool_]) -> None:
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(mask.astype(np.uint8) * 255).save(path)

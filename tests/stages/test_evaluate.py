@@ -10,10 +10,13 @@ from iem_batch.data import schema
 from iem_batch.data.run_folder import EVALUATION, RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.errors import StepMissingError, TruthError
-from iem_batch.stages.evaluate import evaluate, rich_table
+from iem_batch.stages.evaluate import evaluate, read_evaluation
+from iem_batch.stages.evaluation_table import extremes, label, rich_tables
+from iem_batch.stages.settings import EvaluateSettings
 from iem_batch.stages.truth import MaskFolder
 from tests.stages.hand_made import SIZE, prediction, row, square, write_png, write_shard
 
+DECODE = DecodeSettings(size_px=SIZE)
 TRUTH = square(0, 0, 4)  # 16 of 64 pixels
 HALF = square(0, 2, 4)  # covers half of TRUTH: IoU 8 / 24
 
@@ -31,7 +34,7 @@ def folder(tmp_path):
         (tmp_path / name).mkdir(exist_ok=True)
         for stem, mask in masks.items():
             write_png(tmp_path / name / f"{stem}.png", mask)
-        return MaskFolder(str(tmp_path / name), DecodeSettings(size_px=SIZE))
+        return MaskFolder(str(tmp_path / name), DECODE)
 
     return write
 
@@ -44,7 +47,7 @@ def test_means_over_shards_and_images_without_truth(run, folder):
     write_shard(run, "masks", 0, [row("a.jpg", TRUTH), row("b.jpg", HALF), row("c.jpg", HALF)])
     write_shard(run, "masks", 1, [row("d.jpg", HALF)])
     write_shard(run, "masks", 2, [row("e.jpg", HALF)])
-    evaluation = evaluate(run, folder(a=TRUTH, b=TRUTH, d=~HALF), None, "dataset")
+    evaluation = evaluate(run, folder(a=TRUTH, b=TRUTH, d=~HALF), None, DECODE, "dataset")
     assert (evaluation.num_images, evaluation.num_without_truth) == (3, 2)
     assert evaluation.init_side == 4
     # a: 1. b: 8 / 24. d: nothing in common with its complement.
@@ -62,7 +65,7 @@ def test_all_steps_that_exist_are_scored(run, folder):
     write_shard(run, "predictions", 0, [prediction("x.jpg", HALF), prediction("a.jpg", TRUTH)])
     write_shard(run, "refined", 0, [row("a.jpg", ~TRUTH, side=None)])
     write_shard(run, "refined", 1, [])
-    evaluation = evaluate(run, folder(a=TRUTH, b=TRUTH), None, "dataset")
+    evaluation = evaluate(run, folder(a=TRUTH, b=TRUTH), None, DECODE, "dataset")
     assert [(scores.method, scores.num_images) for scores in evaluation.methods] == [
         ("iem", 2),
         ("segnet", 1),
@@ -83,13 +86,13 @@ def test_each_first_mask_is_scored_and_the_choice_follows_the_error(run, folder)
     ]
     write_shard(run, "masks", 0, rows)
     truth = folder(a=TRUTH, b=TRUTH)
-    by_dataset = evaluate(run, truth, None, "dataset")
+    by_dataset = evaluate(run, truth, None, DECODE, "dataset")
     assert by_dataset.init_side == 4  # mean error 0.40 against 0.35
     both = (1 + 1 / 3) / 2
     assert iou(by_dataset) | {"centre_square": 0, "all_foreground": 0} == pytest.approx(
         {"iem": both, "iem_2": both, "iem_4": both, "centre_square": 0, "all_foreground": 0}
     )
-    by_image = evaluate(run, truth, None, "image")
+    by_image = evaluate(run, truth, None, DECODE, "image")
     assert iou(by_image)["iem"] == pytest.approx(1 / 3)  # a with side 4, b with side 2
     # The baseline takes the square of the first mask that was chosen: 4 of 28, 4 of 16 pixels.
     square_2 = np.logical_and(square(3, 3, 2), TRUTH).sum() / (16 + 4 - 1)
@@ -101,7 +104,7 @@ def test_ignored_pixels_count_nowhere(run, folder):
     truth = folder(a=TRUTH, b=TRUTH, c=TRUTH)
     # What HALF has and TRUTH has not is ignored in a; all of b is; c has no ignore mask.
     ignore = folder("ignore", a=HALF & ~TRUTH, b=square(0, 0, SIZE))
-    evaluation = evaluate(run, truth, ignore, "dataset")
+    evaluation = evaluate(run, truth, ignore, DECODE, "dataset")
     assert (evaluation.num_images, evaluation.num_without_truth) == (2, 1)
     assert iou(evaluation)["iem"] == pytest.approx((8 / 16 + 8 / 24) / 2)
 
@@ -109,7 +112,7 @@ def test_ignored_pixels_count_nowhere(run, folder):
 def test_files(run, folder, tmp_path):
     write_shard(run, "masks", 0, [row("a.jpg", TRUTH, error=0.7)])
     write_shard(run, "masks", 1, [row("b.jpg", HALF)])
-    evaluation = evaluate(run, folder(a=TRUTH), None, "dataset")
+    evaluation = evaluate(run, folder(a=TRUTH), None, DECODE, "dataset")
     summary = json.loads(run.read_bytes(EVALUATION))
     assert summary["methods"][0]["as_labelled"] == evaluation.methods[0].as_labelled
     assert (summary["num_images"], summary["ignore_url"]) == (1, None)
@@ -123,28 +126,125 @@ def test_files(run, folder, tmp_path):
 def test_second_evaluation_leaves_nothing_of_the_first(run, folder):
     write_shard(run, "masks", 0, [row("a.jpg", TRUTH)])
     write_shard(run, "masks", 1, [row("b.jpg", TRUTH)])
-    evaluate(run, folder(a=TRUTH, b=TRUTH), None, "dataset")
-    evaluate(run, folder("other", b=TRUTH), None, "dataset")
+    evaluate(run, folder(a=TRUTH, b=TRUTH), None, DECODE, "dataset")
+    evaluate(run, folder("other", b=TRUTH), None, DECODE, "dataset")
     assert run.names("evaluation/per_image") == ["part-00001.parquet"]
 
 
 def test_nothing_to_evaluate(run, folder):
     truth = folder(other=TRUTH)
     with pytest.raises(StepMissingError, match="run `iem-batch segment`"):
-        evaluate(run, truth, None, "dataset")
+        evaluate(run, truth, None, DECODE, "dataset")
     write_shard(run, "masks", 0, [row("a.jpg", TRUTH)])
-    with pytest.raises(TruthError, match=r"image a\.jpg, the folder has other\.png"):
-        evaluate(run, truth, None, "dataset")
+    with pytest.raises(TruthError, match=r"image a\.jpg, the truth has other\.png"):
+        evaluate(run, truth, None, DECODE, "dataset")
 
 
-def test_printed_table(run, folder):
+def printed(evaluation, width=80):
+    out = io.StringIO()
+    for table in rich_tables(evaluation):
+        Console(file=out, width=width).print(table)
+    return out.getvalue()
+
+
+def test_printed_tables(run, folder):
     rows = [row("a.jpg", HALF, side=2), row("a.jpg", TRUTH, error=0.9)]
     write_shard(run, "masks", 0, rows)
-    evaluation = evaluate(run, folder(a=TRUTH), None, "dataset")
-    out = io.StringIO()
-    Console(file=out, width=80).print(rich_table(evaluation))
-    lines = {line[:14].strip(): line[14:].split() for line in out.getvalue().splitlines()}
-    assert lines["IEM"] == ["1", *["100.0"] * 8]
+    evaluation = evaluate(run, folder(a=TRUTH), None, DECODE, "dataset")
+    as_labelled, best = printed(evaluation).split("best polarity")
+    cells = {line[:14].strip(): line[14:].split() for line in as_labelled.splitlines()}
+    assert cells["IEM"] == ["1", *["100.0"] * 4]
     # HALF as labelled: 48 / 64, 8 / 24, (8 / 24 + 40 / 56) / 2, 16 / 32.
-    assert lines["IEM, side 2"][:5] == ["1", "75.0", "33.3", "52.4", "50.0"]
-    assert "centre square" in lines
+    assert cells["IEM, side 2"] == ["1", "75.0", "33.3", "52.4", "50.0"]
+    assert "33.3-33.3" in as_labelled  # of one image nothing more is known
+    assert "centre square" in best
+
+
+def test_quoted_rows_are_marked(run, folder):
+    """A published figure of another data set must not pass for one measured here."""
+    write_shard(run, "masks", 0, [row("a.jpg", HALF)])
+    settings = EvaluateSettings(quote=("flowers102",))
+    shown = printed(evaluate(run, folder(a=TRUTH), None, DECODE, "dataset", settings), width=120)
+    lines = [line for line in shown.splitlines() if "Flowers-102" in line]
+    assert all("quoted, another set" in line for line in lines)
+    assert any(line.split()[-4:] == ["88.3", "76.8", "79.0", "84.6"] for line in lines)
+    assert any(line.split()[-4:] == ["-", "76.4", "-", "-"] for line in lines)
+
+
+def test_intervals_hold_the_mean_and_do_not_change(run, folder):
+    rng = np.random.default_rng(0)
+    masks = {f"a{k}": rng.random((SIZE, SIZE)) < 0.5 for k in range(20)}
+    write_shard(run, "masks", 0, [row(f"{name}.jpg", TRUTH) for name in masks])
+    truth = folder(**masks)
+    evaluation = evaluate(run, truth, None, DECODE, "dataset")
+    iem = evaluation.methods[0]
+    for means, ends in (
+        (iem.as_labelled, iem.as_labelled_interval),
+        (iem.best_polarity, iem.best_polarity_interval),
+    ):
+        assert all(ends[name][0] < means[name] < ends[name][1] for name in means)
+    assert evaluate(run, truth, None, DECODE, "dataset") == evaluation
+    assert read_evaluation(run) == evaluation
+    settings = EvaluateSettings(resamples=0)
+    without = evaluate(run, truth, None, DECODE, "dataset", settings)
+    assert without.methods[0].as_labelled_interval == {}
+
+
+def test_worst_and_best_images(run, folder):
+    rows = [row("a.jpg", TRUTH), row("b.jpg", HALF), row("c.jpg", ~TRUTH), row("d.jpg", TRUTH)]
+    write_shard(run, "masks", 0, rows)
+    truth = folder(a=TRUTH, b=TRUTH, c=TRUTH, d=TRUTH)
+    settings = EvaluateSettings(num_listed=2)
+    evaluation = evaluate(run, truth, None, DECODE, "dataset", settings)
+    assert evaluation.methods[0].worst_images == pytest.approx({"c.jpg": 0, "b.jpg": 1 / 3})
+    assert list(evaluation.methods[0].best_images) == ["a.jpg", "d.jpg"]
+    assert list(extremes(evaluation)) == [
+        "IEM, lowest IoU: c.jpg 0, b.jpg 33",
+        "IEM, highest IoU: a.jpg 100, d.jpg 100",
+    ]
+
+
+def test_at_the_size_of_the_image(run, folder, tmp_path):
+    """The image is 32 x 16, the engine sees columns 8 to 23 at half their resolution."""
+    mask = square(2, 2, 4)
+    write_shard(run, "masks", 0, [row("a.jpg", mask) | {"width": 32, "height": 16}])
+    truth = np.zeros((16, 32), dtype=np.bool_)
+    truth[4:12, 13:20] = True  # the mask is rows 4 to 11, columns 12 to 19
+    truth[0, :8] = True  # not seen
+    folder()
+    write_png(tmp_path / "truth" / "a.png", truth)
+    own = evaluate(run, folder(), None, DECODE, "dataset", EvaluateSettings(at="image"))
+    assert iou(own)["iem"] == pytest.approx(7 / 8)
+    assert iou(own)["all_foreground"] == pytest.approx(56 / 256)
+    # At the engine's size NEAREST takes the odd ones of the columns, which hides the difference.
+    assert iou(evaluate(run, folder(), None, DECODE, "dataset"))["iem"] == 1
+    ignored = np.zeros((16, 32), dtype=np.bool_)
+    ignored[4:8, 12] = True  # half of what is wrong
+    write_png(folder("ignore").url + "/a.png", ignored)
+    settings = EvaluateSettings(at="image")
+    own = evaluate(run, folder(), folder("ignore"), DECODE, "dataset", settings)
+    assert iou(own)["iem"] == pytest.approx(56 / 60)
+
+
+def test_ignore_mask_of_another_size(run, folder, tmp_path):
+    write_shard(run, "masks", 0, [row("a.jpg", TRUTH)])
+    truth = folder(a=TRUTH)
+    write_png(folder("ignore").url + "/a.png", np.zeros((16, 16), dtype=np.bool_))
+    assert iou(evaluate(run, truth, folder("ignore"), DECODE, "dataset"))["iem"] == 1
+    settings = EvaluateSettings(at="image")
+    with pytest.raises(TruthError, match=r"ignored pixels of a\.jpg is 16x16, its truth 8x8"):
+        evaluate(run, truth, folder("ignore"), DECODE, "dataset", settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "shown"),
+    [
+        ("iem", "IEM"),
+        ("iem_44", "IEM, side 44"),
+        ("grabcut_112", "GrabCut, rectangle 112"),
+        ("all_foreground", "all foreground"),
+        ("otsu", "Otsu"),
+    ],
+)
+def test_label(method, shown):
+    assert label(method) == shown

@@ -72,7 +72,7 @@ def do_everything(run, tmp_path):
         write_shard(run, step, 0, [prediction(HOSTILE, MASK), prediction("a.png", MASK)])
     write_png(tmp_path / "truth" / "a.png", MASK)
     write_png(tmp_path / "truth" / HOSTILE, square(0, 0, 4))
-    evaluate(run, MaskFolder(str(tmp_path / "truth"), DECODE), None, "dataset")
+    evaluate(run, MaskFolder(str(tmp_path / "truth"), DECODE), None, DECODE, "dataset")
     history = [{"epoch": n, "loss": 1 / n, "iou": 1 - 0.5 / n, "seconds": 20.5} for n in (1, 2)]
     run.write_json(HISTORY, history)
     run.write_bytes(CONFIG, b"select:\n  k: 2 # <i>\n")

@@ -1,28 +1,29 @@
-"""Ground truth: masks drawn by people, in a folder, named like the images."""
+"""Ground truth in a folder, named like the images. H, W = pixels of a mask."""
 
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.data.decode import decode
+from iem_batch.data.decode import decode_whole
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.storage import Folder
 from iem_batch.errors import ImageRejectedError, TruthError
+from iem_batch.stages.truth.protocol import require_shape
 
 WHITE = 128
 """A pixel is foreground when all its channels have at least this value."""
 
 
 class MaskFolder:
-    """A folder of masks at the size of their images, white on black, in any image format.
+    """A folder of masks, white on black, in any image format.
 
     The mask of image `a/b.jpg` is `a/b.png`, or `b.png` directly in the folder; where there is no
     PNG any other extension will do. Listings are kept, so each sub-folder is listed once.
 
     Args:
         url: the folder, local or on an object store.
-        settings: how the images were decoded; masks go through the same resizing and cropping.
+        settings: how the images were decoded; the same limits hold for masks.
 
     Raises:
         TruthError: there is no such folder.
@@ -60,8 +61,20 @@ class MaskFolder:
                 )
         return name
 
-    def read(self, image_id: str, width: int, height: int) -> NDArray[np.bool_] | None:
-        """Read the mask of an image, resized and cropped as the image was.
+    @property
+    def num_images(self) -> None:
+        """Not counted: the folder may have masks of other images too."""
+
+    def has(self, image_id: str) -> bool:
+        """Tell whether an image has a mask.
+
+        Raises:
+            TruthError: as in `find`.
+        """
+        return self.find(image_id) is not None
+
+    def read(self, image_id: str, width: int, height: int) -> NDArray[np.bool_]:
+        """Read the mask of an image that has one.
 
         Args:
             image_id: the image.
@@ -69,32 +82,18 @@ class MaskFolder:
             height: of the original image, in pixels.
 
         Returns:
-            mask_HW: True is white; None if the image has no mask.
+            mask_HW: True is white.
 
         Raises:
-            TruthError: the mask cannot be decoded, differs in size from its image, or is neither
+            TruthError: the mask cannot be decoded, is no copy of its image in size, or is neither
                 black nor has any white.
         """
         name = self.find(image_id)
-        if name is None:
-            return None
-        url = self._folder.url_of(name)
-        try:
-            decoded = decode(self._folder.read_bytes(name), self._settings)
-        except ImageRejectedError as error:
-            raise TruthError(f"{url} cannot be used as a mask: {error}") from error
-        if (decoded.width, decoded.height) != (width, height):
-            raise TruthError(
-                f"{url} is {decoded.width}x{decoded.height}, its image {image_id} is "
-                f"{width}x{height}; masks must have the size of their image"
-            )
-        mask_HW = decoded.pixels.min(axis=2) >= WHITE
-        if not mask_HW.any() and decoded.pixels.any():
-            raise TruthError(
-                f"{url} has no white pixel, its brightest value is {decoded.pixels.max()}; "
-                f"foreground must be white ({WHITE} to 255 in all channels)"
-            )
-        return np.asarray(mask_HW)
+        assert name is not None, image_id
+        where = self._folder.url_of(name)
+        mask_HW = white_pixels(self._folder.read_bytes(name), where, self._settings)
+        require_shape(mask_HW, where, image_id, width, height)
+        return mask_HW
 
     def example(self) -> str:
         """Name a file of the folder, for an error message."""
@@ -117,3 +116,30 @@ class MaskFolder:
                 f"of {stem}; keep one of them"
             )
         return str(PurePosixPath(parent, candidates[0])) if candidates else None
+
+
+def white_pixels(data: bytes, where: str, settings: DecodeSettings) -> NDArray[np.bool_]:
+    """Decode a mask.
+
+    Args:
+        data: an encoded picture.
+        where: what it is called in messages.
+        settings: limits, and whether EXIF orientation is followed.
+
+    Returns:
+        mask_HW: True where all channels have at least `WHITE`.
+
+    Raises:
+        TruthError: it cannot be decoded, or is neither black nor has any white.
+    """
+    try:
+        pixels_HW3 = decode_whole(data, settings)
+    except ImageRejectedError as error:
+        raise TruthError(f"{where} cannot be used as a mask: {error}") from error
+    mask_HW = pixels_HW3.min(axis=2) >= WHITE
+    if not mask_HW.any() and pixels_HW3.any():
+        raise TruthError(
+            f"{where} has no white pixel, its brightest value is {pixels_HW3.max()}; "
+            f"foreground must be white ({WHITE} to 255 in all channels)"
+        )
+    return np.asarray(mask_HW)

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iem_batch.data.decode import decode
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.errors import TruthError
-from iem_batch.stages.truth import MaskFolder
+from iem_batch.stages.truth.folder import MaskFolder
 from tests.stages.hand_made import SIZE, square, write_png
 
 SETTINGS = DecodeSettings(size_px=SIZE)
@@ -53,13 +52,24 @@ def test_missing_folder(tmp_path):
         MaskFolder(str(tmp_path / "nothing"), SETTINGS)
 
 
-def test_same_geometry_as_the_image(tmp_path):
-    """A mask resized by another rule than its image is shifted by up to a pixel, and costs IoU."""
+def test_at_its_own_size(tmp_path):
+    """A truth that is resized when it is read cannot be compared at the image's own size."""
     pixels = np.random.default_rng(0).integers(0, 2, (37, 53), dtype=np.uint8) * 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    as_image = decode((tmp_path / "a.png").read_bytes(), SETTINGS).pixels[..., 0]
-    mask = MaskFolder(str(tmp_path), SETTINGS).read("a.jpg", 53, 37)
-    np.testing.assert_array_equal(mask, as_image == 255)
+    folder = MaskFolder(str(tmp_path), SETTINGS)
+    assert folder.has("a.jpg")
+    assert not folder.has("b.jpg")
+    np.testing.assert_array_equal(folder.read("a.jpg", 53, 37), pixels == 255)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(106, 74), (160, 112), (27, 19), (27, 18), (530, 371), (53, 37)]
+)
+def test_copy_of_another_size(tmp_path, width, height):
+    """Masks are often kept smaller than their images, with sides rounded or cut to whole pixels."""
+    mask = np.zeros((37, 53), dtype=np.bool_)
+    write_png(tmp_path / "a.png", mask)
+    assert MaskFolder(str(tmp_path), SETTINGS).read("a.jpg", width, height).shape == (37, 53)
 
 
 def test_white_begins_at_128(tmp_path):
@@ -96,8 +106,10 @@ def test_black_mask_is_an_empty_truth(tmp_path):
 def test_other_size_than_the_image(tmp_path):
     write_png(tmp_path / "a.png", square(0, 0, 2))
     folder = MaskFolder(str(tmp_path), SETTINGS)
-    with pytest.raises(TruthError, match=r"a\.png is 8x8, its image a\.jpg is 9x8"):
-        folder.read("a.jpg", 9, 8)
+    for width, height in ((9, 8), (8, 9), (16, 18), (4, 5)):
+        wanted = rf"a\.png is 8x8, its image a\.jpg is {width}x{height}"
+        with pytest.raises(TruthError, match=wanted):
+            folder.read("a.jpg", width, height)
 
 
 def test_broken_mask_is_named(tmp_path):
