@@ -148,10 +148,14 @@ class Folder:
         filesystem, path = self._locate(folder)
         try:
             with self._explained("list", folder):
-                found = filesystem.ls(path, detail=True)
+                if self.is_local:
+                    with os.scandir(path) as entries:
+                        names = [entry.name for entry in entries if entry.is_file()]
+                else:
+                    pages = store_pages(filesystem, path, "", False)
+                    names = [name for page in pages for name, _ in page.files]
         except FileNotFoundError:
             return []
-        names = (entry["name"].rpartition("/")[2] for entry in found if entry["type"] == "file")
         return sorted(name for name in names if name and not name.startswith("."))
 
     def is_empty(self) -> bool:

@@ -23,16 +23,23 @@ ODD_NAMES = [
     "what?.bin",
     "x#y.bin",
     "größe 雪.bin",
+    "a+b=c&d.bin",
+    "x?versionId=1",
+    "ends in dots..",
+    " ~'\"\\;",
     "two\nlines.bin",
     "[1]*",
 ]
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
-    """The contract holds on a local disk and on an object store."""
+    """The contract holds on a local disk and on object stores."""
     if request.param == "local":
         yield Folder(str(tmp_path / "run"))
+        return
+    if request.param == "s3":
+        yield Folder(f"{request.getfixturevalue('s3_bucket')}/run")
         return
     url = f"memory://{uuid.uuid4().hex}/run"
     yield Folder(url)
