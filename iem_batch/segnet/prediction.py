@@ -3,6 +3,10 @@
 B = images, K = those of one pass, H, W = pixels.
 """
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,6 +27,7 @@ def predict_probability(
     *,
     precision: Precision = "auto",
     images_per_pass: int = 16,
+    num_threads: int = 1,
 ) -> NDArray[np.float32]:
     """Predict how probably each pixel is foreground.
 
@@ -31,6 +36,8 @@ def predict_probability(
         image_BHW3: uint8 RGB; B may be 0.
         precision: number format of the convolutions.
         images_per_pass: bounds the memory.
+        num_threads: passes at once on a CPU. Each has one thread of its own, because how many
+            threads share a convolution changes the last bits of its result.
 
     Returns:
         probability_BHW: in [0, 1].
@@ -38,12 +45,30 @@ def predict_probability(
     device = next(model.parameters()).device
     probability_BHW = np.empty(image_BHW3.shape[:3], dtype=np.float32)
     model.eval()
-    with torch.inference_mode(), working_format(precision, device):
-        for start in range(0, len(image_BHW3), images_per_pass):
-            part = slice(start, start + images_per_pass)
+
+    def predict(start: int) -> None:
+        part = slice(start, start + images_per_pass)
+        with torch.inference_mode(), working_format(precision, device):
             logit_K1HW = model(scale_pixels(torch.tensor(image_BHW3[part], device=device)))
             probability_BHW[part] = logit_K1HW[:, 0].float().sigmoid().cpu().numpy()
+
+    starts = range(0, len(image_BHW3), images_per_pass)
+    with (
+        _one_thread_for_a_pass(),
+        ThreadPoolExecutor(num_threads if device.type == "cpu" else 1) as pool,
+    ):
+        list(pool.map(predict, starts))
     return probability_BHW
+
+
+@contextmanager
+def _one_thread_for_a_pass() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def working_format(precision: Precision, device: torch.device) -> torch.autocast:

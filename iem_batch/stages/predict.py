@@ -53,7 +53,6 @@ class PredictStep:
 
     def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
         """Load the trained weights and the backend that scores the masks."""
-        torch.set_num_threads(num_threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = load_weights(self.run.read_bytes(run_folder.WEIGHTS)).to(device)
         return partial(self._compute, model, load_backend(self.backend), num_threads)
@@ -61,7 +60,7 @@ class PredictStep:
     def _compute(
         self, model: SegNet, engine: Segment, num_threads: int, loaded: LoadedShard
     ) -> ShardOutput:
-        probability_BHW = predict_probability(model, loaded.image_BHW3)
+        probability_BHW = predict_probability(model, loaded.image_BHW3, num_threads=num_threads)
         mask_BHW = probability_BHW > self.threshold
         scores = engine(
             loaded.image_BHW3,
@@ -144,9 +143,10 @@ def _mean_errors(
     run: RunFolder, image_BHW3: NDArray[np.uint8], iem: IEMSettings, backend: str
 ) -> dict[float, float]:
     model = load_weights(run.read_bytes(run_folder.WEIGHTS))
-    probability_BHW = predict_probability(model, image_BHW3)
+    num_threads = os.cpu_count() or 1
+    probability_BHW = predict_probability(model, image_BHW3, num_threads=num_threads)
     mask_BSHW = np.stack([probability_BHW > threshold for threshold in THRESHOLDS], axis=1)
     scores = load_backend(backend)(
-        image_BHW3, mask_BSHW, replace(iem, iterations=0), num_threads=os.cpu_count() or 1
+        image_BHW3, mask_BSHW, replace(iem, iterations=0), num_threads=num_threads
     )
     return dict(zip(THRESHOLDS, scores.error_BS.mean(axis=0).tolist(), strict=True))
