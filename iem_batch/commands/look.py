@@ -48,7 +48,9 @@ def report(job: Job) -> None:
     from iem_batch.stages.report import write_report
 
     settings = job.settings
-    write_report(job.run, settings.decode, settings.select.init_choice, settings.report)
+    write_report(
+        job.run, settings.decode, settings.iem, settings.select.init_choice, settings.report
+    )
     print(f"report: -> {job.run.url}/{run_folder.REPORT}")
 
 

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from iem_batch.data import run_folder
+from iem_batch.data.read_ahead import read_ahead
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.stages import svg
-from iem_batch.stages.survey import AREA_BINS, ERROR_BINS, Survey
+from iem_batch.stages.survey import AREA_BINS, ERROR_BINS, READERS, Survey
 
 IOU_BINS = np.arange(26) / 25
 COARSE_ERROR_BINS = ERROR_BINS[::5]
@@ -77,9 +78,9 @@ def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
     """Draw the error, by which masks are selected, against what it is meant to foretell."""
     counts = np.zeros((len(COARSE_ERROR_BINS) - 1, len(IOU_BINS) - 1), np.int64)
     if run.exists(run_folder.EVALUATION):
-        for name in run.names("evaluation/per_image"):
-            table = run.read_table(f"evaluation/per_image/{name}", ["method", "error", "iou"])
-            error, iou = _iem(table)
+        names = run.names("evaluation/per_image")
+        parts = (partial(_iem, run, f"evaluation/per_image/{name}") for name in names)
+        for error, iou in read_ahead(parts, READERS):
             counts += np.histogram2d(error, iou, (COARSE_ERROR_BINS, IOU_BINS))[0].astype(np.int64)
     if counts.any():
         yield Chart(
@@ -95,9 +96,10 @@ def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
         )
 
 
-def _iem(table: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _iem(run: RunFolder, name: str) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    table = run.read_table(name, ["method", "error", "iou"])
     rows = table.filter(pc.equal(table["method"], "iem"))
-    return rows["error"].to_numpy(), rows["iou"].to_numpy()
+    yield rows["error"].to_numpy(), rows["iou"].to_numpy()
 
 
 def _training(run: RunFolder) -> Iterator[Chart]:

@@ -1,4 +1,4 @@
-"""Pictures for the report: the sampled images with every mask there is of them.
+"""Pictures for the report and for `show`: images of a run with every mask there is of them.
 
 H, W = pixels of the engine's size.
 """
@@ -7,7 +7,6 @@ import base64
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,18 +20,17 @@ from iem_batch.data.load import load_shard
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import Source
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.stages.panels import Panel, draw_panels
 from iem_batch.stages.truth import Truth
 
 PANEL_PX = 160
 """Larger pictures are made smaller, so that the page stays light at any size of the engine."""
 
-BACKGROUND_SHARE = 0.2
-"""How much of its brightness the background keeps in a cut-out."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One picture of a card."""
+class Picture:
+    """A panel inside a page."""
 
     label: str
     alt: str
@@ -45,8 +43,15 @@ class Card:
     """One image of a gallery."""
 
     image_id: str
-    facts: str
-    panels: list[Panel]
+    status: str
+    """Of the mask: ok, empty or full."""
+    error: float
+    area: float
+    iou: float | None
+    """Of IEM's mask, as labelled, where `evaluate` has measured it."""
+    rank: int | None
+    """In the selection, where it was selected."""
+    pictures: list[Picture]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,7 @@ class Sources:
     run: RunFolder
     source: Source | None
     decode: DecodeSettings
+    iem: IEMSettings
     truth: Truth | None
 
 
@@ -66,7 +72,7 @@ Key = tuple[str, float]
 def draw_cards(
     sources: Sources, galleries: Mapping[str, pa.Table], ranks: Mapping[str, int]
 ) -> dict[str, list[Card]]:
-    """Draw all galleries; an image that is in several of them is read once.
+    """Draw all galleries; an image that is in several of them is read and drawn once.
 
     Args:
         sources: where pictures come from.
@@ -80,17 +86,22 @@ def draw_cards(
     for rows in galleries.values():
         for item in rows.select(["shard", "image_id", "init_side"]).to_pylist():
             wanted.setdefault(item["shard"], {})[item["image_id"]] = item["init_side"]
-    panels: dict[str, list[Panel]] = {}
+    pictures: dict[str, list[Picture]] = {}
     ious: dict[Key, float] = {}
     for shard in sorted(wanted):
-        panels |= _panels(sources, shard, wanted[shard])
+        for image_id, panels in panels_of(sources, shard, wanted[shard]):
+            pictures[image_id] = [_picture(panel) for panel in panels]
         ious |= _ious(sources.run, shard, wanted[shard])
     return {
         name: [
             Card(
                 image_id=item["image_id"],
-                facts=_facts(item, ious.get((item["image_id"], item["error"])), ranks),
-                panels=panels[item["image_id"]],
+                status=item["status"],
+                error=item["error"],
+                area=item["area"],
+                iou=ious.get((item["image_id"], item["error"])),
+                rank=ranks.get(item["image_id"]),
+                pictures=pictures[item["image_id"]],
             )
             for item in rows.to_pylist()
         ]
@@ -98,76 +109,41 @@ def draw_cards(
     }
 
 
-def _facts(item: dict[str, Any], iou: float | None, ranks: Mapping[str, int]) -> str:
-    facts = [f"error {item['error']:.3f}", f"area {100 * item['area']:.0f} %"]
-    if iou is not None:
-        facts.append(f"IoU {100 * iou:.0f} %")
-    if item["status"] != "ok":
-        facts.append(f"{item['status']} mask")
-    rank = ranks.get(item["image_id"])
-    facts.append("not selected" if rank is None else f"rank {rank:,}")
-    return " · ".join(facts)
-
-
-def _panels(
+def panels_of(
     sources: Sources, shard: int, sides: Mapping[str, int]
 ) -> Iterator[tuple[str, list[Panel]]]:
-    """Draw the pictures of some images of a shard: the photo, and its part inside each mask."""
+    """Draw the panels of some images of a shard.
+
+    Args:
+        sources: where pictures come from.
+        shard: the shard.
+        sides: image_id -> side of the first mask whose result is shown.
+
+    Returns:
+        The images in the order of `sides`, each with its panels.
+    """
     photos: dict[str, NDArray[np.uint8]] = {}
     if sources.source is not None:
         loaded = load_shard(sources.run, shard, sources.source, sources.decode, frozenset(sides))
         photos = dict(zip(loaded.image_id, loaded.image_BHW3, strict=True))
-    masks = {
+    by_label = {
+        "truth": _truth_masks(sources, shard, sides),
         "IEM": _stored_masks(sources.run, "masks", shard, sides),
         "SegNet": _stored_masks(sources.run, "predictions", shard, sides),
         "refined": _stored_masks(sources.run, "refined", shard, sides),
-        "truth": _truth_masks(sources, shard, sides),
     }
     for image_id in sides:
-        photo = photos.get(image_id)
-        panels = []
-        if photo is not None:
-            panels.append(_panel("photo", f"photo {image_id}", photo))
-        for label, by_id in masks.items():
-            if image_id in by_id:
-                picture = cut_out(photo, by_id[image_id])
-                panels.append(_panel(label, f"{label} mask of {image_id}", picture))
-        yield image_id, panels
+        masks = {label: by_id[image_id] for label, by_id in by_label.items() if image_id in by_id}
+        yield image_id, list(draw_panels(image_id, photos.get(image_id), masks, sources.iem))
 
 
-def cut_out(photo_HW3: NDArray[np.uint8] | None, mask_HW: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Show a mask: the photo with its background dimmed, or white on black without a photo.
-
-    A one-pixel line runs along the inside of the mask, so that dark photos show it too.
-
-    Args:
-        photo_HW3: uint8 RGB, or None.
-        mask_HW: True is foreground.
-
-    Returns:
-        uint8 (H, W, 3) RGB.
-    """
-    if photo_HW3 is None:
-        return np.repeat(mask_HW[..., None] * np.uint8(255), 3, axis=2)
-    picture_HW3 = np.where(mask_HW[..., None], photo_HW3, photo_HW3 * BACKGROUND_SHARE)
-    picture_HW3[_inner_line(mask_HW)] = (255, 64, 160)
-    return picture_HW3.astype(np.uint8)
-
-
-def _inner_line(mask_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find the foreground pixels that have a background neighbour, of four, inside the image."""
-    padded = np.pad(mask_HW, 1, mode="edge")
-    is_inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask_HW & ~is_inside
-
-
-def _panel(label: str, alt: str, picture_HW3: NDArray[np.uint8]) -> Panel:
-    image = Image.fromarray(picture_HW3)
+def _picture(panel: Panel) -> Picture:
+    image = Image.fromarray(panel.picture_HW3)
     image.thumbnail((PANEL_PX, PANEL_PX))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return Panel(label=label, alt=alt, uri=f"data:image/jpeg;base64,{data}")
+    return Picture(label=panel.label, alt=panel.alt, uri=f"data:image/jpeg;base64,{data}")
 
 
 def _stored_masks(
@@ -189,18 +165,18 @@ def _stored_masks(
 def _truth_masks(
     sources: Sources, shard: int, sides: Mapping[str, int]
 ) -> dict[str, NDArray[np.bool_]]:
-    if sources.truth is None:
+    truth, decode = sources.truth, sources.decode
+    if truth is None:
         return {}
     columns = ["image_id", "width", "height"]
     table = sources.run.read_table(run_folder.part("masks", shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
-    decode = sources.decode
-    masks = {}
-    for item in table.to_pylist():
-        if sources.truth.has(item["image_id"]):
-            mask_HW = sources.truth.read(item["image_id"], item["width"], item["height"])
-            masks[item["image_id"]] = mask_to_square(mask_HW, decode.size_px, decode.resize)
-    return masks
+    sizes = {item["image_id"]: (item["width"], item["height"]) for item in table.to_pylist()}
+    return {
+        image_id: mask_to_square(truth.read(image_id, *size), decode.size_px, decode.resize)
+        for image_id, size in sizes.items()
+        if truth.has(image_id)
+    }
 
 
 def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tuple[Key, float]]:

@@ -18,7 +18,9 @@ BACKGROUND_SHARE = 0.2
 OUTLINE = (255, 64, 160)
 """A colour that photos seldom have."""
 
-INPAINTED = "inpainted"
+PHOTO, IEM, INPAINTED = "photo", "IEM", "inpainted"
+LABELS = (PHOTO, "truth", IEM, INPAINTED, "SegNet", "refined")
+"""What panels are called, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +44,16 @@ def draw_panels(
     Args:
         image_id: what the image is called.
         photo_HW3: uint8 RGB, or None where it cannot be read.
-        masks: label -> mask, in the order to draw them; behind `IEM` comes what each side of that
+        masks: label -> mask, in the order to draw them; after `IEM` comes what each side of that
             mask predicts of the other.
         iem: the inpainter.
     """
     if photo_HW3 is not None:
-        yield Panel(label="photo", alt=f"photo {image_id}", picture_HW3=photo_HW3)
+        yield Panel(label=PHOTO, alt=f"photo {image_id}", picture_HW3=photo_HW3)
     for label, mask_HW in masks.items():
         cut = cut_out(photo_HW3, mask_HW)
         yield Panel(label=label, alt=f"{label} mask of {image_id}", picture_HW3=cut)
-        if label == "IEM" and photo_HW3 is not None and mask_HW.any() and not mask_HW.all():
+        if label == IEM and photo_HW3 is not None and mask_HW.any() and not mask_HW.all():
             yield Panel(
                 label=INPAINTED,
                 alt=f"{image_id}, each side of the IEM mask inpainted from the other",

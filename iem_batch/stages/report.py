@@ -1,46 +1,44 @@
 """The step `report`: one self-contained HTML page about a run."""
 
+import base64
+import hashlib
 import importlib.resources
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import jinja2
 import pyarrow as pa
 import pyarrow.compute as pc
+from markupsafe import Markup
 
 import iem_batch
 from iem_batch.data import run_folder
 from iem_batch.data.plan import Plan, read_plan
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
-from iem_batch.data.sources import open_source
-from iem_batch.errors import BackendUnavailableError, SourceError, StorageError, TruthError
+from iem_batch.data.sources import Source, open_source
+from iem_batch.errors import IEMBatchError, SourceError
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.stages.accounts import rejections, step_times
 from iem_batch.stages.charts import charts
 from iem_batch.stages.choose import dataset_side
 from iem_batch.stages.evaluate import Evaluation, read_evaluation
 from iem_batch.stages.evaluation_table import METRIC_LABELS, label
 from iem_batch.stages.gallery import Card, Sources, draw_cards
+from iem_batch.stages.panels import LABELS
 from iem_batch.stages.settings import InitChoice, ReportSettings
 from iem_batch.stages.survey import Survey, survey
-from iem_batch.stages.truth import open_truth
+from iem_batch.stages.truth import Truth, open_truth
 
 GALLERIES = {
     "best": ("Highest error", "What IEM is surest of."),
     "worst": ("Lowest error", "What IEM is least sure of."),
     "inside": ("Just selected", "The last images that became labels for SegNet."),
     "outside": ("Just not selected", "The first images that did not."),
+    "median": ("Median error", "As many masks have a higher error as a lower one."),
     "random": ("At random", "What a usual mask looks like."),
     "undefined": ("Empty and full masks", "Their error is undefined; they are never selected."),
 }
-
-STEPS = {
-    "masks": "segment",
-    "corpus": "export",
-    "predictions": "predict",
-    "refined": "refine",
-}
-"""Folder of a step that goes over shards -> the command that fills it."""
 
 FILES = {
     "masks": "masks and their errors",
@@ -55,30 +53,6 @@ FILES = {
 }
 """Folder of a run -> what is in it."""
 
-MAX_EXAMPLES = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepTime:
-    """What the commit marks of a step say."""
-
-    command: str
-    num_images: int
-    num_shards: int
-    worker_seconds: float
-    """Sum over shards."""
-    elapsed_seconds: float
-    """From the start of the first shard to the end of the last, pauses included."""
-
-
-@dataclass(kw_only=True)
-class Rejections:
-    """Images that could not be used for one reason."""
-
-    reason: str
-    num_images: int = 0
-    examples: list[dict[str, str]] = field(default_factory=list)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
@@ -91,7 +65,11 @@ class Gallery:
 
 
 def write_report(
-    run: RunFolder, decode: DecodeSettings, init_choice: InitChoice, settings: ReportSettings
+    run: RunFolder,
+    decode: DecodeSettings,
+    iem: IEMSettings,
+    init_choice: InitChoice,
+    settings: ReportSettings,
 ) -> None:
     """Write report/index.html about everything that the run has so far.
 
@@ -100,6 +78,7 @@ def write_report(
     Args:
         run: a planned run; every other step may be missing.
         decode: how its images were decoded.
+        iem: the inpainter its masks were made with.
         init_choice: how one first mask is chosen where there are several.
         settings: how many images are shown.
 
@@ -119,9 +98,12 @@ def write_report(
     if total["ok"]:
         side = dataset_side(marks)
         found = survey(run, shards, side, init_choice, cut, settings)
-        sources, notes = _sources(run, plan, decode, evaluation)
+        sources, notes = open_sources(run, plan, decode, iem, evaluation)
         galleries = _galleries(sources, found)
+    script = _resource("report.js")
     page = _template().render(
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=iem_batch.__version__,
         run_url=run.url,
         plan=plan,
@@ -132,12 +114,14 @@ def write_report(
         found=found,
         num_selected=num_selected,
         cut=cut,
-        steps=list(_step_times(run)),
-        rejections=_rejections(run, marks),
+        steps=list(step_times(run)),
+        rejections=rejections(run, marks),
         charts=charts(run, found, cut),
         evaluation=evaluation,
         metric_labels=METRIC_LABELS,
         galleries=galleries,
+        labels=_panel_labels(galleries),
+        num_cards=sum(len(gallery.cards) for gallery in galleries),
         notes=notes,
         settings=_settings(run),
         links=_links(run),
@@ -154,8 +138,22 @@ def _template() -> jinja2.Template:
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
     environment.filters["method"] = label
     environment.filters["duration"] = _duration
-    source = importlib.resources.files("iem_batch.stages").joinpath("report.html.jinja")
-    return environment.from_string(source.read_text(encoding="utf-8"))
+    environment.filters["facts"] = _facts
+    return environment.from_string(_resource("report.html.jinja"))
+
+
+def _resource(name: str) -> str:
+    return importlib.resources.files("iem_batch.stages").joinpath(name).read_text(encoding="utf-8")
+
+
+def _facts(card: Card) -> str:
+    facts = [f"error {card.error:.3f}", f"area {100 * card.area:.0f} %"]
+    if card.iou is not None:
+        facts.append(f"IoU {100 * card.iou:.0f} %")
+    if card.status != "ok":
+        facts.append(f"{card.status} mask")
+    facts.append("not selected" if card.rank is None else f"rank {card.rank:,}")
+    return " · ".join(facts)
 
 
 def _duration(seconds: float) -> str:
@@ -174,11 +172,21 @@ def _selection(run: RunFolder) -> tuple[float | None, int]:
     return pc.min(error).as_py(), len(error)
 
 
-def _sources(
-    run: RunFolder, plan: Plan, decode: DecodeSettings, evaluation: Evaluation | None
+def open_sources(
+    run: RunFolder,
+    plan: Plan,
+    decode: DecodeSettings,
+    iem: IEMSettings,
+    evaluation: Evaluation | None,
 ) -> tuple[Sources, list[str]]:
-    """Open what pictures are drawn from; what is gone is left out, and the page says so."""
-    source, truth, notes = None, None, []
+    """Open what pictures are drawn from.
+
+    Returns:
+        The sources, without those that are gone, and a sentence about each of these.
+    """
+    source: Source | None = None
+    truth: Truth | None = None
+    notes = []
     try:
         source = open_source(plan.source_url)
     except SourceError as error:
@@ -186,9 +194,9 @@ def _sources(
     if evaluation is not None:
         try:
             truth = open_truth(evaluation.truth_url, evaluation.settings, decode)
-        except (TruthError, StorageError, BackendUnavailableError) as error:
+        except IEMBatchError as error:
             notes.append(f"The ground truth is not shown: {error}.")
-    return Sources(run=run, source=source, decode=decode, truth=truth), notes
+    return Sources(run=run, source=source, decode=decode, iem=iem, truth=truth), notes
 
 
 def _galleries(sources: Sources, found: Survey) -> list[Gallery]:
@@ -213,34 +221,11 @@ def _ranks(run: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:
     return dict(zip(table["image_id"].to_pylist(), table["rank"].to_pylist(), strict=True))
 
 
-def _step_times(run: RunFolder) -> Iterable[StepTime]:
-    for step, command in STEPS.items():
-        marks = run.marks(step, sorted(run.committed(step)))
-        if marks:
-            started = min(mark["finished"] - mark["seconds"] for mark in marks)
-            yield StepTime(
-                command=command,
-                num_images=sum(mark["planned"] for mark in marks),
-                num_shards=len(marks),
-                worker_seconds=sum(mark["seconds"] for mark in marks),
-                elapsed_seconds=max(mark["finished"] for mark in marks) - started,
-            )
-
-
-def _rejections(run: RunFolder, marks: Iterable[dict[str, Any]]) -> list[Rejections]:
-    """Count the rejected images by reason, the most frequent first, with a few examples."""
-    by_reason: dict[str, Rejections] = {}
-    for mark in marks:
-        if not mark["quarantined"]:
-            continue
-        table = run.read_table(run_folder.part("quarantine", mark["shard"]))
-        for row in table.to_pylist():
-            reason = row["error_class"]
-            rejections = by_reason.setdefault(reason, Rejections(reason=reason))
-            rejections.num_images += 1
-            if len(rejections.examples) < MAX_EXAMPLES:
-                rejections.examples.append(row)
-    return sorted(by_reason.values(), key=lambda found: (-found.num_images, found.reason))
+def _panel_labels(galleries: Iterable[Gallery]) -> list[str]:
+    """List the kinds of pictures there are, in the order of the cards."""
+    cards = [card for gallery in galleries for card in gallery.cards]
+    drawn = {picture.label for card in cards for picture in card.pictures}
+    return [label for label in LABELS if label in drawn]
 
 
 def _settings(run: RunFolder) -> str:

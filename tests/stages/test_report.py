@@ -10,6 +10,7 @@ from iem_batch.data.run_folder import CONFIG, HISTORY, REPORT, RunFolder
 from iem_batch.data.settings import DecodeSettings, PlanSettings
 from iem_batch.data.sources import open_source
 from iem_batch.errors import StepMissingError
+from iem_batch.iem.settings import IEMSettings
 from iem_batch.stages.evaluate import evaluate
 from iem_batch.stages.report import write_report
 from iem_batch.stages.settings import ReportSettings, SelectSettings
@@ -79,7 +80,7 @@ def do_everything(run, tmp_path):
 
 
 def report(run, **settings):
-    write_report(run, DECODE, "dataset", ReportSettings(**settings))
+    write_report(run, DECODE, IEMSettings(), "dataset", ReportSettings(**settings))
     html = run.read_bytes(REPORT).decode()
     return html, Page(html)
 
@@ -93,6 +94,7 @@ def test_everything_is_there(planned, tmp_path):
         "Lowest error",
         "Just selected",
         "Just not selected",
+        "Median error",
         "At random",
         "Empty and full masks",
         "Training of SegNet",
@@ -108,9 +110,11 @@ def test_everything_is_there(planned, tmp_path):
         "IEM mask of a.png",
         "SegNet mask of a.png",
         "truth mask of a.png",
+        "a.png, each side of the IEM mask inpainted from the other",
     ):
         assert label in alts
     assert "truth mask of b.png" not in alts
+    assert "c.png, each side of the IEM mask inpainted from the other" not in alts
     assert "error 0.700 · area 25 % · IoU 100 % · rank 1" in page.text
     assert "error 0.500 · area 25 % · not selected" in page.text
     assert "empty mask" in page.text
@@ -124,7 +128,8 @@ def test_names_and_messages_are_escaped(planned, tmp_path):
     """An image named <script> must not run in the reader's browser, nor break out of an alt."""
     do_everything(planned, tmp_path)
     _, page = report(planned)
-    assert not page.all("script", "b", "i")
+    assert len(page.all("script")) == 1  # the filter
+    assert not page.all("b", "i")
     assert HOSTILE in page.text
     assert f"photo {HOSTILE}" in [attributes["alt"] for attributes in page.all("img")]
     assert "no <b>end</b> of file" in page.text
@@ -231,6 +236,7 @@ def test_photos_and_truth_are_gone(planned, tmp_path):
     assert "The ground truth is not shown" in page.text
     alts = {attributes["alt"].partition(" ")[0] for attributes in page.all("img")}
     assert alts == {"IEM", "SegNet", "refined"}
+    assert "inpainted" not in {a["data-label"] for a in page.all("div") if "data-label" in a}
 
 
 def test_one_photo_is_gone(planned, tmp_path):

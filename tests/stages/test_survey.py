@@ -42,6 +42,7 @@ def test_galleries_equal_sorting_everything(tmp_path, shard_size):
     outside = sorted((i for i in range(20) if errors[i] < 0.65), key=lambda i: (-errors[i], i))
     assert ids(found, "inside") == inside[:2]
     assert ids(found, "outside") == outside[:2]
+    assert ids(found, "median") == descending[8:11]
     assert len(set(ids(found, "random"))) == 3
     assert found.num_images == 20
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from iem_batch.stages.gallery import cut_out
+from iem_batch.stages.panels import cut_out
 from tests.stages.hand_made import square
 
 
