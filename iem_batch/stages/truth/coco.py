@@ -1,6 +1,7 @@
 """Ground truth as COCO writes it: polygons and run lengths in one JSON file."""
 
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -85,7 +86,10 @@ class CocoMasks:
         if self._biggest:
             runs = [max(runs, key=lambda run: int(mask.area(run)))]
         try:
-            mask_HW = mask.decode(mask.merge(runs)).astype(np.bool_)
+            with warnings.catch_warnings():
+                # Of pycocotools about its own use of numpy.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                mask_HW = mask.decode(mask.merge(runs)).astype(np.bool_)
         except ValueError as error:
             raise TruthError(f"{where} has instances of several sizes: {error}") from error
         require_shape(mask_HW, where, image_id, width, height)
@@ -155,7 +159,7 @@ def _run_lengths(segmentation: Any, size: tuple[int, int], where: str) -> Any:
             return mask.merge(mask.frPyObjects(segmentation, *size))
         if isinstance(segmentation["counts"], list):
             return mask.frPyObjects(segmentation, *segmentation["size"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except Exception as error:  # pycocotools raises that very type
         raise TruthError(f"{where} has a segmentation that cannot be read: {error}") from error
     return segmentation
 
