@@ -21,6 +21,9 @@ from swift.common.ring.builder import RingBuilder
 MIN_PART_BYTES = 5 << 20
 """What S3 itself allows as the least for a part of a multipart upload, except the last."""
 
+MAX_KEYS = 100
+"""Keys in a page of a listing; S3 has 1,000, and a test needs more objects than a page holds."""
+
 SWIFT_CONF = """
 [swift-hash]
 swift_hash_path_suffix = tests
@@ -67,6 +70,7 @@ use = egg:swift#listing_formats
 use = egg:swift#s3api
 location = us-east-1
 min_segment_size = {min_part_bytes}
+max_bucket_listing = {max_keys}
 [filter:tempauth]
 use = egg:swift#tempauth
 user_test_writer = writing .admin
@@ -91,7 +95,7 @@ def serve(folder: Path, listener: socket.socket) -> None:
         backend = eventlet.listen(("127.0.0.1", 0), backlog=512)
         _write_ring(etc, server, backend.getsockname()[1])
         _start(etc, server, STORAGE_CONF.format(etc=etc, node=node, server=server), backend)
-    proxy = PROXY_CONF.format(etc=etc, min_part_bytes=MIN_PART_BYTES)
+    proxy = PROXY_CONF.format(etc=etc, min_part_bytes=MIN_PART_BYTES, max_keys=MAX_KEYS)
     listener.listen(512)
     _start(etc, "proxy", proxy, listener)
     eventlet.tpool.execute(sys.stdin.read)

@@ -9,10 +9,12 @@ the key, which say nothing secret:
     s3://bucket/photos?anon=true                          a public bucket, without credentials
     s3://bucket/run?endpoint_url=https://minio:9000&region=eu-west-1&profile=lab
 
-A URL that holds credentials is refused, and no message repeats them. Requests that fail because the
-store is busy or the connection breaks are sent again by the client itself: for S3 as AWS_RETRY_MODE
-and AWS_MAX_ATTEMPTS say (five attempts, waiting longer each time, with jitter), and an object whose
-transfer was cut is read again from its beginning.
+A URL that holds credentials is refused, and no message repeats them.
+
+Requests that fail because the store is busy or a connection breaks are sent again by the client,
+waiting longer each time. For S3: five attempts, with jitter, or as AWS_MAX_ATTEMPTS and
+AWS_RETRY_MODE say; all that five times by s3fs where the store asks to slow down, where it is
+silent for 15 s, and where an object's transfer was cut, which begins again.
 """
 
 import functools
@@ -76,7 +78,7 @@ STORES = {
 }
 """Schemes under which one PUT makes an object appear whole."""
 
-_QUERY = re.compile(r"\?(\w+=[^?]*)$")
+_QUERY = re.compile(r"\?([\w.-]+=[^?]*)$")
 _USER = re.compile(r"(\w+://)[^\s@'\"]*@")
 _SIGNATURE = re.compile(r"(\w+://[^\s?'\"]+)\?[^\s'\"]+")
 
@@ -120,19 +122,20 @@ def parse(url: str) -> Location:
         known = ", ".join(f"{name}://" for name in STORES if name != "memory")
         url = redacted(url)
         raise StorageError(f"{url}: {scheme}:// is not supported; use a local path or {known}")
-    bucket, query = path.partition("/")[0], _QUERY.search(path)
+    query = _QUERY.search(path)
+    path = path[: query.start()] if query else path
+    bucket = path.partition("/")[0]
     # A secret may hold a slash, so that only its beginning stands before the first one.
     has_user = (":" in bucket and not bucket.startswith("arn:")) or (
         "@" in bucket and STORES[scheme] is not _AZURE
     )
-    if has_user or (query and "@" in query[0]):
+    if has_user or (query and "@" in query[1]):
         raise StorageError(
             f"a {scheme}:// URL holds credentials; take them out and set "
             f"{STORES[scheme].credentials} in the environment"
         )
     options: tuple[tuple[str, str], ...] = ()
     if query:
-        path = path[: query.start()]
         options = _parse_options(f"{scheme}://{path}", STORES[scheme].options, query[1])
     if not path.strip("/"):
         raise StorageError(f"{scheme}:// names no bucket")
