@@ -54,12 +54,12 @@ def compare(run: RunFolder, others: Sequence[RunFolder]) -> Comparison:
         RunMismatchError: a run was evaluated in another way, or shares no image with the others.
     """
     first = _evaluation(run)
-    scores = {(run.url, name): found for name, found in _scores(run).items()}
+    scores = {(run.url, name): found for name, found in read_scores(run).items()}
     for other in others:
         _require_same(run, first, other, _evaluation(other))
         scores |= {
             (other.url, name): found
-            for name, found in _scores(other).items()
+            for name, found in read_scores(other).items()
             if name not in BASELINES
         }
     common = sorted(set.intersection(*(set(found) for found in scores.values())))
@@ -143,14 +143,16 @@ def _require_same(run: RunFolder, first: Evaluation, other: RunFolder, its: Eval
         )
 
 
-def _scores(run: RunFolder) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Read method -> image_id -> scores."""
+def read_scores(
+    run: RunFolder, columns: Sequence[str] = SCORES
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Read method -> image_id -> these scores of an evaluated run."""
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
     for name in run.names("evaluation/per_image"):
-        table = run.read_table(f"evaluation/per_image/{name}", ["image_id", "method", *SCORES])
+        table = run.read_table(f"evaluation/per_image/{name}", ["image_id", "method", *columns])
         for method in pc.unique(table["method"]).to_pylist():
             rows = table.filter(pc.equal(table["method"], method))
-            score_B2 = np.stack([rows[column].to_numpy() for column in SCORES], axis=1)
+            score_BM = np.stack([rows[column].to_numpy() for column in columns], axis=1)
             ids = rows["image_id"].to_pylist()
-            found.setdefault(method, {}).update(zip(ids, score_B2, strict=True))
+            found.setdefault(method, {}).update(zip(ids, score_BM, strict=True))
     return found

@@ -1,0 +1,283 @@
+"""The paper's tables on a set of photographs with truth: methods, first masks, ablations.
+
+    python benchmarks/tables.py SET [--quote flowers102] [--run RUN] [--work DIR] [--out FOLDER]
+
+SET is a folder with images/ and masks/ (and ignore/, whose white pixels count nowhere). Everything
+runs through `iem-batch`: IEM with the paper's settings from the squares of side 44, 78 and 92, the
+ablations of its Table 4, GrabCut, Otsu and the squares. RUN is a finished run whose SegNet is
+scored beside them. Markdown and JSON go to FOLDER as tables_SET_DATE. Runs in DIR are resumed.
+
+All differences are paired by image; intervals are of the bootstrap over images (95 %).
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iem_batch.cli import main as iem_batch
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.metrics import METRICS
+from iem_batch.stages.bootstrap import interval
+from iem_batch.stages.compare import read_scores
+from iem_batch.stages.evaluate import Evaluation, read_evaluation
+from iem_batch.stages.evaluation_table import METRIC_LABELS, label
+from iem_batch.stages.published import PUBLISHED, PUBLISHED_ABLATIONS, SET_LABELS
+
+SIDES = (44, 78, 92)
+BASELINES = ("centre_square", "all_foreground", "otsu", "grabcut_78", "grabcut_112")
+RESAMPLES, SEED = 2000, 0
+ABLATIONS = {
+    "lambda_0": ("lambda = 0", ["--iem.diversity_weight=0"]),
+    "no_smoothing": ("no smoothing", ["--iem.smoothing=false"]),
+    "unrestricted": ("not restricted to the boundary", ["--iem.boundary_only=false"]),
+}
+COLUMNS = {
+    "best polarity": [f"best_{name}" for name in METRICS],
+    "as labelled": list(METRICS),
+}
+
+Scores = dict[str, NDArray[np.float64]]
+"""image_id -> scores, by the columns of `EVERY`."""
+
+EVERY = [name for names in COLUMNS.values() for name in names]
+BEST_IOU = EVERY.index("best_iou")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A mean in percent and its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} ({self.low:.1f} to {self.high:.1f})"
+
+    def difference(self) -> str:
+        """Write it with its sign."""
+        return f"{self.mean:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A method of the table."""
+
+    name: str
+    scores: Scores
+    is_baseline: bool = False
+
+    def figures(self) -> dict[str, Figure]:
+        """Average every column."""
+        return figures(np.stack(list(self.scores.values())))
+
+
+def figures(score_BM: NDArray[np.float64]) -> dict[str, Figure]:
+    """Average columns over images."""
+    ends_2M = interval(score_BM, RESAMPLES, SEED)
+    values = zip(EVERY, score_BM.mean(axis=0), *ends_2M, strict=True)
+    return {
+        name: Figure(mean=100 * mean, low=100 * low, high=100 * high)
+        for name, mean, low, high in values
+    }
+
+
+def difference(row: Row, base: Row) -> Figure:
+    """Subtract the IoU (best polarity) of two methods on the images both have."""
+    common = sorted(row.scores.keys() & base.scores.keys())
+    return figures(np.stack([row.scores[i] - base.scores[i] for i in common]))["best_iou"]
+
+
+def run_iem(args: argparse.Namespace, name: str, options: Iterable[str]) -> RunFolder:
+    """Segment the set with the paper's settings and some options, and evaluate it."""
+    run = args.work / args.set.name / name
+    sides = f"--segment.init_sides={list(SIDES)}"
+    iem_batch(["segment", str(args.set / "images"), str(run), "--local", sides, *options])
+    return evaluate(args, run, [])
+
+
+def evaluate(args: argparse.Namespace, run: Path, options: Iterable[str]) -> RunFolder:
+    """Evaluate a run against the truth of the set."""
+    truth = [f"--truth={args.set / 'masks'}", "--evaluate.resamples=0"]
+    if (args.set / "ignore").is_dir():
+        truth.append(f"--ignore={args.set / 'ignore'}")
+    iem_batch(["evaluate", str(run), *truth, *options])
+    return RunFolder(str(run))
+
+
+def found(run: RunFolder) -> Evaluation:
+    """Read what `evaluate` wrote."""
+    evaluation = read_evaluation(run)
+    assert evaluation is not None
+    return evaluation
+
+
+def method_rows(args: argparse.Namespace) -> tuple[list[Row], int]:
+    """Score everything but the ablations; also returns the first mask chosen for the set."""
+    run = run_iem(args, "paper", [])
+    per_image = read_scores(
+        evaluate(args, args.work / args.set.name / "paper", ["--select.init_choice=image"]), EVERY
+    )["iem"]
+    options = ["--select.init_choice=dataset", "--evaluate.baselines=[grabcut,otsu]"]
+    scores = read_scores(evaluate(args, Path(run.url), options), EVERY)
+    side = found(run).init_side
+    rows = [Row(name=f"IEM, first mask {s}", scores=scores[f"iem_{s}"]) for s in SIDES]
+    chosen = f"IEM, first mask of highest error over the set ({side})"
+    rows.append(Row(name=chosen, scores=scores["iem"]))
+    rows.append(Row(name="IEM, first mask of highest error per image", scores=per_image))
+    rows += segnet_rows(args)
+    for name in BASELINES:
+        shown = f"centre square {side}" if name == "centre_square" else label(name)
+        rows.append(Row(name=shown, scores=scores[name], is_baseline=True))
+    oracle = {
+        i: np.max([scores[f"iem_{s}"][i] for s in SIDES], axis=0) for i in scores[f"iem_{SIDES[0]}"]
+    }
+    rows.append(Row(name="best of the three first masks, chosen by the truth", scores=oracle))
+    return rows, side
+
+
+def segnet_rows(args: argparse.Namespace) -> Iterator[Row]:
+    """Score SegNet of a run that was made before."""
+    if args.run is not None:
+        scores = read_scores(evaluate(args, args.run, []), EVERY)
+        for name in ("segnet", "refined"):
+            if name in scores:
+                yield Row(name=label(name), scores=scores[name])
+
+
+def ablation_rows(args: argparse.Namespace) -> Iterator[tuple[str, int, Row, Row]]:
+    """Give each ablation and first mask, and what it is an ablation of."""
+    default = read_scores(RunFolder(str(args.work / args.set.name / "paper")), EVERY)
+    for key, (name, options) in ABLATIONS.items():
+        scores = read_scores(run_iem(args, key, options), EVERY)
+        for side in SIDES:
+            base = Row(name="default", scores=default[f"iem_{side}"])
+            yield key, side, Row(name=name, scores=scores[f"iem_{side}"]), base
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Write a Markdown table."""
+    lines = [list(head), *(list(row) for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def method_tables(rows: list[Row], quote: list[str]) -> Iterator[str]:
+    """Write Tables 1 to 3 in both polarities; published figures are of the better polarity."""
+    for title, columns in COLUMNS.items():
+        yield f"\n### Methods, {title}\n"
+        lines = []
+        for row in rows:
+            values = row.figures()
+            lines.append([row.name, *(str(values[name]) for name in columns)])
+        for row in PUBLISHED if title == "best polarity" else ():
+            if row.data_set in quote:
+                name = f"*{row.method}: quoted, another set ({SET_LABELS[row.data_set]})*"
+                cells = (f"*{row.metrics[m]:.1f}*" if m in row.metrics else "-" for m in METRICS)
+                lines.append([name, *cells])
+        yield table(["", *METRIC_LABELS.values()], lines)
+
+
+def losses(rows: list[Row]) -> Iterator[str]:
+    """Say where IEM is below a baseline."""
+    yield "\n### IEM against each baseline: difference in IoU (best polarity)\n"
+    ours = [row for row in rows if row.name.startswith("IEM")]
+    lines = []
+    for base in (row for row in rows if row.is_baseline):
+        values = [difference(row, base) for row in ours]
+        cells = [f"**{v.difference()}**" if v.mean < 0 else v.difference() for v in values]
+        lines.append([base.name, *cells])
+    yield table(["", *(row.name for row in ours)], lines)
+    yield "\nBold: IEM loses."
+
+
+def ablation_tables(ablations: list[tuple[str, int, Row, Row]], quote: list[str]) -> Iterator[str]:
+    """Write Table 4 for each first mask."""
+    yield "\n### Ablations, IoU (best polarity), and difference from the default\n"
+    lines = []
+    for key, (name, _) in ABLATIONS.items():
+        cells = []
+        for side in SIDES:
+            row, base = next((r, b) for k, s, r, b in ablations if (k, s) == (key, side))
+            mean = row.figures()["best_iou"].mean
+            cells.append(f"{mean:.1f}, {difference(row, base).difference()}")
+        for data_set in quote:
+            if data_set in PUBLISHED_ABLATIONS:
+                figure = PUBLISHED_ABLATIONS[data_set]
+                change = figure[key] - figure["default"]
+                cells.append(f"*{figure[key]:.1f}, {change:+.1f}*")
+        lines.append([name, *cells])
+    quoted = [f"*quoted: {SET_LABELS[q]}*" for q in quote if q in PUBLISHED_ABLATIONS]
+    yield table(["", *(f"first mask {side}" for side in SIDES), *quoted], lines)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("set", type=Path, help="folder with images/ and masks/")
+    parser.add_argument("--run", type=Path, help="finished run of this set, for SegNet's rows")
+    parser.add_argument("--quote", nargs="*", default=[], choices=list(SET_LABELS))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "iem_tables")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run everything and write the tables."""
+    args = parse()
+    rows, side = method_rows(args)
+    ablations = list(ablation_rows(args))
+    paper = args.work / args.set.name / "paper"
+    evaluation = found(RunFolder(str(paper)))
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    date = time.strftime("%Y-%m-%d")
+    text = [
+        f"## {args.set.name}: {evaluation.num_images:,} photographs with truth\n",
+        f"{date}, commit {commit}, `benchmarks/tables.py`. 128 x 128, NEAREST, 150 iterations, "
+        f"sigma 5, lambda 0.001. First mask of highest mean error over the set: {side}. Means over "
+        "images in percent with 95 % intervals of the bootstrap over images; differences are "
+        "paired by image.",
+        *method_tables(rows, args.quote),
+        *losses(rows),
+        *ablation_tables(ablations, args.quote),
+    ]
+    record = {
+        "date": date,
+        "commit": commit,
+        "set": args.set.name,
+        "num_images": evaluation.num_images,
+        "init_side": side,
+        "methods": {
+            row.name: {name: asdict(value) for name, value in row.figures().items()} for row in rows
+        },
+        "ablations": {
+            key: {
+                str(s): {
+                    "best_iou": asdict(row.figures()["best_iou"]),
+                    "difference": asdict(difference(row, base)),
+                }
+                for k, s, row, base in ablations
+                if k == key
+            }
+            for key in ABLATIONS
+        },
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    stem = args.out / f"tables_{args.set.name}_{date}"
+    stem.with_suffix(".md").write_text("\n".join(text) + "\n")
+    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
