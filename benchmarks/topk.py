@@ -1,0 +1,240 @@
+"""How fast `topk` is on a run of LSUN car's size, against pyarrow and DuckDB on the same files.
+
+    python benchmarks/topk.py make RUN PHOTOS [PHOTOS ...] [--images 5520753] [--shards 1350]
+    python benchmarks/topk.py measure RUN [-k 8000] [--rounds 3] [--json OUT.json]
+
+`make` writes masks/ of a run by the program's own writer: ids of 40 hexadecimal characters as LSUN
+has them, drawn errors, and the encoded masks that IEM gives for photographs, also turned and
+mirrored, in an order drawn for each file. `measure` starts every program in a process of its own,
+one after the other in each round, so that what else the machine does meets all of them; a ratio is
+formed within a round. Before the first round all files are read once, so that none waits for the
+disk.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from iem_batch.data import run_folder, schema
+from iem_batch.data.run_folder import RunFolder
+
+SIDES_PX = (44, 78, 92)
+CHUNK = 64
+"""Photographs segmented at once."""
+
+
+def pool_of_masks(folders: list[Path]) -> list[bytes]:
+    """Run IEM from three first masks on every photograph; returns the masks in 8 positions."""
+    from iem_batch.data.decode import decode
+    from iem_batch.data.settings import DecodeSettings
+    from iem_batch.iem.backends import load_backend
+    from iem_batch.iem.masks import centred_squares
+    from iem_batch.iem.settings import IEMSettings
+
+    files = sorted(file for folder in folders for file in folder.iterdir() if file.is_file())
+    engine, first_SHW = load_backend("native"), centred_squares(128, 128, SIDES_PX)
+    encoded: list[bytes] = []
+    for start in range(0, len(files), CHUNK):
+        chunk = files[start : start + CHUNK]
+        images = np.stack([decode(file.read_bytes(), DecodeSettings()).pixels for file in chunk])
+        first_BSHW = np.broadcast_to(first_SHW, (len(images), *first_SHW.shape))
+        result = engine(images, first_BSHW, IEMSettings(), num_threads=os.cpu_count() or 1)
+        masks = result.mask_BSHW.reshape(-1, 128, 128)
+        turned = [np.rot90(mask, turns) for mask in masks for turns in range(4)]
+        encoded += [schema.encode_mask(np.ascontiguousarray(mask)) for mask in turned]
+        encoded += [schema.encode_mask(np.ascontiguousarray(mask[::-1])) for mask in turned]
+    return encoded
+
+
+def hexadecimal_ids(count: int, rng: np.random.Generator) -> pa.Array:
+    """Draw ids of 40 characters."""
+    text = pa.py_buffer(rng.bytes(20 * count).hex().encode())
+    offsets = pa.py_buffer(np.arange(0, 40 * count + 1, 40, dtype=np.int32))
+    return pa.Array.from_buffers(pa.string(), count, [None, offsets, text])
+
+
+def write_shard(run: RunFolder, masks: pa.Array, edges: NDArray[np.int64], shard: int) -> None:
+    """Write the masks of one shard and its commit mark."""
+    rng = np.random.default_rng(shard)
+    count = int(edges[shard + 1] - edges[shard])
+    rows = count * len(SIDES_PX)
+    ids = hexadecimal_ids(count, rng)
+    uris = pc.binary_join_element_wise("/lsun/car/data.mdb", ids, "/")
+    order = rng.choice(len(masks), rows, replace=rows > len(masks))
+    of_image = np.repeat(np.arange(count), len(SIDES_PX))
+    error = rng.normal(0.6, 0.12, rows).clip(0.01, 2)
+    share = rng.uniform(0.3, 0.7, rows)
+    columns = {
+        "image_id": ids.take(of_image),
+        "uri": uris.take(of_image),
+        "width": rng.integers(256, 400, count, dtype=np.int32)[of_image],
+        "height": np.full(rows, 256, np.int32),
+        "mask": pa.StructArray.from_arrays(
+            [masks.take(order), pa.nulls(rows, pa.string())], fields=list(schema.IMAGE)
+        ),
+        "error": error,
+        "error_foreground": error * share,
+        "error_background": error * (1 - share),
+        "area": rng.integers(1000, 12000, rows) / 128**2,
+        "init_side": np.tile(np.array(SIDES_PX, np.int32), count),
+        "iterations": rng.integers(20, 151, rows, dtype=np.int32),
+        "status": np.where(rng.random(rows) < 0.001, "empty", "ok"),
+    }
+    name = run_folder.part("masks", shard)
+    digest = run.write_table(name, pa.table(columns, schema=schema.MASKS))
+    sides = {
+        str(side): {"count": count, "sum_error": float(error[index :: len(SIDES_PX)].sum())}
+        for index, side in enumerate(SIDES_PX)
+    }
+    counts = {"shard": shard, "planned": count, "ok": count, "quarantined": 0}
+    run.write_json(
+        run_folder.mark("masks", shard), counts | {"sides": sides, "files": {name: digest}}
+    )
+
+
+def make(args: argparse.Namespace) -> None:
+    """Write the run."""
+    pool = pool_of_masks(args.photos)
+    sizes = [len(mask) for mask in pool]
+    print(f"{len(pool):,} masks of photographs, {statistics.mean(sizes):.0f} bytes on average")
+    edges = np.linspace(0, args.images, args.shards + 1).astype(np.int64)
+    write = partial(write_shard, RunFolder(str(args.run)), pa.array(pool), edges)
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as workers:
+        list(workers.map(write, range(args.shards), chunksize=8))
+
+
+def run_topk(run: Path, k: int) -> int:
+    """Select with this program: all of the step, the reading of the commit marks included."""
+    from iem_batch.stages.settings import SelectSettings
+    from iem_batch.stages.topk import topk
+
+    target = RunFolder(str(run))
+    for name in (run_folder.TOPK, run_folder.mark("selection", 0)):
+        target.delete(name)
+    num_shards = len(target.names("masks"))
+    return clock(lambda: topk(target, num_shards, SelectSettings(k=k)).num_selected)
+
+
+def run_pyarrow(run: Path, k: int) -> int:
+    """Read the two columns, and forget them."""
+    import pyarrow.dataset as ds
+
+    masks = ds.dataset(run / "masks", format="parquet")
+    columns = ["image_id", "error"]
+    return clock(lambda: sum(len(batch) for batch in masks.to_batches(columns=columns)))
+
+
+def run_duckdb(run: Path, k: int) -> int:
+    """Select by SQL, the first mask of the data set being given."""
+    import duckdb
+
+    query = (
+        f"SELECT image_id, error FROM read_parquet('{run}/masks/*.parquet') WHERE init_side = 78 "
+        f"AND status = 'ok' ORDER BY error DESC, image_id LIMIT {k}"
+    )
+    return clock(lambda: len(duckdb.sql(query).fetchall()))
+
+
+PROGRAMS = {"topk": run_topk, "pyarrow": run_pyarrow, "duckdb": run_duckdb}
+
+
+def clock(call: Callable[[], int]) -> int:
+    """Print what a call takes, as JSON; imports have been done before."""
+    before = time.process_time()
+    start = time.perf_counter()
+    rows = call()
+    taken = {
+        "wall_s": time.perf_counter() - start,
+        "processor_s": time.process_time() - before,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rows": rows,
+    }
+    print(json.dumps(taken))
+    return rows
+
+
+def start(program: str, run: Path, k: int) -> dict[str, float]:
+    """Run one program in a process of its own."""
+    command = [sys.executable, __file__, "one", program, str(run), str(k)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Compare the programs."""
+    num_bytes = 0
+    for file in sorted((args.run / "masks").iterdir()):
+        num_bytes += len(file.read_bytes())
+    rounds = [
+        {name: start(name, args.run, args.k) for name in PROGRAMS} for _ in range(args.rounds)
+    ]
+    record = {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "load": os.getloadavg(),
+        "files": len(list((args.run / "masks").iterdir())),
+        "megabytes": round(num_bytes / 1e6),
+        "k": args.k,
+        "rounds": rounds,
+        "ratios of topk": {
+            f"{unit}, to {other}": sorted(r["topk"][unit] / r[other][unit] for r in rounds)
+            for other in ("pyarrow", "duckdb")
+            for unit in ("wall_s", "processor_s")
+        },
+        "peak_mb of topk": max(r["topk"]["peak_mb"] for r in rounds),
+    }
+    text = json.dumps(record, indent=1)
+    print(text)
+    if args.json:
+        args.json.write_text(text + "\n")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("make", help="write the run")
+    making.add_argument("run", type=Path)
+    making.add_argument("photos", type=Path, nargs="+")
+    making.add_argument("--images", type=int, default=5_520_753)
+    making.add_argument("--shards", type=int, default=1350)
+    measuring = commands.add_parser("measure", help="compare the programs")
+    measuring.add_argument("run", type=Path)
+    measuring.add_argument("-k", type=int, default=8000)
+    measuring.add_argument("--rounds", type=int, default=3)
+    measuring.add_argument("--json", type=Path, help="write the figures here")
+    one = commands.add_parser("one", help="run one program in this process")
+    one.add_argument("program", choices=PROGRAMS)
+    one.add_argument("run", type=Path)
+    one.add_argument("k", type=int)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Do what is asked for."""
+    args = parse()
+    if args.command == "make":
+        make(args)
+    elif args.command == "measure":
+        measure(args)
+    else:
+        PROGRAMS[args.program](args.run, args.k)
+
+
+if __name__ == "__main__":
+    main()
