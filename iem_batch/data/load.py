@@ -10,7 +10,7 @@ from iem_batch.data.decode import Decoded, decode
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
-from iem_batch.data.sources import RawImage, Source, UnreadableImage
+from iem_batch.data.sources import RawImage, Reader, UnreadableImage
 from iem_batch.errors import ImageRejectedError
 
 
@@ -42,7 +42,7 @@ class LoadedShard:
 def load_shard(
     run: RunFolder,
     shard: int,
-    source: Source,
+    source: Reader,
     settings: DecodeSettings,
     wanted: Container[str] | None = None,
 ) -> LoadedShard:
@@ -60,6 +60,7 @@ def load_shard(
         SourceError: the source has vanished.
     """
     entries = shard_entries(run, shard)
+    is_exact = all(entry.count == "exact" for entry in entries)
     kept: list[tuple[str, str, Decoded]] = []
     rejected: list[dict[str, str]] = []
     for entry in entries:
@@ -76,7 +77,7 @@ def load_shard(
                     }
                 )
     planned = len(kept) + len(rejected)
-    if wanted is None:
+    if wanted is None and is_exact:
         in_plan = sum(entry.stop - entry.start for entry in entries)
         assert planned == in_plan, f"shard {shard}: the source lost images"
     image_BHW3 = np.empty((len(kept), settings.size_px, settings.size_px, 3), np.uint8)

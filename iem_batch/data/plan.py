@@ -3,16 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-
-import pyarrow as pa
+from dataclasses import asdict, dataclass, fields
 
 from iem_batch.data import run_folder
+from iem_batch.data.manifest import shard_entries, write_manifest
 from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.schema import MANIFEST, VERSION
+from iem_batch.data.sampling import chosen
+from iem_batch.data.schema import VERSION
 from iem_batch.data.settings import PlanSettings
 from iem_batch.data.sources import Entry, IgnoredFile, Source
-from iem_batch.errors import RunMismatchError, SourceError, StorageError
+from iem_batch.data.sources.protocol import place
+from iem_batch.errors import RunMismatchError, SourceError
+
+__all__ = ["Plan", "read_plan", "require_same_settings", "shard_entries", "write_plan"]
 
 NUM_EXAMPLES = 3
 """How many names are given where many could be."""
@@ -23,14 +26,21 @@ class Plan:
     """What a run will do.
 
     Args:
-        source_url: the collection.
+        source_url: the collection, with its format.
         shard_size: images in a shard, at most.
         limit: as in `PlanSettings`.
+        sample: as in `PlanSettings`.
+        seed: as in `PlanSettings`.
         num_images: images in all shards.
+        is_exact: whether `num_images` was counted; else it is estimated.
+        num_repeats: those of them whose id an earlier image has; they become quarantine rows.
         num_shards: shards, numbered from 0.
-        num_bytes: encoded size of all images.
+        num_bytes: encoded size of all images; 0 where it is not known.
+        is_exact_bytes: whether `num_bytes` was counted; else it is estimated.
         num_ignored: what the source holds beside images.
         ignored_examples: the first names of those.
+        num_unreadable: pieces that cannot be read at all; each counts as an image.
+        unreadable_examples: the first names of those.
         digest: SHA-256 over all entries in order, in hexadecimal.
         schema_version: of the tables of the run folder.
     """
@@ -38,11 +48,18 @@ class Plan:
     source_url: str
     shard_size: int
     limit: int | None
+    sample: float | None
+    seed: int
     num_images: int
+    is_exact: bool
+    num_repeats: int
     num_shards: int
     num_bytes: int
+    is_exact_bytes: bool
     num_ignored: int
     ignored_examples: list[str]
+    num_unreadable: int
+    unreadable_examples: list[str]
     digest: str
     schema_version: str
 
@@ -50,46 +67,54 @@ class Plan:
 class _Listing:
     """Iterates over the entries to plan and keeps count of what went by."""
 
-    def __init__(self, source: Source, limit: int | None) -> None:
+    def __init__(self, source: Source, settings: PlanSettings) -> None:
         self.source = source
-        self.limit = limit
+        self.settings = settings
         self.num_images = 0
+        self.is_exact = True
+        self.num_repeats = 0
         self.num_bytes = 0
         self.num_ignored = 0
         self.ignored_examples: list[str] = []
+        self.num_unreadable = 0
+        self.unreadable_examples: list[str] = []
         self._sha256 = hashlib.sha256()
 
     def __iter__(self) -> Iterator[Entry]:
-        for item in self.source.entries():
+        for item in chosen(self.source, self.settings):
             if isinstance(item, IgnoredFile):
-                self._ignore(item)
+                self.num_ignored += 1
+                _add_example(self.ignored_examples, item.uri)
                 continue
-            if self.limit is not None:
-                left = self.limit - self.num_images
-                if left == 0:
-                    return
-                item = replace(item, stop=min(item.stop, item.start + left))
-            self.num_images += item.stop - item.start
-            self.num_bytes += item.num_bytes
-            # JSON, because a name may hold any separator.
-            fields = [item.uri, item.start, item.stop, item.num_bytes]
-            self._sha256.update(json.dumps(fields).encode())
+            self._count(item)
             yield item
+
+    def _count(self, entry: Entry) -> None:
+        self.num_images += entry.stop - entry.start
+        self.is_exact = self.is_exact and entry.count == "exact"
+        self.num_repeats += len(entry.repeats)
+        self.num_bytes += entry.num_bytes
+        if entry.problem is not None:
+            self.num_unreadable += 1
+            _add_example(self.unreadable_examples, f"{entry.uri} ({entry.problem})")
+        self._sha256.update(_serialised(entry))
 
     def digest(self) -> str:
         return self._sha256.hexdigest()
 
-    def _ignore(self, item: IgnoredFile) -> None:
-        self.num_ignored += 1
-        if len(self.ignored_examples) < NUM_EXAMPLES:
-            self.ignored_examples.append(_printable(item.uri))
+
+def _serialised(entry: Entry) -> bytes:
+    # JSON, because a name may hold any separator.
+    key = None if entry.first_key is None else entry.first_key.hex()
+    places = [entry.uri, entry.start, entry.stop, entry.num_bytes, entry.offset, entry.end, key]
+    return json.dumps([*places, entry.count, entry.repeats, entry.problem]).encode()
 
 
 def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
     """Plan a run, or check that it is planned already in just this way.
 
-    The manifest is written shard by shard while the source is listed, `plan.json` last: without
-    it there is no plan.
+    The manifest is written while the source is listed, `plan.json` last: without it there is no
+    plan.
 
     Raises:
         SourceError: the source cannot be listed or holds no image.
@@ -100,31 +125,34 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
     before = read_plan(run) if run.exists(run_folder.PLAN) else None
     if before is not None:
         require_same_settings(run, source, settings)
-    listing = _Listing(source, settings.limit)
-    num_shards = 0
-    for entries in _shards(iter(listing), settings.shard_size):
-        if before is None:
-            run.write_table(run_folder.manifest_part(num_shards), _table(entries))
-        num_shards += 1
+    listing = _Listing(source, settings)
+    shards = _shards(iter(listing), settings.shard_size)
+    num_shards = write_manifest(run, shards) if before is None else sum(1 for _ in shards)
     if listing.num_images == 0:
         raise SourceError(_no_images(source, listing))
     if before is not None:
         if before.digest != listing.digest():
-            raise RunMismatchError(_difference(run, before, source))
+            raise RunMismatchError(_difference(run, before, source, settings))
         return before
     plan = Plan(
         source_url=source.url,
         shard_size=settings.shard_size,
         limit=settings.limit,
+        sample=settings.sample,
+        seed=settings.seed,
         num_images=listing.num_images,
+        is_exact=listing.is_exact,
+        num_repeats=listing.num_repeats,
         num_shards=num_shards,
         num_bytes=listing.num_bytes,
+        is_exact_bytes=source.exact_bytes,
         num_ignored=listing.num_ignored,
         ignored_examples=listing.ignored_examples,
+        num_unreadable=listing.num_unreadable,
+        unreadable_examples=listing.unreadable_examples,
         digest=listing.digest(),
         schema_version=VERSION,
     )
-    _delete_parts_beyond(run, num_shards)
     run.write_json(run_folder.PLAN, asdict(plan))
     return plan
 
@@ -134,9 +162,15 @@ def read_plan(run: RunFolder) -> Plan:
 
     Raises:
         StepMissingError: the run has not been planned.
+        RunMismatchError: it was planned by another version of this program.
     """
     run.require(run_folder.PLAN, "plan")
-    return Plan(**run.read_json(run_folder.PLAN))
+    record = run.read_json(run_folder.PLAN)
+    if record.keys() != {field.name for field in fields(Plan)}:
+        raise RunMismatchError(
+            f"{run.url} was planned by another version of iem_batch; use that, or a new run folder"
+        )
+    return Plan(**record)
 
 
 def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings) -> None:
@@ -151,6 +185,8 @@ def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings
         "source": (before.source_url, source.url),
         "shard_size": (before.shard_size, settings.shard_size),
         "limit": (before.limit, settings.limit),
+        "sample": (before.sample, settings.sample),
+        "seed": (before.seed, settings.seed),
         "schema_version": (before.schema_version, VERSION),
     }
     changed = [
@@ -162,19 +198,6 @@ def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings
             + "\n".join(changed)
             + "\nUse a new run folder, or what it was planned with."
         )
-
-
-def shard_entries(run: RunFolder, shard: int) -> list[Entry]:
-    """Read which pieces of the source make a shard, in order.
-
-    Raises:
-        StorageError: the manifest has no such shard.
-    """
-    try:
-        table = run.read_table(run_folder.manifest_part(shard))
-    except FileNotFoundError as error:
-        raise StorageError(f"the manifest of {run.url} has no shard {shard}") from error
-    return [Entry(**row) for row in table.to_pylist()]
 
 
 def _shards(entries: Iterator[Entry], shard_size: int) -> Iterator[list[Entry]]:
@@ -192,56 +215,59 @@ def _shards(entries: Iterator[Entry], shard_size: int) -> Iterator[list[Entry]]:
         yield shard
 
 
-def _table(entries: list[Entry]) -> pa.Table:
-    return pa.Table.from_pylist([asdict(entry) for entry in entries], schema=MANIFEST)
-
-
-def _delete_parts_beyond(run: RunFolder, num_shards: int) -> None:
-    """Clear what an interrupted plan of a larger source has left."""
-    wanted = {run_folder.manifest_part(shard).rpartition("/")[2] for shard in range(num_shards)}
-    folder = run_folder.manifest_part(0).rpartition("/")[0]
-    for name in run.names(folder):
-        if name not in wanted:
-            run.delete(f"{folder}/{name}")
-
-
 def _no_images(source: Source, listing: _Listing) -> str:
     if not listing.num_ignored:
-        return f"{source.url} is empty"
+        return f"{place(source.url)} is empty"
     names = ", ".join(listing.ignored_examples)
-    return f"{source.url} holds no images, but {listing.num_ignored} other files, such as {names}"
+    return (
+        f"{place(source.url)} holds no images, but {listing.num_ignored} other files, "
+        f"such as {names}"
+    )
 
 
-def _difference(run: RunFolder, before: Plan, source: Source) -> str:
-    old = {
-        entry.uri: entry
-        for shard in range(before.num_shards)
-        for entry in shard_entries(run, shard)
-    }
-    new = {entry.uri: entry for entry in _Listing(source, before.limit)}
+def _difference(run: RunFolder, before: Plan, source: Source, settings: PlanSettings) -> str:
+    """Compare the two listings piece by piece, side by side: both are in the source's order."""
+    old = (entry for shard in range(before.num_shards) for entry in shard_entries(run, shard))
+    counts = {"added": 0, "removed": 0, "of another size": 0}
+    examples: dict[str, list[str]] = {name: [] for name in counts}
+    for was, now in _side_by_side(old, iter(_Listing(source, settings))):
+        if was == now:
+            continue
+        kind = "added" if was is None else "removed" if now is None else "of another size"
+        counts[kind] += 1
+        _add_example(examples[kind], (now or was).uri)  # type: ignore[union-attr]
     parts = [
-        _counted("added", sorted(new.keys() - old.keys())),
-        _counted("removed", sorted(old.keys() - new.keys())),
-        _counted("of another size", sorted(u for u in old.keys() & new.keys() if old[u] != new[u])),
+        f"{count} files {kind} ({', '.join(examples[kind])}{', ...' * (count > NUM_EXAMPLES)})"
+        for kind, count in counts.items()
+        if count
     ]
     return (
-        f"{source.url} has changed since {run.url} was planned: "
-        + "; ".join(part for part in parts if part)
+        f"{place(source.url)} has changed since {run.url} was planned: "
+        + "; ".join(parts or ["its pieces come in another order"])
         + ". Use a new run folder, or put the source back as it was."
     )
 
 
-def _counted(what: str, uris: list[str]) -> str:
-    if not uris:
-        return ""
-    examples = ", ".join(_printable(uri) for uri in uris[:NUM_EXAMPLES]) + (
-        ", ..." if len(uris) > NUM_EXAMPLES else ""
-    )
-    return f"{len(uris)} files {what} ({examples})"
+def _side_by_side(
+    old: Iterator[Entry], new: Iterator[Entry]
+) -> Iterator[tuple[Entry | None, Entry | None]]:
+    """Pair the entries of the same place; an entry that has none comes alone."""
+    was, now = next(old, None), next(new, None)
+    while was is not None or now is not None:
+        if was is not None and (now is None or (was.uri, was.start) < (now.uri, now.start)):
+            yield was, None
+            was = next(old, None)
+        elif was is None or (now is not None and (was.uri, was.start) > (now.uri, now.start)):
+            yield None, now
+            now = next(new, None)
+        else:
+            yield was, now
+            was, now = next(old, None), next(new, None)
 
 
-def _printable(name: str) -> str:
-    """Escape what would break a line or a terminal, and bytes that are not UTF-8."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in name
-    )
+def _add_example(examples: list[str], name: str) -> None:
+    """Keep the first names, with what would break a line or a terminal escaped."""
+    if len(examples) < NUM_EXAMPLES:
+        examples.append(
+            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+        )

@@ -34,9 +34,18 @@ MANIFEST = _schema(
         ("start", pa.int64()),
         ("stop", pa.int64()),
         ("num_bytes", pa.int64()),
+        ("count", pa.string()),
+        ("offset", pa.int64()),
+        ("end", pa.int64()),
+        ("first_key", pa.binary()),
+        ("repeats", pa.list_(pa.int64())),
+        ("problem", pa.string()),
     ]
 )
-"""_run/manifest/: the pieces of the source that make a shard; images start..stop-1 of each."""
+"""_run/manifest/: the pieces of the source that make a shard; images start..stop-1 of each.
+
+The columns are those of `iem_batch.data.sources.Entry`.
+"""
 
 _IMAGE_FIELDS: list[tuple[str, pa.DataType]] = [
     ("image_id", pa.string()),

@@ -24,6 +24,11 @@ class PlanSettings:
     """Images in a shard, at most: the unit that is retried, and the rows of one output file."""
     limit: int | None = None
     """Take only so many images, the first in the source's order; null takes all."""
+    sample: float | None = None
+    """Take images by chance: below 1 a share of them, from 1 on so many; null takes all. Drawn
+    are single images of folders, elsewhere runs of up to 16 neighbours."""
+    seed: int = 0
+    """Another seed draws another sample."""
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -32,6 +37,12 @@ class PlanSettings:
         if self.limit is not None and self.limit < 1:
             raise SettingsError(
                 f"plan.limit is {self.limit}; it must be at least 1, or null for all"
+            )
+        sample = self.sample
+        if sample is not None and not (0 < sample < 1 or (sample >= 1 and sample == int(sample))):
+            raise SettingsError(
+                f"plan.sample is {sample}; it must be a share between 0 and 1, a whole number of "
+                "images, or null for all"
             )
 
 

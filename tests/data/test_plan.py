@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iem_batch.data import run_folder
+from iem_batch.data import manifest, run_folder
 from iem_batch.data.plan import (
     Plan,
     _Listing,
@@ -30,11 +30,12 @@ class ListedSource:
     """A source that is a list: what `write_plan` may expect of any."""
 
     url = "list://"
+    exact_bytes = True
 
     def __init__(self, *items: Entry | IgnoredFile) -> None:
         self.items = items
 
-    def entries(self):
+    def entries(self, max_images=512):
         return iter(self.items)
 
 
@@ -113,7 +114,7 @@ def test_same_source_gives_the_same_bytes(tmp_path: Path, picture_folder: Path):
     runs = [RunFolder(str(tmp_path / name)) for name in ("one", "two")]
     for run in runs:
         write_plan(run, open_source(str(picture_folder)), PlanSettings(shard_size=5))
-    for name in (run_folder.PLAN, run_folder.manifest_part(0), run_folder.manifest_part(2)):
+    for name in (run_folder.PLAN, run_folder.manifest_part(0)):
         assert runs[0].read_bytes(name) == runs[1].read_bytes(name)
 
 
@@ -125,7 +126,7 @@ def test_changed_settings_are_named(run: RunFolder, picture_folder: Path, tmp_pa
         write_plan(run, open_source(str(elsewhere)), PlanSettings(shard_size=6, limit=3))
     assert str(caught.value) == (
         f"{run.url} was planned differently:\n"
-        f"  source: '{picture_folder}' before, '{elsewhere}' now\n"
+        f"  source: '{picture_folder}#format=folder' before, '{elsewhere}#format=folder' now\n"
         "  shard_size: 5 before, 6 now\n"
         "  limit: None before, 3 now\n"
         "Use a new run folder, or what it was planned with."
@@ -174,7 +175,7 @@ def test_digest_tells_listings_apart():
 
     def digest(*uris: str, num_bytes: int = 1) -> str:
         entries = [Entry(uri=uri, start=0, stop=1, num_bytes=num_bytes) for uri in uris]
-        listing = _Listing(ListedSource(*entries), None)
+        listing = _Listing(ListedSource(*entries), PlanSettings())
         assert len(list(listing)) == len(uris)
         return listing.digest()
 
@@ -189,17 +190,18 @@ def test_digest_tells_listings_apart():
     assert len(set(digests)) == 6
 
 
-def test_no_plan_without_plan_json(run: RunFolder):
+def test_no_plan_without_plan_json(run: RunFolder, monkeypatch: pytest.MonkeyPatch):
     """A driver killed while planning leaves manifest parts, which are no plan."""
 
     class KilledSource(ListedSource):
-        def entries(self):
+        def entries(self, max_images=512):
             yield from self.items
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(manifest, "SHARDS_PER_FILE", 1)
     with pytest.raises(KeyboardInterrupt):
-        write_plan(run, KilledSource(*images(1, 1, 1, 1)), PlanSettings(shard_size=1))
-    assert run.names("_run/manifest")
+        write_plan(run, KilledSource(*images(1, 1)), PlanSettings(shard_size=1))
+    assert run.names("_run/manifest") == ["part-00000.parquet"]
     with pytest.raises(StepMissingError):
         read_plan(run)
     plan = write_plan(run, ListedSource(*images(1, 1)), PlanSettings(shard_size=1))
@@ -221,7 +223,9 @@ def test_source_without_images(run: RunFolder, tmp_path: Path):
     with pytest.raises(SourceError, match="photos is empty$"):
         write_plan(run, source, PlanSettings())
     (tmp_path / "photos/a.txt").write_bytes(b"")
-    message = f"{source.url} holds no images, but 1 other files, such as {source.url}/a.txt"
+    message = (
+        f"{tmp_path}/photos holds no images, but 1 other files, such as {tmp_path}/photos/a.txt"
+    )
     with pytest.raises(SourceError, match=re.escape(message)):
         write_plan(run, source, PlanSettings())
     assert not run.exists(run_folder.PLAN)

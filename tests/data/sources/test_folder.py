@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from iem_batch.data import sources
-from iem_batch.data.sources import Entry, IgnoredFile, RawImage, Source, open_source
+from iem_batch.data.sources import Entry, IgnoredFile, RawImage, Source, folder, open_source
 from iem_batch.errors import SourceError, StorageError
 
 
@@ -72,7 +71,7 @@ def test_object_store_gives_what_a_disk_gives(tmp_path):
     for name in NAMES:
         store.pipe_file(f"/photos/set/{name}", name.encode())
     local, remote = open_source(str(tmp_path)), open_source("memory://photos/set/")
-    assert remote.url == "memory://photos/set"
+    assert remote.url == "memory://photos/set#format=folder"
     pairs = list(zip(planned(local), planned(remote), strict=True))
     assert len(pairs) == len(NAMES)
     for ours, theirs in pairs:
@@ -238,27 +237,12 @@ def test_failing_store_is_no_quarantine(monkeypatch, error):
 
 
 def test_file_too_large_to_be_an_image_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 5)
+    monkeypatch.setattr(folder, "MAX_FILE_BYTES", 5)
     fill(tmp_path, ["1.jpg", "10.jpg"])
     source = open_source(str(tmp_path))
     kept, large = (only(source, entry) for entry in planned(source))
     assert kept.data == b"1.jpg"
     assert (large.reason, large.message) == ("too_large", "the file has 6 bytes, more than 5")
-
-
-# --- what cannot be opened ---
-
-
-def test_sources_that_cannot_be_opened(tmp_path):
-    fill(tmp_path, ["a.jpg"])
-    with pytest.raises(SourceError, match=r"/nowhere does not exist$"):
-        open_source(str(tmp_path / "nowhere"))
-    with pytest.raises(SourceError, match=r"a\.jpg is a file; give the folder"):
-        open_source(str(tmp_path / "a.jpg"))
-    with pytest.raises(SourceError, match="https:// is not supported"):
-        open_source("https://example.org/photos")
-    with pytest.raises(SourceError, match="memory://nobucket does not exist"):
-        open_source("memory://nobucket")
 
 
 def test_source_that_cannot_be_listed(open_tmp_path, as_nobody):

@@ -1,0 +1,150 @@
+"""The files a source of archives or tables is made of: one file, or those of a folder tree."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from iem_batch.data.read_ahead import read_ahead
+from iem_batch.data.sources.formats import HEAD_BYTES, is_hidden
+from iem_batch.data.sources.protocol import Entry, UnreadableImage
+from iem_batch.data.storage import Folder, FoundFile
+from iem_batch.data.web import WebFile
+from iem_batch.errors import SourceError, StorageError
+
+T = TypeVar("T")
+
+NUM_THREADS = 8
+"""Pieces that are looked into at a time while a source is listed."""
+
+REMOTE_BLOCK_BYTES = 8 << 20
+"""So much is asked of a remote store at once, at least."""
+
+LOCAL_BLOCK_BYTES = 256 << 10
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The pieces of a source, named by their path below the folder.
+
+    Args:
+        folder: the folder; or the only piece itself, whose name is empty then.
+        is_single: whether it is the only piece.
+    """
+
+    folder: Folder | WebFile
+    is_single: bool
+
+    def look_into(self, look: Callable[[FoundFile], Iterable[T]]) -> Iterator[T]:
+        """Do something to each piece, several at a time; the results come in order of names.
+
+        Raises:
+            SourceError: the source cannot be listed or read.
+        """
+        try:
+            parts = (partial(look, file) for file in self.files())
+            yield from read_ahead(parts, NUM_THREADS)
+        except (StorageError, FileNotFoundError) as error:
+            raise SourceError(f"cannot list {self.folder.url}: {error}") from error
+
+    def files(self) -> Iterator[FoundFile]:
+        """List all files there are, in order of their names.
+
+        Raises:
+            StorageError: the source cannot be listed.
+        """
+        if isinstance(self.folder, Folder) and not self.is_single:
+            yield from self.folder.walk()
+        else:
+            yield FoundFile("", self.folder.size(""))
+
+    def uri(self, name: str) -> str:
+        """Say where a piece lies."""
+        return self.folder.url_of(name)
+
+    def name(self, uri: str) -> str:
+        """Give the name of the piece that lies there."""
+        return "" if self.is_single else name_below(self.folder, uri)
+
+    def image_id(self, name: str, inner: str, separator: str) -> str:
+        """Name an image by its name in its piece, and by the piece if there are several."""
+        return inner if self.is_single else f"{name}{separator}{inner}"
+
+    def head(self, name: str) -> bytes:
+        """Read the first bytes of a piece, which tell its format."""
+        return self.folder.read_range(name, 0, HEAD_BYTES)
+
+    def open(self, name: str, start: int, stop: int, block_bytes: int = 0) -> io.BufferedReader:
+        """Open the bytes start..stop-1 of a piece as a file that reads in large blocks.
+
+        Args:
+            name: of the piece.
+            start: first byte.
+            stop: one past the last.
+            block_bytes: size of a block; 0 takes that of the store.
+        """
+        block = LOCAL_BLOCK_BYTES if self.folder.is_local else REMOTE_BLOCK_BYTES
+        return io.BufferedReader(_Window(self.folder, name, start, stop), block_bytes or block)
+
+    def unreadable(self, entry: Entry) -> UnreadableImage:
+        """Make the item for a piece with a problem."""
+        assert entry.problem is not None
+        name = self.name(entry.uri) or entry.uri.rpartition("/")[2]
+        return UnreadableImage(
+            image_id=name, uri=entry.uri, reason="unreadable", message=entry.problem
+        )
+
+    def entry_of_problem(self, file: FoundFile, problem: str) -> Entry:
+        """Make the entry of a piece that cannot be read."""
+        num_bytes = file.num_bytes or 0
+        uri = self.uri(file.name)
+        return Entry(uri=uri, start=0, stop=1, num_bytes=num_bytes, problem=problem)
+
+
+def name_below(folder: Folder | WebFile, uri: str) -> str:
+    """Give the name in a folder from what `Folder.url_of` made of it."""
+    return uri.removeprefix(folder.url_of("*")[:-1])
+
+
+def is_private(name: str) -> bool:
+    """Tell whether a piece is hidden, or below a folder of a program's own files (_x)."""
+    return is_hidden(name) or any(part.startswith("_") for part in name.split("/"))
+
+
+class _Window(io.RawIOBase):
+    """A range of a file on any storage; each read is one request."""
+
+    def __init__(self, folder: Folder | WebFile, name: str, start: int, stop: int) -> None:
+        super().__init__()
+        self._folder, self._name = folder, name
+        self._start, self._size = start, stop - start
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        stop = min(self._position + len(buffer), self._size)
+        if stop <= self._position:
+            return 0
+        first = self._start + self._position
+        try:
+            data = self._folder.read_range(self._name, first, self._start + stop)
+        except FileNotFoundError as error:
+            uri = self._folder.url_of(self._name)
+            raise SourceError(f"{uri} is gone; it was there when the run was planned") from error
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)

@@ -1,0 +1,146 @@
+"""What every source of images does, and the records that go to and from it."""
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from iem_batch.errors import SourceError
+
+MAX_FILE_BYTES = 1 << 30
+"""An image of more bytes than this is not read: the decoder's limits need no such."""
+
+Count = Literal["exact", "estimated", "at_most"]
+"""How sure ``stop`` of an entry is.
+
+``estimated``: the piece was not looked through, and is read to its end whatever ``stop`` says.
+``at_most``: such a piece of which no more images than these are to be read.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A range of images in one piece of a source.
+
+    Args:
+        uri: the piece: a file, a tar, ...
+        start: first image of the range, counted in the piece.
+        stop: one past the last.
+        num_bytes: size of the range; 0 where it cannot be told without reading.
+        count: how sure `stop` is.
+        offset: first byte of the range in the piece, where the format has such.
+        end: one past its last byte.
+        first_key: key of the first image, where the format has keys.
+        repeats: those of start..stop-1 whose id belongs to an earlier image of the source.
+        problem: why the piece cannot be read at all; it counts as one image.
+    """
+
+    uri: str
+    start: int
+    stop: int
+    num_bytes: int
+    count: Count = "exact"
+    offset: int | None = None
+    end: int | None = None
+    first_key: bytes | None = None
+    repeats: tuple[int, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IgnoredFile:
+    """Something in a source that is not taken for images."""
+
+    uri: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RawImage:
+    """An encoded image as it lies in the source.
+
+    Args:
+        image_id: names the image in this run; unique, and the same however often it is read.
+        uri: where it lies, for a person.
+        data: the encoded bytes.
+    """
+
+    image_id: str
+    uri: str
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadableImage:
+    """An image that was planned and cannot be read; becomes a quarantine row.
+
+    Args:
+        image_id: as in `RawImage`.
+        uri: as in `RawImage`.
+        reason: ``missing``, ``unreadable``, ``too_large``, ``truncated``, ``duplicate``, ``null``,
+            ``unsafe_path``, ``not_a_file``, ``not_a_url`` or ``unreachable``.
+        message: what was found, for a person.
+    """
+
+    image_id: str
+    uri: str
+    reason: str
+    message: str
+
+
+class Reader(Protocol):
+    """Reads what was planned."""
+
+    def read(
+        self, entry: Entry, wanted: Container[str] | None = None
+    ) -> Iterator[RawImage | UnreadableImage]:
+        """Read a range, image by image: exactly ``entry.stop - entry.start`` items if it is exact.
+
+        With `wanted`, only the images of these ids, and no bytes of the others where the format
+        allows. An image that cannot be read is an item, so that its neighbours are not lost.
+
+        Raises:
+            StorageError: the store failed, which says nothing about the image; try again.
+            SourceError: the collection has vanished or is not what was planned.
+        """
+
+
+class Source(Reader, Protocol):
+    """A collection of images. Small and picklable: it travels to every worker."""
+
+    @property
+    def url(self) -> str:
+        """Where the collection lies and how to read it: opens the same without looking."""
+
+    @property
+    def exact_bytes(self) -> bool:
+        """Whether the `num_bytes` of all entries are those in the source, not estimates."""
+
+    def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
+        """List the collection in an order that depends on its names alone.
+
+        Args:
+            max_images: images in an entry, at most.
+
+        Raises:
+            SourceError: the collection cannot be listed.
+        """
+
+
+def place(url: str) -> str:
+    """Strip what `Source.url` says of the format: the place alone, for a person."""
+    return url.partition("#format=")[0]
+
+
+def changed(uri: str) -> SourceError:
+    """Make the error for a piece that does not hold what was planned."""
+    return SourceError(f"{uri} has changed since the run was planned")
+
+
+def duplicate(image_id: str, uri: str) -> UnreadableImage:
+    """Make the item for an image whose id belongs to an earlier one."""
+    message = f"an earlier image of the source is {image_id} too; that one is kept"
+    return UnreadableImage(image_id=image_id, uri=uri, reason="duplicate", message=message)
+
+
+def utf8(name: str) -> str:
+    """Escape what is not valid Unicode in a name: the tables hold UTF-8 only."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")

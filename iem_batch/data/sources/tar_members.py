@@ -1,0 +1,183 @@
+"""The members of a tar archive in order, and what is wrong with it; data are read on request.
+
+No name in an archive is ever used as a path. Damage costs the members it touches: as other tools
+do, the reader goes on at the next header whose checksum is right.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from iem_batch.data.sources.formats import image_extension, is_hidden, is_image_name
+from iem_batch.data.sources.protocol import MAX_FILE_BYTES, utf8
+from iem_batch.errors import IEMBatchError
+
+ID_HEADER = "IEM_BATCH.image_id"
+"""Pax header of a member that says the id of its image; `convert` writes it."""
+
+_MAGIC_BYTES = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A member that is an image, should be one, or is ignored; or a damaged place.
+
+    Args:
+        name: its path in the archive, for a label only; empty for a damaged place.
+        image_id: the id it carries itself, if any.
+        offset: first byte, that of its header.
+        end: one past its last byte, padding included.
+        info: what `tarfile` knows of it; None for a damaged place.
+        reason: why it cannot be used; None for an image that can, empty for what is ignored.
+        message: the same for a person.
+    """
+
+    name: str
+    image_id: str | None = None
+    offset: int
+    end: int
+    info: tarfile.TarInfo | None = None
+    reason: str | None = None
+    message: str = ""
+
+
+class TarReader:
+    """Reads the members of an archive, or of a range of one that begins at a header.
+
+    Args:
+        file: the range, seekable.
+        size: its bytes.
+        base: where it begins in the archive.
+    """
+
+    def __init__(self, file: io.BufferedReader, size: int, base: int = 0) -> None:
+        self.file = file
+        self.size = size
+        self.base = base
+        self._tar: tarfile.TarFile | None = None
+
+    def members(self) -> Iterator[Member]:
+        """Iterate over all but the folders.
+
+        Raises:
+            StorageError: the store failed.
+        """
+        end = 0
+        for info in self._headers():
+            if info.offset > end and self._holds_data(end, info.offset):
+                yield self._damage("unreadable", end, info.offset, "no tar header could be read")
+            end = info.offset_data + _padded(info)
+            if not info.isdir():
+                yield self._member(info, end)
+            if end > self.size:
+                break
+        if end >= self.size:
+            lost = "the archive ends without its end mark: what followed is lost"
+            yield self._damage("truncated", end, self.size, lost)
+        elif self._holds_data(end, self.size):
+            yield self._damage("unreadable", end, self.size, "no tar header could be read")
+
+    def data(self, member: Member) -> bytes:
+        """Read the content of a member.
+
+        Raises:
+            StorageError: the store failed.
+            tarfile.TarError: the member is not as its header says.
+        """
+        assert self._tar is not None
+        assert member.info is not None
+        file = self._tar.extractfile(member.info)  # which also puts sparse files together
+        assert file is not None
+        return file.read()
+
+    def _headers(self) -> Iterator[tarfile.TarInfo]:
+        try:
+            # Blocks that are no header are passed over, as are the end marks inside archives that
+            # were put one behind the other.
+            self._tar = tarfile.open(  # noqa: SIM115 - the caller closes the file
+                fileobj=self.file, mode="r:", ignore_zeros=True
+            )
+        except (tarfile.TarError, EOFError):
+            return
+        tar = self._tar
+        while tar.offset < self.size:
+            tar.members = []  # type: ignore[attr-defined]  # else the headers of millions are kept
+            try:
+                info = tar.next()
+            except IEMBatchError:
+                raise
+            except Exception:  # noqa: BLE001 - a header may hold anything; the damage is an item
+                tar.offset += tarfile.BLOCKSIZE
+                continue
+            if info is None:
+                return
+            if tar.offset <= info.offset:  # a size below zero
+                tar.offset = info.offset + tarfile.BLOCKSIZE
+                continue
+            yield info
+
+    def _member(self, info: tarfile.TarInfo, end: int) -> Member:
+        name = utf8(info.name.removeprefix("./"))
+        image_id = info.pax_headers.get(ID_HEADER)
+        reason, message = self._verdict(info, name)
+        return Member(
+            name=name,
+            image_id=None if image_id is None else utf8(image_id),
+            offset=self.base + info.offset,
+            end=self.base + min(end, self.size),
+            info=info,
+            reason=reason,
+            message=message,
+        )
+
+    def _verdict(self, info: tarfile.TarInfo, name: str) -> tuple[str | None, str]:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            return "unsafe_path", "the path leads out of the archive"
+        if info.issym() or info.islnk():
+            kind = "symbolic" if info.issym() else "hard"
+            return "not_a_file", f"a {kind} link to {utf8(info.linkname)}; links are not followed"
+        if not info.isreg():
+            return "not_a_file", "a device or a pipe"
+        if is_hidden(name) or not (is_image_name(name) or self._begins_as_image(info)):
+            return "", ""
+        if info.size > MAX_FILE_BYTES:
+            return "too_large", f"the member has {info.size} bytes, more than {MAX_FILE_BYTES}"
+        if info.offset_data + _stored_bytes(info) > self.size:
+            return "truncated", "the archive ends within this member"
+        return None, ""
+
+    def _begins_as_image(self, info: tarfile.TarInfo) -> bool:
+        self.file.seek(info.offset_data)
+        return image_extension(self.file.read(_MAGIC_BYTES)) is not None
+
+    def _damage(self, reason: str, start: int, stop: int, message: str) -> Member:
+        start, stop = self.base + start, self.base + max(start, stop)
+        message = f"bytes {start} to {stop}: {message}"
+        return Member(name="", offset=start, end=stop, reason=reason, message=message)
+
+    def _holds_data(self, start: int, stop: int) -> bool:
+        self.file.seek(start)
+        while start < stop:
+            block = self.file.read(min(stop - start, 1 << 20))
+            if not block:
+                return False
+            if block.count(0) != len(block):
+                return True
+            start += len(block)
+        return False
+
+
+def _stored_bytes(info: tarfile.TarInfo) -> int:
+    """Give the bytes a member has in the archive: those of its parts if it is sparse."""
+    parts: Any = info.sparse  # a list of (offset, size), but for what the type stubs say
+    if parts is not None:
+        return sum(size for _, size in parts)
+    return info.size if info.isreg() else 0
+
+
+def _padded(info: tarfile.TarInfo) -> int:
+    return -(-_stored_bytes(info) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE

@@ -1,0 +1,88 @@
+"""The same pictures as a folder, tar, Parquet, an LMDB and a list of URLs."""
+
+import io
+import random
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Pictures = Mapping[str, bytes]
+"""Id -> encoded picture; an id is a relative path."""
+
+
+def write_folder(root: Path, pictures: Pictures) -> str:
+    """Write a folder tree; returns the URL of the source."""
+    for name, data in pictures.items():
+        path = root / "folder" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return str(root / "folder")
+
+
+def write_tar(root: Path, pictures: Pictures) -> str:
+    """Write one tar, members in a mixed order and with other files between."""
+    root.mkdir(parents=True, exist_ok=True)
+    names = list(pictures)
+    random.Random(0).shuffle(names)
+    with tarfile.open(root / "all.tar", "w") as tar:
+        for name in names:
+            _add(tar, name, pictures[name])
+            _add(tar, f"{name}.json", b"{}")
+    return str(root / "all.tar")
+
+
+def write_tars(root: Path, pictures: Pictures, size: int = 25) -> str:
+    """Write a folder of tars; an id has its tar before it."""
+    (root / "tars").mkdir(parents=True, exist_ok=True)
+    names = list(pictures)
+    for start in range(0, len(names), size):
+        with tarfile.open(root / "tars" / f"{start // size:05d}.tar", "w") as tar:
+            for name in names[start : start + size]:
+                _add(tar, name, pictures[name])
+    return str(root / "tars")
+
+
+def write_parquet(root: Path, pictures: Pictures, size: int = 25, rows: int = 7) -> str:
+    """Write a folder of Parquet files as Hugging Face has them, with a column of ids."""
+    (root / "parquet").mkdir(parents=True, exist_ok=True)
+    names = list(pictures)
+    for start in range(0, len(names), size):
+        some = names[start : start + size]
+        images = [{"bytes": pictures[name], "path": name} for name in some]
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        table = pa.table(
+            {"image": pa.array(images, kind), "image_id": some, "label": [0] * len(some)}
+        )
+        path = root / "parquet" / f"{start // size:05d}.parquet"
+        pq.write_table(table, path, row_group_size=rows)
+    return str(root / "parquet")
+
+
+def write_lmdb(path: Path, values: Mapping[bytes, bytes]) -> str:
+    """Write an LMDB of any keys and values."""
+    import lmdb
+
+    path.mkdir(parents=True, exist_ok=True)
+    size = 2 * sum(len(key) + len(value) + 5000 for key, value in values.items()) + (1 << 20)
+    with lmdb.open(str(path), map_size=size) as environment, environment.begin(write=True) as txn:
+        for key, value in values.items():
+            txn.put(key, value)
+    (path / "lock.mdb").unlink()
+    return str(path)
+
+
+def write_url_list(root: Path, pictures: Pictures, url_of: Callable[[str], str]) -> str:
+    """Write a list of URLs, with comments and blank lines between."""
+    root.mkdir(parents=True, exist_ok=True)
+    lines = [f"# {name}\n{url_of(name)}\n\n" for name in pictures]
+    (root / "urls.txt").write_text("".join(lines))
+    return str(root / "urls.txt")
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
