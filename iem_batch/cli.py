@@ -106,6 +106,11 @@ def _add_arguments(parser: ArgumentParser, command: Command) -> None:
         action="store_true",
         help="drop what this step and the later ones have made with other settings",
     )
+    parser.add_argument(
+        "--accept-versions",
+        action="store_true",
+        help="go on with a step that other versions of the code or its libraries have begun",
+    )
     for section, kind in SECTIONS.items():
         parser.add_class_arguments(kind, section)
     parser.set_defaults(dict(command.defaults))
@@ -150,7 +155,11 @@ def _dispatch(arguments: Sequence[str]) -> None:
         parsed = parser.parse_args(arguments)
     options = subparser.instantiate(parsed[command])
     job = Job(
-        run=run, settings=_settings(options), local=options.local, overwrite=options.overwrite
+        run=run,
+        settings=_settings(options),
+        local=options.local,
+        overwrite=options.overwrite,
+        accept_versions=options.accept_versions,
     )
     names = [name.lstrip("-") for name in COMMANDS[command].arguments]
     own = {name: options[name] for name in names if name not in ("run", "k")}

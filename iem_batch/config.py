@@ -18,6 +18,7 @@ from iem_batch.stages.settings import (
     ReportSettings,
     SegmentSettings,
     SelectSettings,
+    ShardSettings,
 )
 
 
@@ -37,6 +38,7 @@ class Settings:
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     demo: DemoSettings = field(default_factory=DemoSettings)
+    shards: ShardSettings = field(default_factory=ShardSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
 

@@ -7,7 +7,11 @@ IEMBatchError
 ├── RunMismatchError         the run folder belongs to another plan or other settings
 ├── StepMissingError         a step needs the output of one that has not run
 ├── BackendUnavailableError  an engine cannot run on this machine; says why
+├── DeviceLostError          a GPU stopped working under a process; another worker can go on
 ├── ShardsFailedError        a run ended with shards that could not be done
+├── WorkerKilledError        a child process died or was stopped while it worked on a shard
+├── WorkerMemoryError        an image needs more memory than a worker may take
+├── VerificationError        a run folder is not what its plan and its marks say
 └── ImageRejectedError       one image cannot be used; becomes a quarantine row
 """
 
@@ -44,8 +48,24 @@ class BackendUnavailableError(IEMBatchError):
     """An engine backend cannot run on this machine or with these settings."""
 
 
+class DeviceLostError(IEMBatchError):
+    """A GPU stopped working under this process, which can use it no more; another worker can."""
+
+
 class ShardsFailedError(IEMBatchError):
     """Some shards could not be done; everything else of the run is kept."""
+
+
+class WorkerKilledError(IEMBatchError):
+    """A child process died, or was stopped because it did not answer."""
+
+
+class WorkerMemoryError(IEMBatchError):
+    """An image needs more memory than a worker may take; says which and how much."""
+
+
+class VerificationError(IEMBatchError):
+    """A run folder is not what its plan and its commit marks say."""
 
 
 class ImageRejectedError(IEMBatchError):

@@ -1,5 +1,7 @@
 """One call of the command line: where it works, with which settings, on Ray or in this process."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,9 +10,12 @@ from typing import Any
 from iem_batch.config import Settings, settings_to_yaml
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.versions import library_versions
 from iem_batch.errors import RunMismatchError
 from iem_batch.progress import shard_progress
-from iem_batch.stages.shards import ShardStep, run_in_process
+from iem_batch.stages.in_process import run_in_process
+from iem_batch.stages.journal import drivers
+from iem_batch.stages.shards import ShardStep, Totals, totals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,32 +28,72 @@ class Job:
     """Whether everything is done in this process, without Ray."""
     overwrite: bool
     """Whether output that was made with other settings is dropped and made again."""
+    accept_versions: bool = False
+    """Whether a step that other versions of the code have begun is gone on with."""
 
-    def begin(self, step: str, depends_on: dict[str, Any]) -> None:
+    def begin(self, step: str, depends_on: dict[str, Any]) -> str:
         """Claim a step, or check that it is resumed as it was begun; then store the settings.
 
+        Args:
+            step: its name.
+            depends_on: the settings its output depends on; versions of the code are added.
+
+        Returns:
+            A hash of the settings, without the versions, for the commit marks.
+
         Raises:
-            RunMismatchError: the step was begun with other settings and may not be overwritten.
+            RunMismatchError: the step was begun with other settings and may not be overwritten, or
+                another command is at work on the run.
         """
+        record = depends_on | {"libraries": library_versions()}
         try:
-            self.run.begin_step(step, depends_on)
+            self.run.begin_step(step, record, self.accept_versions)
         except RunMismatchError:
             if not self.overwrite:
                 raise
-            self.run.drop_step(step)
-            self.run.begin_step(step, depends_on)
+            self.drop(step)
+            self.run.begin_step(step, record)
         self.store_settings()
+        settings = {key: value for key, value in record.items() if key not in run_folder.VERSIONS}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def drop(self, step: str) -> None:
+        """Drop a step and the later ones, unless another command is at work on the run.
+
+        Raises:
+            RunMismatchError: one is.
+        """
+        for driver in drivers(self.run):
+            if driver.alive:
+                raise RunMismatchError(
+                    f"{self.run.url} cannot be overwritten: process {driver.pid} on {driver.host} "
+                    f"is at work on it ({driver.step}); stop that first"
+                )
+        self.run.drop_step(step)
 
     def store_settings(self) -> None:
         """Write the resolved settings into the run folder."""
         self.run.write_bytes(run_folder.CONFIG, settings_to_yaml(self.settings))
 
-    def run_shards(self, step: ShardStep[Any], num_shards: int) -> None:
+    def run_shards(self, step: ShardStep[Any], num_shards: int, begun: str) -> Totals:
         """Do the shards of a step that have no commit mark yet.
+
+        Args:
+            step: the step.
+            num_shards: how many it has.
+            begun: what `begin` gave.
+
+        Returns:
+            The sums over all shards.
 
         Raises:
             ShardsFailedError: shards failed; everything else is committed.
+            RunMismatchError: another command has done shards with other settings meanwhile.
         """
+        self._do_shards(step, num_shards, begun)
+        return totals(self.run, step.name, num_shards, begun)
+
+    def _do_shards(self, step: ShardStep[Any], num_shards: int, begun: str) -> None:
         committed = self.run.committed(step.name)
         todo = [shard for shard in range(num_shards) if shard not in committed]
         if todo and committed:
@@ -57,12 +102,13 @@ class Job:
             return
         with shard_progress(step.name, len(committed), num_shards) as progress:
             if self.local:
-                run_in_process(step, todo, progress)
+                run_in_process(step, todo, progress, self.settings.shards, begun)
                 return
             with self.ray():
                 from iem_batch.distributed.pipeline import run_on_cluster
 
-                run_on_cluster(step, todo, self.settings.cluster, progress)
+                settings = self.settings
+                run_on_cluster(step, todo, settings.cluster, progress, settings.shards, begun)
 
     @contextmanager
     def ray(self) -> Iterator[None]:

@@ -35,9 +35,9 @@ def export(job: Job) -> None:
         source_url=planned.source_url,
         decode=job.settings.decode,
         export=job.settings.export,
+        memory_bytes=job.settings.shards.memory_bytes,
     )
-    job.begin(step.name, corpus_depends_on(step, job.run.read_bytes(run_folder.TOPK)))
+    begun = job.begin(step.name, corpus_depends_on(step, job.run.read_bytes(run_folder.TOPK)))
     num_selected = len(job.run.read_table(run_folder.TOPK, columns=["rank"]))
     num_files = num_corpus_files(num_selected, job.settings.export)
-    job.run_shards(step, num_files)
-    finish(job.run, step.name, num_files, planned)
+    finish(job.run, step.name, job.run_shards(step, num_files, begun), planned)

@@ -6,12 +6,13 @@ from iem_batch.data.plan import Plan, read_plan, require_same_settings, write_pl
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.sources import open_source
 from iem_batch.job import Job
+from iem_batch.stages.shards import Totals
 
 
 def plan(job: Job, source: str) -> None:
     """List the source and write the plan, or check that the run has just this one."""
     if job.overwrite:
-        job.run.drop_step("masks")
+        job.drop("masks")
         job.run.delete(run_folder.PLAN)
     done_before = " (the run has this plan already)" if job.run.exists(run_folder.PLAN) else ""
     planned = write_plan(job.run, open_source(source), job.settings.plan)
@@ -41,19 +42,18 @@ def segment(job: Job, source: str) -> None:
         decode=job.settings.decode,
         iem=job.settings.iem,
         segment=job.settings.segment,
+        memory_bytes=job.settings.shards.memory_bytes,
     )
-    job.begin(step.name, masks_depend_on(step, planned))
-    job.run_shards(step, planned.num_shards)
-    _finish_masks(job.run, planned)
+    begun = job.begin(step.name, masks_depend_on(step, planned))
+    _finish_masks(job.run, planned, job.run_shards(step, planned.num_shards, begun))
 
 
-def _finish_masks(run: RunFolder, planned: Plan) -> None:
+def _finish_masks(run: RunFolder, planned: Plan, total: Totals) -> None:
     """Check that no image is lost, and only then mark the masks as complete."""
-    marks = run.marks("masks", range(planned.num_shards))
-    total = {key: sum(mark[key] for mark in marks) for key in ("planned", "ok", "quarantined")}
-    assert total["planned"] == planned.num_images == total["ok"] + total["quarantined"], total
-    write_card(run, total["ok"], total["quarantined"])
+    assert total.planned == total.ok + total.quarantined, total
+    assert not planned.is_exact or total.planned == planned.num_images, total
+    write_card(run, total.ok, total.quarantined)
     run.write_bytes(run_folder.SUCCESS, b"")
-    print(f"segment: {total['ok']:,} images with masks -> {run.url}/masks")
-    if total["quarantined"]:
-        print(f"segment: {total['quarantined']:,} images not usable -> {run.url}/quarantine")
+    print(f"segment: {total.ok:,} images with masks -> {run.url}/masks")
+    if total.quarantined:
+        print(f"segment: {total.quarantined:,} images not usable -> {run.url}/quarantine")

@@ -56,13 +56,14 @@ def predict(job: Job) -> None:
         decode=settings.decode,
         iem=settings.iem,
         backend=backend,
+        memory_bytes=settings.shards.memory_bytes,
         threshold=resolve_threshold(job.run, settings.predict, settings.iem, backend),
     )
     weights = job.run.read_bytes(run_folder.WEIGHTS)
-    job.begin(step.name, predictions_depend_on(step, planned.digest, weights))
-    job.run_shards(step, planned.num_shards)
+    begun = job.begin(step.name, predictions_depend_on(step, planned.digest, weights))
+    total = job.run_shards(step, planned.num_shards, begun)
     print(f"predict: foreground is where the probability is above {step.threshold}")
-    finish(job.run, step.name, planned.num_shards, planned)
+    finish(job.run, step.name, total, planned)
 
 
 def refine(job: Job) -> None:
@@ -77,8 +78,9 @@ def refine(job: Job) -> None:
         decode=job.settings.decode,
         iem=job.settings.iem,
         backend=job.settings.segment.backend,
+        memory_bytes=job.settings.shards.memory_bytes,
     )
     digest = outputs_digest(job.run, "predictions", planned.num_shards)
-    job.begin(step.name, refined_depend_on(step, digest))
-    job.run_shards(step, planned.num_shards)
-    finish(job.run, step.name, planned.num_shards, planned)
+    begun = job.begin(step.name, refined_depend_on(step, digest))
+    total = job.run_shards(step, planned.num_shards, begun)
+    finish(job.run, step.name, total, planned)

@@ -9,10 +9,18 @@ RUN/
   _run/plan.json  _run/manifest/part-00000.parquet  _run/config.yaml
   _run/steps/masks.json               what the step's output depends on
   _run/stats/masks/part-00000.json    the commit mark of a shard, written last
+  _run/failures/masks/part-00000.json what became of a shard that could not be done
+  _run/killers/part-00000.json        the images of a shard that kill the process that decodes them
+  _run/drivers/HOST-PID.json          what a command at work has in flight
 """
 
+import io
 import json
-from collections.abc import Iterable
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iem_batch.data.storage import Folder
-from iem_batch.errors import RunMismatchError, StepMissingError
+from iem_batch.errors import RunMismatchError, StepMissingError, StorageError
 
 STEPS = ("masks", "selection", "corpus", "segnet", "predictions", "refined")
 """The steps that leave something in a run folder, each named after its folder, in order."""
@@ -35,6 +43,15 @@ THRESHOLD = "segnet/threshold.json"
 HISTORY = "segnet/history.json"
 EVALUATION = "evaluation/summary.json"
 REPORT = "report/index.html"
+DRIVERS = "_run/drivers"
+
+READERS = 16
+"""Small files that are read at once: on an object store each takes a round trip."""
+
+VERSIONS = ("version", "libraries")
+"""Entries of a step's record that name code, not settings."""
+
+_PART = re.compile(r"part-(\d{5,})\.(?:json|parquet)")
 
 
 def part(step: str, shard: int) -> str:
@@ -52,9 +69,55 @@ def mark(step: str, shard: int) -> str:
     return f"_run/stats/{step}/part-{shard:05d}.json"
 
 
+def failure(step: str, shard: int) -> str:
+    """Name the file that says why a shard of a step could not be done."""
+    return f"_run/failures/{step}/part-{shard:05d}.json"
+
+
+def killers(shard: int) -> str:
+    """Name the file of the images of a shard that kill the process that works on them."""
+    return f"_run/killers/part-{shard:05d}.json"
+
+
+def shard_of(name: str) -> int | None:
+    """Give the shard a file is about, by its base name; None if it is about none."""
+    match = _PART.fullmatch(name)
+    return int(match[1]) if match else None
+
+
 def step_record(step: str) -> str:
     """Name the file that says what a step's output depends on."""
     return f"_run/steps/{step}.json"
+
+
+class _Ranges(io.RawIOBase):
+    """A stored file of which each read is one request for just these bytes; nothing is cached."""
+
+    def __init__(self, folder: Folder, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._size, self._position = folder.size(name), 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = origin[whence] + offset
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        stop = self._size if size < 0 else min(self._position + size, self._size)
+        if stop <= self._position:
+            return b""
+        data = self._folder.read_range(self._name, self._position, stop)
+        self._position = stop
+        return data
 
 
 @dataclass(frozen=True)
@@ -62,23 +125,57 @@ class RunFolder(Folder):
     """A run folder; what it holds is in this file's docstring."""
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Read a Parquet file, or only some of its columns."""
+        """Read a Parquet file, or only some of its columns.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: it is damaged, or cannot be read.
+        """
         with self.open(name) as file:
-            return pq.read_table(file, columns=columns)
+            try:
+                return pq.read_table(file, columns=columns)
+            except pa.ArrowException as error:
+                raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
+
+    @contextmanager
+    def open_table(self, name: str) -> Iterator[pq.ParquetFile]:
+        """Open a Parquet file to read single columns, and of the file no more than they take.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: it is damaged, or cannot be read.
+        """
+        source = self.url_of(name) if self.is_local else pa.PythonFile(_Ranges(self, name), "r")
+        try:
+            with pq.ParquetFile(source, pre_buffer=not self.is_local) as file:
+                yield file
+        except pa.ArrowException as error:
+            raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
 
     def write_table(self, name: str, table: pa.Table) -> str:
-        """Write a Parquet file whose bytes depend on the rows alone.
+        """Write a Parquet file whose bytes depend on the rows alone, and on pyarrow's version.
+
+        The version stands in the file (created_by); the settings are spelled out so that a change
+        of pyarrow's defaults cannot change them.
 
         Returns:
             The SHA-256 of the file, in hexadecimal.
         """
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", write_statistics=True)
+        pq.write_table(table, sink, **_WRITER)
         return self.write_bytes(name, sink.getvalue().to_pybytes())
 
     def read_json(self, name: str) -> Any:
-        """Read a JSON file."""
-        return json.loads(self.read_bytes(name))
+        """Read a JSON file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: it is damaged, or cannot be read.
+        """
+        try:
+            return json.loads(self.read_bytes(name))
+        except ValueError as error:
+            raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
 
     def write_json(self, name: str, value: Any) -> str:
         """Write a JSON file, keys in the order given; returns its SHA-256."""
@@ -87,48 +184,91 @@ class RunFolder(Folder):
     def committed(self, step: str) -> set[int]:
         """List the shards of a step that are done."""
         names = self.names(f"_run/stats/{step}")
-        return {int(name.removeprefix("part-").removesuffix(".json")) for name in names}
+        return {shard for name in names if (shard := shard_of(name)) is not None}
 
     def marks(self, step: str, shards: Iterable[int]) -> list[dict[str, Any]]:
         """Read the commit marks of some shards, in the order given."""
-        return [self.read_json(mark(step, shard)) for shard in shards]
+        return list(self.each_mark(step, shards))
 
-    def begin_step(self, step: str, depends_on: dict[str, Any]) -> None:
+    def each_mark(self, step: str, shards: Iterable[int]) -> Iterator[dict[str, Any]]:
+        """Read commit marks in the order given, several at once, and keep only a few in memory."""
+        with ThreadPoolExecutor(READERS) as pool:
+            ahead: deque[Future[dict[str, Any]]] = deque()
+            for shard in shards:
+                ahead.append(pool.submit(self.read_json, mark(step, shard)))
+                if len(ahead) > 4 * READERS:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def begin_step(
+        self, step: str, depends_on: dict[str, Any], accept_versions: bool = False
+    ) -> None:
         """Claim a step for these settings, or check that it is resumed with the same.
 
         Args:
             step: one of `STEPS`.
             depends_on: everything the output depends on, in JSON types.
+            accept_versions: go on with what other versions of this program or of its libraries
+                have begun; what they have done is kept.
 
         Raises:
             RunMismatchError: the step was begun with other settings; the message says which.
         """
         if not self.exists(step_record(step)):
             self.write_json(step_record(step), depends_on)
-            return
-        before = _flatten(self.read_json(step_record(step)))
-        now = _flatten(depends_on)
+        record = self.read_json(step_record(step))
+        before, now = _flatten(record), _flatten(depends_on)
         changed = sorted(key for key in before | now if before.get(key) != now.get(key))
-        if changed:
-            lines = [
-                f"  {key}: {before.get(key)!r} before, {now.get(key)!r} now" for key in changed
-            ]
-            raise RunMismatchError(
-                f"{self.url}/{step} was begun with other settings:\n"
-                + "\n".join(lines)
-                + "\nUse a new run folder, the settings of before, or --overwrite to drop this "
-                "step and the later ones and do them again."
+        if not changed:
+            return
+        only_versions = all(key.split(".")[0] in VERSIONS for key in changed)
+        if only_versions and accept_versions:
+            self.write_json(
+                step_record(step),
+                record | {name: depends_on[name] for name in VERSIONS if name in depends_on},
             )
+            return
+        raise RunMismatchError(self._difference(step, before, now, changed, only_versions))
+
+    def _difference(
+        self,
+        step: str,
+        before: dict[str, Any],
+        now: dict[str, Any],
+        changed: list[str],
+        only_versions: bool,
+    ) -> str:
+        lines = [f"  {key}: {before.get(key)!r} before, {now.get(key)!r} now" for key in changed]
+        accept = (
+            "--accept-versions to keep what is done and do the rest with these versions, "
+            if only_versions
+            else ""
+        )
+        return (
+            f"{self.url}/{step} was begun with other "
+            + ("versions:\n" if only_versions else "settings:\n")
+            + "\n".join(lines)
+            + f"\nUse a new run folder, what it was begun with, {accept}or --overwrite to drop "
+            "this step and the later ones and do them again."
+        )
 
     def drop_step(self, step: str) -> None:
-        """Delete the output of a step and of every later one."""
-        for later in STEPS[STEPS.index(step) :]:
-            self.delete(step_record(later))
-            self.delete(f"_run/stats/{later}")
-            self.delete(later)
+        """Delete the output of a step, of every later one, and what was made of all of them."""
         if step == "masks":
-            self.delete("quarantine")
-            self.delete(SUCCESS)
+            self.delete(SUCCESS)  # first: a half-dropped run must not look complete
+        for later in STEPS[STEPS.index(step) :]:
+            # Marks first and the record last: dropped by half, a step is neither taken for done nor
+            # begun again with other settings.
+            self.delete(f"_run/stats/{later}")
+            self.delete(f"_run/failures/{later}")
+            self.delete(later)
+            if later == "masks":
+                self.delete("quarantine")
+                self.delete("_run/killers")
+            self.delete(step_record(later))
+        for made_of_all in ("evaluation", "report"):
+            self.delete(made_of_all)
 
     def require(self, name: str, command: str) -> None:
         """Check that an earlier step has left its output.
@@ -140,6 +280,18 @@ class RunFolder(Folder):
             raise StepMissingError(
                 f"{self.url} has no {name}; run `iem-batch {command}` on it first"
             )
+
+
+_WRITER: dict[str, Any] = {
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": True,
+    "write_statistics": True,
+    "row_group_size": 1 << 20,
+    "store_schema": True,
+}
 
 
 def _flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:

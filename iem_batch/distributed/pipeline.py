@@ -5,22 +5,26 @@ Ray's object store, never through the driver, which holds a bounded window of sh
 """
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from iem_batch.distributed.settings import ClusterSettings
+from iem_batch.stages.attempts import Attempt, Attempts
+from iem_batch.stages.isolate import do_alone
+from iem_batch.stages.journal import Journal
+from iem_batch.stages.settings import ShardSettings
 from iem_batch.stages.shards import (
-    MAX_FAILURES_IN_A_ROW,
     Progress,
     ShardOutput,
     ShardStep,
     commit,
     raise_failures,
+    stopping_after,
 )
 
 # An engine leaves part of its CPU to loading and writing, which take about a tenth of the time; if
@@ -29,93 +33,116 @@ _ENGINE_CPUS = 0.75
 _IO_CPUS = 0.25
 
 
-@ray.remote(num_cpus=_IO_CPUS, max_retries=3)
-def load_shard_task(step: ShardStep[Any], shard: int) -> tuple[Any, float]:
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What every worker is given, once."""
+
+    step: ShardStep[Any]
+    begun: str
+    settings: ShardSettings
+
+
+# A load or a write whose worker is lost is not repeated by Ray, which cannot tell an image that
+# kills from a machine that is gone: the whole shard is done again, alone (stages/isolate.py).
+@ray.remote(num_cpus=_IO_CPUS, max_retries=0)
+def load_shard_task(work: _Work, shard: int) -> tuple[Any, float]:
     """Load a shard; returns it and the time it took in seconds."""
     started = time.monotonic()
-    loaded = step.load(shard)
+    with stopping_after(work.settings.timeout_s):
+        loaded = work.step.load(shard)
     return loaded, time.monotonic() - started
 
 
 class EngineWorker:
     """An engine, set up once, that computes loaded shards."""
 
-    def __init__(self, step: ShardStep[Any]) -> None:
+    def __init__(self, work: _Work) -> None:
         """Set up the step's engine for one thread: there is a worker for each CPU."""
-        self._engine: Callable[[Any], ShardOutput] = step.open_engine(1)
+        self._work = work
+        self._engine: Callable[[Any], ShardOutput] = work.step.open_engine(1)
 
     def compute(self, loaded: tuple[Any, float]) -> tuple[ShardOutput, float]:
         """Compute a loaded shard; returns the output and the seconds spent so far."""
         started = time.monotonic()
-        output = self._engine(loaded[0])
+        with stopping_after(self._work.settings.timeout_s):
+            output = self._engine(loaded[0])
         return output, loaded[1] + time.monotonic() - started
 
+    def do_alone(self, shard: int, attempt: int) -> dict[str, Any]:
+        """Do all of a shard in a child process, which may use this worker's GPU."""
+        work = self._work
+        return do_alone(work.step, shard, attempt, work.begun, work.settings)
 
-@ray.remote(num_cpus=_IO_CPUS, max_retries=3)
-def commit_shard_task(step: ShardStep[Any], computed: tuple[ShardOutput, float]) -> dict[str, Any]:
+
+@ray.remote(num_cpus=_IO_CPUS, max_retries=0)
+def commit_shard_task(
+    work: _Work, computed: tuple[ShardOutput, float], attempt: int
+) -> dict[str, Any]:
     """Write a computed shard; returns its commit mark."""
     output, seconds = computed
-    return commit(step, output, seconds)
+    with stopping_after(work.settings.timeout_s):
+        return commit(work.step, output, seconds, attempt, work.begun)
 
 
 def run_on_cluster(
-    step: ShardStep[Any], shards: Iterable[int], settings: ClusterSettings, progress: Progress
+    step: ShardStep[Any],
+    shards: Iterable[int],
+    cluster: ClusterSettings,
+    progress: Progress,
+    settings: ShardSettings | None = None,
+    begun: str = "",
 ) -> None:
     """Do shards on the Ray cluster that `iem_batch.distributed.cluster` has joined.
 
     Args:
         step: the step; it is pickled once and sent to every worker.
         shards: those to do, in the order in which to start them.
-        settings: workers, window and attempts.
+        cluster: workers and window.
         progress: called here with the commit mark of each shard as it is done.
+        settings: attempts and time limits; None takes the defaults.
+        begun: as for `iem_batch.stages.shards.commit`.
 
     Raises:
         ShardsFailedError: shards failed in every attempt; everything else is committed, unless
             several failed in a row, which ends the run: then it is the storage or the disk.
     """
-    todo = deque(shards)
+    todo = list(shards)
     if not todo:
         return
-    workers = _start_workers(step, settings.num_workers, len(todo))
+    settings = settings or ShardSettings()
+    work = _Work(step=step, begun=begun, settings=settings)
+    workers = _start_workers(work, cluster.num_workers, len(todo))
     try:
-        failures = _drain(todo, _Window(ray.put(step), workers), settings, progress)
+        with Journal(step.run, step.name, in_process=False) as journal:
+            attempts = journal.open_attempts(todo, settings.max_attempts)
+            window = _Window(ray.put(work), workers, len(workers) * cluster.shards_per_worker)
+            _drain(attempts, window, journal, progress)
     finally:
         for worker in workers:  # the next step needs their processors
             ray.kill(worker)
-    raise_failures(step, failures)
+    raise_failures(step.name, attempts.failures)
 
 
-def _drain(
-    todo: deque[int], window: "_Window", settings: ClusterSettings, progress: Progress
-) -> dict[int, str]:
-    """Do what is to do.
-
-    Returns:
-        What happened to each shard that failed in every attempt.
-    """
-    failures: dict[int, str] = {}
-    attempts: Counter[int] = Counter()
-    in_a_row = 0
-    while todo or window.in_flight:
-        while todo and len(window.in_flight) < len(window.workers) * settings.shards_per_worker:
-            window.start(todo.popleft())
-        shard, result = window.wait()
+def _drain(attempts: Attempts, window: "_Window", journal: Journal, progress: Progress) -> None:
+    """Do what is to do, until all is done or so many failed that the rest is not tried."""
+    while attempts.unfinished and not attempts.given_up:
+        while not window.full and (attempt := attempts.start()):
+            window.start(attempt)
+        attempt, result = window.wait()
         try:
-            progress(ray.get(result))
-            in_a_row = 0
+            mark = ray.get(result)
         except RayError as error:
-            attempts[shard] += 1
-            if attempts[shard] < settings.max_attempts:
-                todo.appendleft(shard)
-                continue
-            failures[shard] = _cause(error)
-            in_a_row += 1
-            if in_a_row == MAX_FAILURES_IN_A_ROW:
-                break
-    return failures
+            cause = _cause(error)
+            lost = not isinstance(error, RayTaskError)
+            if attempts.failed(attempt.shard, cause, lost=lost):
+                journal.failed(attempt, cause)
+        else:
+            attempts.done(attempt.shard)
+            journal.done(attempt.shard)
+            progress(mark)
 
 
-def _start_workers(step: ShardStep[Any], num_workers: int, num_shards: int) -> list[Any]:
+def _start_workers(work: _Work, num_workers: int, num_shards: int) -> list[Any]:
     """Start the engine actors: one per GPU, or one per CPU where there is no GPU."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     num_gpus = int(resources.get("GPU", 0))
@@ -123,32 +150,45 @@ def _start_workers(step: ShardStep[Any], num_workers: int, num_shards: int) -> l
     as_actor: Any = ray.remote(max_restarts=-1, **needs)  # type: ignore[call-overload]
     worker = as_actor(EngineWorker)
     count = min(num_workers or num_gpus or int(resources["CPU"]), num_shards)
-    return [worker.remote(step) for _ in range(count)]
+    return [worker.remote(work) for _ in range(count)]
 
 
 @dataclass
 class _Window:
     """The shards in flight, each with the worker that computes it."""
 
-    step: ray.ObjectRef[Any]
+    work: ray.ObjectRef[Any]
     workers: list[Any]
-    in_flight: dict[ray.ObjectRef[Any], tuple[int, int]] = field(default_factory=dict)
+    size: int
+    in_flight: dict[ray.ObjectRef[Any], tuple[Attempt, int]] = field(default_factory=dict)
 
-    def start(self, shard: int) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is to be started now."""
+        return len(self.in_flight) >= self.size
+
+    def start(self, attempt: Attempt) -> None:
         """Give a shard to the worker that has the fewest."""
         load = Counter(worker for _, worker in self.in_flight.values())
-        worker = min(range(len(self.workers)), key=lambda index: load[index])
-        loaded = load_shard_task.options(name=f"load-{shard:05d}").remote(self.step, shard)
-        computed = self.workers[worker].compute.remote(loaded)
-        name = f"commit-{shard:05d}"
-        result = commit_shard_task.options(name=name).remote(self.step, computed)
-        self.in_flight[result] = (shard, worker)
+        index = min(range(len(self.workers)), key=lambda index: load[index])
+        worker, shard = self.workers[index], attempt.shard
+        if attempt.alone:
+            result = worker.do_alone.options(name=f"alone-{shard:05d}").remote(
+                shard, attempt.number
+            )
+        else:
+            loaded = load_shard_task.options(name=f"load-{shard:05d}").remote(self.work, shard)
+            computed = worker.compute.remote(loaded)
+            result = commit_shard_task.options(name=f"commit-{shard:05d}").remote(
+                self.work, computed, attempt.number
+            )
+        self.in_flight[result] = (attempt, index)
 
-    def wait(self) -> tuple[int, ray.ObjectRef[Any]]:
+    def wait(self) -> tuple[Attempt, ray.ObjectRef[Any]]:
         """Wait until some shard is done or has failed, and take it out."""
         (result, *_), _ = ray.wait(list(self.in_flight), num_returns=1)
-        shard, _ = self.in_flight.pop(result)
-        return shard, result
+        attempt, _ = self.in_flight.pop(result)
+        return attempt, result
 
 
 def _cause(error: RayError) -> str:

@@ -19,16 +19,12 @@ class ClusterSettings:
     shards_per_worker: int = 3
     """Shards in flight for each engine worker: one computed, the others decoded or written."""
 
-    max_attempts: int = 3
-    """How often a shard is tried before it is reported as failed."""
-
     def __post_init__(self) -> None:
         if self.num_workers < 0:
             raise SettingsError(
                 f"cluster.num_workers is {self.num_workers}; it must be 0 (automatic) or above"
             )
-        for name in ("shards_per_worker", "max_attempts"):
-            if getattr(self, name) < 1:
-                raise SettingsError(
-                    f"cluster.{name} is {getattr(self, name)}; it must be at least 1"
-                )
+        if self.shards_per_worker < 1:
+            raise SettingsError(
+                f"cluster.shards_per_worker is {self.shards_per_worker}; it must be at least 1"
+            )

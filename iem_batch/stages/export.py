@@ -1,6 +1,6 @@
 """The step `export`: the selected (image, mask) pairs as a corpus that other tools open."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import iem_batch
 from iem_batch.data import run_folder, schema
+from iem_batch.data.killers import add_killers, guard, largest_images
 from iem_batch.data.load import LoadedShard, load_shard
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
@@ -42,21 +43,50 @@ class ExportStep:
     source_url: str
     decode: DecodeSettings
     export: ExportSettings
+    memory_bytes: int | None = None
+    """Memory that decoding one image may take; None is no limit."""
     name: str = "corpus"
 
-    def load(self, shard: int) -> SelectedPairs:
+    def load(self, shard: int, chosen: Container[str] | None = None) -> SelectedPairs:
         """Read the images of one corpus file again from the source, and their masks."""
-        rows = corpus_order(self.run.read_table(run_folder.TOPK))
-        rows = rows.slice(shard * self.export.pairs_per_file, self.export.pairs_per_file)
-        source = open_source(self.source_url)
+        rows = self._rows(shard)
+        if chosen is not None:
+            ids = rows["image_id"].to_pylist()
+            rows = rows.filter(pa.array([key in chosen for key in ids], pa.bool_()))
+        opened = open_source(self.source_url)
         images: list[LoadedShard] = []
         mask_png: dict[str, bytes] = {}
         for source_shard in rows["shard"].unique().to_pylist():
             selected = rows.filter(pc.equal(rows["shard"], source_shard))
             wanted = frozenset(selected["image_id"].to_pylist())
+            source = guard(
+                self.run, self.name, source_shard, opened, self.decode, self.memory_bytes
+            )
             images.append(load_shard(self.run, source_shard, source, self.decode, wanted))
             mask_png |= self._masks(source_shard, selected)
         return SelectedPairs(part=shard, rows=rows, images=images, mask_png=mask_png)
+
+    def image_ids(self, shard: int) -> list[str]:
+        """List the images of a corpus file, in order."""
+        ids: list[str] = self._rows(shard)["image_id"].to_pylist()
+        return ids
+
+    def largest_images(self, shard: int) -> str:
+        """Name the largest images of the shards a corpus file comes from, with their sizes."""
+        source = open_source(self.source_url)
+        shards = self._rows(shard)["shard"].unique().to_pylist()
+        return "; ".join(largest_images(self.run, number, source) for number in shards)
+
+    def keep_back(self, shard: int, killers: Mapping[str, str]) -> None:
+        """Write down images of a corpus file that kill, image_id -> how."""
+        rows = self._rows(shard)
+        for image_id, source_shard in _tuples(rows, "image_id", "shard"):
+            if image_id in killers:
+                add_killers(self.run, self.name, source_shard, {image_id: killers[image_id]})
+
+    def _rows(self, shard: int) -> pa.Table:
+        rows = corpus_order(self.run.read_table(run_folder.TOPK))
+        return rows.slice(shard * self.export.pairs_per_file, self.export.pairs_per_file)
 
     def _masks(self, source_shard: int, selected: pa.Table) -> dict[str, bytes]:
         columns = ["image_id", "init_side", "mask"]

@@ -1,7 +1,7 @@
 """The step `predict`: SegNet's mask of every image of a shard, and its inpainting error."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 import iem_batch
 from iem_batch.data import run_folder, schema
-from iem_batch.data.load import LoadedShard, load_shard
+from iem_batch.data.load import LoadedShard
 from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.settings import DecodeSettings
-from iem_batch.data.sources import open_source
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.result import Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.weights import load_weights
+from iem_batch.stages.image_step import ImageStep
 from iem_batch.stages.settings import PredictSettings
 from iem_batch.stages.shards import ShardOutput
 
@@ -34,12 +33,9 @@ SAMPLE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictStep:
+class PredictStep(ImageStep):
     """SegNet over a shard; see `iem_batch.stages.shards.ShardStep`."""
 
-    run: RunFolder
-    source_url: str
-    decode: DecodeSettings
     iem: IEMSettings
     """Only its blur matters here: the predicted mask is scored, not changed."""
     backend: str
@@ -47,9 +43,9 @@ class PredictStep:
     """Probability above which a pixel is foreground."""
     name: str = "predictions"
 
-    def load(self, shard: int) -> LoadedShard:
+    def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
         """Decode the images of a shard."""
-        return load_shard(self.run, shard, open_source(self.source_url), self.decode)
+        return self.load_images(shard, wanted)
 
     def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
         """Load the trained weights and the backend that scores the masks."""

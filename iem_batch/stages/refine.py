@@ -1,22 +1,22 @@
 """The step `refine`: IEM started from SegNet's masks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 import iem_batch
 from iem_batch.data import run_folder, schema
-from iem_batch.data.load import LoadedShard, load_shard
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.settings import DecodeSettings
-from iem_batch.data.sources import open_source
+from iem_batch.data.killers import REASON
+from iem_batch.data.load import LoadedShard
 from iem_batch.errors import SourceError
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.stages.image_step import ImageStep
 from iem_batch.stages.segment import masks_table
 from iem_batch.stages.shards import ShardOutput
 
@@ -30,27 +30,22 @@ class PredictedShard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefineStep:
+class RefineStep(ImageStep):
     """IEM over a shard, from the predicted masks; see `iem_batch.stages.shards.ShardStep`."""
 
-    run: RunFolder
-    source_url: str
-    decode: DecodeSettings
     iem: IEMSettings
     backend: str
     name: str = "refined"
 
-    def load(self, shard: int) -> PredictedShard:
+    def load(self, shard: int, wanted: Container[str] | None = None) -> PredictedShard:
         """Decode the images of a shard and read their predicted masks.
 
         Raises:
             SourceError: other images can be read now than when they were predicted; the message
                 names them.
         """
-        images = load_shard(self.run, shard, open_source(self.source_url), self.decode)
-        predictions = self.run.read_table(
-            run_folder.part("predictions", shard), columns=["image_id", "mask"]
-        )
+        images = self.load_images(shard, wanted)
+        predictions = self._predictions(shard, images, wanted)
         predicted_id = predictions["image_id"].to_pylist()
         if predicted_id != images.image_id:
             changed = sorted(set(predicted_id) ^ set(images.image_id))
@@ -64,6 +59,20 @@ class RefineStep:
         return PredictedShard(
             images=images, mask_BHW=np.array(masks, dtype=np.bool_).reshape(-1, size, size)
         )
+
+    def _predictions(
+        self, shard: int, images: LoadedShard, wanted: Container[str] | None
+    ) -> pa.Table:
+        """Read the predictions of those images that were to be read and did not kill since."""
+        table = self.run.read_table(
+            run_folder.part("predictions", shard), columns=["image_id", "mask"]
+        )
+        killers = {row["image_id"] for row in images.rejected if row["error_class"] == REASON}
+        kept = [
+            (wanted is None or image_id in wanted) and image_id not in killers
+            for image_id in table["image_id"].to_pylist()
+        ]
+        return table.filter(pa.array(kept, pa.bool_()))
 
     def open_engine(self, num_threads: int) -> Callable[[PredictedShard], ShardOutput]:
         """Load the backend."""

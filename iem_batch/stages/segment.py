@@ -1,6 +1,6 @@
 """The step `segment`: IEM on every image of a shard."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -11,30 +11,25 @@ from numpy.typing import NDArray
 
 import iem_batch
 from iem_batch.data import run_folder, schema
-from iem_batch.data.load import LoadedShard, load_shard
+from iem_batch.data.load import LoadedShard
 from iem_batch.data.plan import Plan
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.settings import DecodeSettings
-from iem_batch.data.sources import open_source
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.stages.image_step import ImageStep
 from iem_batch.stages.settings import SegmentSettings
 from iem_batch.stages.shards import ShardOutput
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentStep:
+class SegmentStep(ImageStep):
     """Masks and inpainting errors of a shard; see `iem_batch.stages.shards.ShardStep`.
 
     Raises:
         SettingsError: a first mask does not fit the size of the images.
     """
 
-    run: RunFolder
-    source_url: str
-    decode: DecodeSettings
     iem: IEMSettings
     segment: SegmentSettings
     """The backend is a resolved one, not auto."""
@@ -43,9 +38,9 @@ class SegmentStep:
     def __post_init__(self) -> None:
         self._first_masks()
 
-    def load(self, shard: int) -> LoadedShard:
+    def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
         """Decode the images of a shard."""
-        return load_shard(self.run, shard, open_source(self.source_url), self.decode)
+        return self.load_images(shard, wanted)
 
     def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
         """Load the backend and draw the first masks."""
@@ -66,15 +61,13 @@ class SegmentStep:
             first_mask_SHW, (len(loaded.image_id), *first_mask_SHW.shape)
         )
         result = engine(loaded.image_BHW3, first_mask_BSHW, self.iem, num_threads=num_threads)
+        rejected = pa.Table.from_pylist(loaded.rejected, schema=schema.QUARANTINE)
         tables = {
             run_folder.part(self.name, loaded.shard): masks_table(
                 loaded, result, self.segment.init_sides
-            )
+            ),
+            run_folder.part("quarantine", loaded.shard): rejected if loaded.rejected else None,
         }
-        if loaded.rejected:
-            tables[run_folder.part("quarantine", loaded.shard)] = pa.Table.from_pylist(
-                loaded.rejected, schema=schema.QUARANTINE
-            )
         return ShardOutput(
             shard=loaded.shard,
             tables=tables,

@@ -9,6 +9,9 @@ from iem_batch.errors import SettingsError
 InitChoice = Literal["dataset", "image"]
 """How one of several first masks is chosen without labels: one for the run, or one per image."""
 
+GROUP_BY_FOLDER = "folder"
+"""The group of an image that its id gives."""
+
 TruthFormat = Literal["auto", "folder", "coco", "parquet", "cub200", "flowers102", "lsun_car"]
 Split = Literal["train", "val", "test", "all"]
 Baseline = Literal["grabcut", "otsu"]
@@ -35,8 +38,42 @@ class SegmentSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShardSettings:
+    """What becomes of shards that fail; none of it changes a result."""
+
+    max_attempts: int = 3
+    """How often a command tries a shard before it reports it as failed."""
+
+    timeout_s: float | None = None
+    """Seconds after which a phase of a shard (load, compute, write) is taken for hung and its
+    worker is stopped, as if the shard had killed it; null waits for ever."""
+
+    memory_mb: float | None = None
+    """Memory a worker may take to decode one image, in MB; a shard with a larger image fails and
+    says which. null is no limit but decode.max_pixels."""
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise SettingsError(
+                f"shards.max_attempts is {self.max_attempts}; it must be at least 1"
+            )
+        for name in ("timeout_s", "memory_mb"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SettingsError(f"shards.{name} is {value}; it must be above 0, or null")
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory a worker may take, in bytes."""
+        return None if self.memory_mb is None else int(self.memory_mb * 1e6)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SelectSettings:
-    """What decides which masks become the labels SegNet learns from."""
+    """What decides which masks become the labels SegNet learns from.
+
+    The paper has k and nothing else; all that follows `init_choice` is off by default.
+    """
 
     k: int = 8000
     """How many images are taken, those of highest inpainting error; all where there are fewer."""
@@ -45,6 +82,29 @@ class SelectSettings:
     """`dataset`: the first mask whose mean error over the run is highest, as in the paper;
     `image`: for each image the first mask that gives the highest error."""
 
+    fraction: float | None = None
+    """Take this share of all images that have a mask, instead of k."""
+
+    min_area: float = 0.0
+    """Leave out masks that cover a smaller share of the image."""
+
+    max_area: float = 1.0
+    """Leave out masks that cover a larger share of the image."""
+
+    max_frame: float = 1.0
+    """Leave out masks that cover a larger share of the image's outermost pixels."""
+
+    per_group: str | None = None
+    """Take equally many images of each group: the word folder, for the folder of an image in its
+    source, or a column of the table `groups`. What a small group lacks goes to the others."""
+
+    groups: str | None = None
+    """Parquet or CSV file with the column image_id and that of `per_group`; others are left out."""
+
+    diversity_bits: int | None = None
+    """Leave out an image whose perceptual hash, of 64 bits, differs in so few bits or fewer from
+    that of an image of higher error that is taken. Needs the extra diversity."""
+
     def __post_init__(self) -> None:
         if self.k < 0:
             raise SettingsError(f"select.k is {self.k}; it must be 0 or above")
@@ -52,6 +112,23 @@ class SelectSettings:
             raise SettingsError(
                 f"select.init_choice is {self.init_choice!r}; "
                 f"it must be one of {', '.join(get_args(InitChoice))}"
+            )
+        for name in ("fraction", "min_area", "max_area", "max_frame"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise SettingsError(f"select.{name} is {value}; it must be in 0..1")
+        if self.min_area > self.max_area:
+            raise SettingsError(
+                f"select.min_area is {self.min_area}, above select.max_area, {self.max_area}"
+            )
+        if (self.groups is None) != (self.per_group in (None, GROUP_BY_FOLDER)):
+            raise SettingsError(
+                f"select.per_group is {self.per_group!r} and select.groups {self.groups!r}; give "
+                f"{GROUP_BY_FOLDER} alone, or a table and one of its columns"
+            )
+        if self.diversity_bits is not None and not 0 <= self.diversity_bits < 64:
+            raise SettingsError(
+                f"select.diversity_bits is {self.diversity_bits}; it must be in 0..63"
             )
 
 

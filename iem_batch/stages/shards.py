@@ -5,11 +5,12 @@ A step has three phases, so that decoding, computing and writing can be done by 
 `commit` writes. `iem_batch.distributed.pipeline` runs the same phases on a Ray cluster.
 """
 
+import faulthandler
 import hashlib
-import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -17,9 +18,8 @@ import pyarrow as pa
 
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
-from iem_batch.errors import IEMBatchError, ShardsFailedError
+from iem_batch.errors import RunMismatchError, ShardsFailedError
 
-MAX_FAILURES_IN_A_ROW = 3
 MAX_FAILURES_SHOWN = 5
 
 Loaded = TypeVar("Loaded")
@@ -30,8 +30,9 @@ class ShardOutput:
     """What one shard of one step gives."""
 
     shard: int
-    tables: dict[str, pa.Table]
-    """Name inside the run folder -> rows; written in this order, before the commit mark."""
+    tables: dict[str, pa.Table | None]
+    """Name inside the run folder -> rows; written in this order, before the commit mark. None is a
+    file that must not be there: an attempt before may have left one."""
     planned: int
     """Images the shard was given."""
     ok: int
@@ -53,8 +54,17 @@ class ShardStep(Protocol[Loaded]):
     def run(self) -> RunFolder:
         """Where the output goes."""
 
-    def load(self, shard: int) -> Loaded:
-        """Read and decode what the shard needs."""
+    def load(self, shard: int, wanted: Container[str] | None = None) -> Loaded:
+        """Read and decode what the shard needs, or only the images of the ids wanted."""
+
+    def image_ids(self, shard: int) -> list[str]:
+        """List the images of a shard, in order, without decoding any."""
+
+    def largest_images(self, shard: int) -> str:
+        """Name the largest images of a shard with their sizes, without decoding any."""
+
+    def keep_back(self, shard: int, killers: Mapping[str, str]) -> None:
+        """Write down images of a shard that kill, image_id -> how; `load` leaves them out then."""
 
     def open_engine(self, num_threads: int) -> Callable[[Loaded], ShardOutput]:
         """Set up, once per worker, the function that computes a loaded shard."""
@@ -64,7 +74,9 @@ Progress = Callable[[dict[str, Any]], None]
 """Called with the commit mark of each shard, in the order in which they finish."""
 
 
-def commit(step: ShardStep[Any], output: ShardOutput, seconds: float) -> dict[str, Any]:
+def commit(
+    step: ShardStep[Any], output: ShardOutput, seconds: float, attempt: int = 1, begun: str = ""
+) -> dict[str, Any]:
     """Write the tables of a shard and then its commit mark.
 
     Tables depend on the plan and the settings alone, so doing a shard twice does no harm. Only the
@@ -74,18 +86,28 @@ def commit(step: ShardStep[Any], output: ShardOutput, seconds: float) -> dict[st
         step: the step the output is of.
         output: what the engine gave.
         seconds: time the shard has taken.
+        attempt: number of the attempt that succeeded, counted from 1.
+        begun: what `iem_batch.job.Job.begin` gave for the step's settings.
 
     Returns:
         The commit mark.
     """
     assert output.planned == output.ok + output.quarantined, output
+    files = {}
+    for name, table in output.tables.items():
+        if table is None:
+            step.run.delete(name)
+        else:
+            files[name] = step.run.write_table(name, table)
     mark = {
         "shard": output.shard,
         "planned": output.planned,
         "ok": output.ok,
         "quarantined": output.quarantined,
         **output.facts,
-        "files": {name: step.run.write_table(name, table) for name, table in output.tables.items()},
+        "files": files,
+        "begun": begun,
+        "attempts": attempt,
         "seconds": round(seconds, 3),
         "finished": round(time.time(), 3),
         "host": socket.gethostname(),
@@ -94,39 +116,40 @@ def commit(step: ShardStep[Any], output: ShardOutput, seconds: float) -> dict[st
     return mark
 
 
-def run_in_process(step: ShardStep[Any], shards: Iterable[int], progress: Progress) -> None:
-    """Do the shards one after another in this process.
+def do_shard(
+    step: ShardStep[Any],
+    engine: Callable[[Any], ShardOutput],
+    shard: int,
+    attempt: int,
+    begun: str,
+) -> dict[str, Any]:
+    """Load, compute and commit a shard; returns its commit mark."""
+    started = time.monotonic()
+    output = engine(step.load(shard))
+    return commit(step, output, time.monotonic() - started, attempt, begun)
 
-    A shard that fails does not stop the others, unless several in a row fail: then it is the
-    storage or the disk, and going on would only cost time.
 
-    Raises:
-        ShardsFailedError: shards failed; everything else is committed.
+@contextmanager
+def stopping_after(timeout_s: float | None) -> Iterator[None]:
+    """End this process, with a stack on standard error, if the block takes longer.
+
+    What hangs is a decoder or an engine, so the watch must need neither its help nor Python's.
     """
-    engine = step.open_engine(os.cpu_count() or 1)
-    failures: dict[int, str] = {}
-    in_a_row = 0
-    for shard in shards:
-        started = time.monotonic()
-        try:
-            output = engine(step.load(shard))
-            mark = commit(step, output, time.monotonic() - started)
-        except (IEMBatchError, OSError, pa.ArrowException) as error:
-            failures[shard] = f"{type(error).__name__}: {error}"
-            in_a_row += 1
-            if in_a_row == MAX_FAILURES_IN_A_ROW:
-                break
-        else:
-            in_a_row = 0
-            progress(mark)
-    raise_failures(step, failures)
+    if timeout_s is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(timeout_s, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
-def raise_failures(step: ShardStep[Any], failures: dict[int, str]) -> None:
+def raise_failures(step: str, failures: dict[int, str]) -> None:
     """End a step in which shards failed.
 
     Args:
-        step: the step.
+        step: its name.
         failures: what happened to each failed shard.
 
     Raises:
@@ -138,10 +161,47 @@ def raise_failures(step: ShardStep[Any], failures: dict[int, str]) -> None:
         f"  shard {shard}: {failures[shard]}" for shard in sorted(failures)[:MAX_FAILURES_SHOWN]
     ]
     raise ShardsFailedError(
-        f"{len(failures)} shards of {step.name} failed:\n"
+        f"{len(failures)} shards of {step} failed:\n"
         + "\n".join(shown)
         + "\nWhat was done is kept; run the same command again to do the rest."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """The sums over the commit marks of a finished step."""
+
+    planned: int
+    ok: int
+    quarantined: int
+
+
+def totals(run: RunFolder, step: str, num_shards: int, begun: str | None = None) -> Totals:
+    """Add up the commit marks of a finished step.
+
+    Args:
+        run: the run.
+        step: name of the step.
+        num_shards: how many it has.
+        begun: what the marks must say that they were begun with; None does not look.
+
+    Raises:
+        RunMismatchError: shards were done by a command with other settings.
+    """
+    planned = ok = quarantined = 0
+    foreign = []
+    for mark in run.each_mark(step, range(num_shards)):
+        planned, ok = planned + mark["planned"], ok + mark["ok"]
+        quarantined += mark["quarantined"]
+        if begun is not None and mark["begun"] != begun:
+            foreign.append(mark["shard"])
+    if foreign:
+        raise RunMismatchError(
+            f"{len(foreign)} shards of {run.url}/{step}, the first is {foreign[0]}, were done by "
+            "another command with other settings that was at work at the same time; do the step "
+            "again with --overwrite, by one command"
+        )
+    return Totals(planned=planned, ok=ok, quarantined=quarantined)
 
 
 def outputs_digest(run: RunFolder, step: str, num_shards: int) -> str:
@@ -157,7 +217,7 @@ def outputs_digest(run: RunFolder, step: str, num_shards: int) -> str:
             f"{missing[0]}; run the same command again to do them"
         )
     digest = hashlib.sha256()
-    for mark in run.marks(step, range(num_shards)):
+    for mark in run.each_mark(step, range(num_shards)):
         for name, checksum in mark["files"].items():
             digest.update(f"{name} {checksum}\n".encode())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ import pytest
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder, mark, part
 from iem_batch.data.schema import QUARANTINE, SELECTION
-from iem_batch.errors import RunMismatchError, StepMissingError
+from iem_batch.errors import RunMismatchError, StepMissingError, StorageError
 
 ROWS = [{"image_id": "ä", "uri": "/ä", "error_class": "empty", "message": "no bytes"}]
 
@@ -91,7 +91,12 @@ def test_dropping_a_step_drops_the_later_ones_and_keeps_the_earlier(run: RunFold
         run.write_json(mark(step, 0), {})
     run.write_bytes("quarantine/part-00000.parquet", b"1")
     run.write_bytes(run_folder.SUCCESS, b"")
+    for name in (run_folder.EVALUATION, run_folder.REPORT, run_folder.killers(0)):
+        run.write_bytes(name, b"1")
     run.drop_step("corpus")
+    assert not run.exists("evaluation")
+    assert not run.exists("report")
+    assert run.exists(run_folder.killers(0))
     kept = [step for step in run_folder.STEPS if run.exists(step)]
     assert kept == ["masks", "selection"]
     assert [step for step in run_folder.STEPS if run.committed(step)] == kept
@@ -100,6 +105,63 @@ def test_dropping_a_step_drops_the_later_ones_and_keeps_the_earlier(run: RunFold
     assert not any(run.exists(step) for step in run_folder.STEPS)
     assert not run.exists("quarantine")
     assert not run.exists(run_folder.SUCCESS)
+    assert not run.exists(run_folder.killers(0))
+
+
+def test_a_step_dropped_by_half_is_dropped_again(run: RunFolder, monkeypatch: pytest.MonkeyPatch):
+    """Catches marks that outlive the record of their settings: they would count under others."""
+    delete = RunFolder.delete
+    run.begin_step("masks", {"seed": 0})
+    run.write_json(mark("masks", 0), {})
+    names: list[str] = []
+
+    def recording(self: RunFolder, name: str) -> None:
+        names.append(name)
+        delete(self, name)
+
+    monkeypatch.setattr(RunFolder, "delete", recording)
+    run.drop_step("masks")
+    order = [names.index(name) for name in ("_SUCCESS", "_run/stats/masks", "masks")]
+    assert order == sorted(order)
+    assert names.index("masks") < names.index("_run/steps/masks.json")
+
+
+def test_other_versions_are_refused_unless_accepted(run: RunFolder):
+    """A run that goes on under a new pyarrow has files that no single version would write."""
+    old = {"version": "1", "libraries": {"pyarrow": "25"}, "seed": 0}
+    new = old | {"libraries": {"pyarrow": "26"}}
+    run.begin_step("masks", old)
+    with pytest.raises(RunMismatchError, match="with other versions:\n  libraries.pyarrow: '25'"):
+        run.begin_step("masks", new)
+    with pytest.raises(RunMismatchError, match="seed: 0 before, 1 now"):
+        run.begin_step("masks", new | {"seed": 1}, accept_versions=True)
+    run.begin_step("masks", new, accept_versions=True)
+    run.begin_step("masks", new)
+
+
+def test_marks_are_read_in_order_and_none_is_lost(run: RunFolder):
+    """More than the readers hold at once, in an order that is not the order of the names."""
+    shards = list(range(200, 0, -1))
+    for shard in shards:
+        run.write_json(mark("masks", shard), {"shard": shard})
+    assert [found["shard"] for found in run.each_mark("masks", shards)] == shards
+
+
+def test_foreign_files_among_the_marks_are_no_shards(run: RunFolder):
+    run.write_json(mark("masks", 3), {})
+    for name in ("notes.txt", "part-1.json", "part-00002.json.bak"):
+        run.write_bytes(f"_run/stats/masks/{name}", b"")
+    assert run.committed("masks") == {3}
+
+
+def test_a_damaged_file_is_named(run: RunFolder):
+    """Catches a traceback of the JSON or Parquet reader after a power cut."""
+    run.write_bytes("x.json", b"{")
+    run.write_bytes("x.parquet", b"PAR1")
+    with pytest.raises(StorageError, match=r"/run/x.json is damaged"):
+        run.read_json("x.json")
+    with pytest.raises(StorageError, match=r"/run/x.parquet is damaged"):
+        run.read_table("x.parquet")
 
 
 def test_missing_step_names_the_command(run: RunFolder):

@@ -9,9 +9,9 @@ from iem_batch.data import schema
 from iem_batch.data.run_folder import RunFolder, mark, part
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.stages.export import ExportStep, num_corpus_files
+from iem_batch.stages.in_process import run_in_process
 from iem_batch.stages.segment import SegmentStep
 from iem_batch.stages.settings import ExportSettings, SelectSettings
-from iem_batch.stages.shards import run_in_process
 from iem_batch.stages.topk import topk
 from tests.stages.conftest import SIZE_PX
 
