@@ -32,7 +32,13 @@ from iem_batch.stages.evaluation_table import METRIC_LABELS, label
 from iem_batch.stages.published import PUBLISHED, PUBLISHED_ABLATIONS, SET_LABELS
 
 SIDES = (44, 78, 92)
-BASELINES = ("centre_square", "all_foreground", "otsu", "grabcut_78", "grabcut_112")
+BASELINES = (
+    *(f"centre_square_{side}" for side in SIDES),
+    "all_foreground",
+    "otsu",
+    "grabcut_78",
+    "grabcut_112",
+)
 RESAMPLES, SEED = 2000, 0
 ABLATIONS = {
     "lambda_0": ("lambda = 0", ["--iem.diversity_weight=0"]),
@@ -135,8 +141,7 @@ def method_rows(args: argparse.Namespace) -> tuple[list[Row], int]:
     rows.append(Row(name="IEM, first mask of highest error per image", scores=per_image))
     rows += segnet_rows(args)
     for name in BASELINES:
-        shown = f"centre square {side}" if name == "centre_square" else label(name)
-        rows.append(Row(name=shown, scores=scores[name], is_baseline=True))
+        rows.append(Row(name=label(name), scores=scores[name], is_baseline=True))
     oracle = {
         i: np.max([scores[f"iem_{s}"][i] for s in SIDES], axis=0) for i in scores[f"iem_{SIDES[0]}"]
     }

@@ -17,8 +17,8 @@ from iem_batch.stages.evaluation_table import label
 
 COMPARISON = "evaluation/comparison.json"
 SCORES = ("iou", "best_iou")
-BASELINES = ("centre_square", "all_foreground")
-"""Methods that are the same in every run of the same images."""
+BASELINES = ("centre_square", "all_foreground", "otsu", "grabcut")
+"""Families of methods that are no business of the other runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def compare(run: RunFolder, others: Sequence[RunFolder]) -> Comparison:
         scores |= {
             (other.url, name): found
             for name, found in read_scores(other).items()
-            if name not in BASELINES
+            if not name.startswith(BASELINES)
         }
     common = sorted(set.intersection(*(set(found) for found in scores.values())))
     if not common:

@@ -133,7 +133,10 @@ def evaluate(
         )
         if not len(known):
             continue
-        methods = [*stored_masks(run, shard, rows, known), *cheap_baselines(known, decode.size_px)]
+        methods = [
+            *stored_masks(run, shard, rows, known),
+            *cheap_baselines(rows, known, decode.size_px),
+        ]
         if pixels is not None:
             methods += pixel_baselines(run, shard, known, pixels, settings)
         found = _score(methods, known, truths)

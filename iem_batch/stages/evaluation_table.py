@@ -17,9 +17,10 @@ LABELS = {
     "centre_square": "centre square",
     "all_foreground": "all foreground",
     "otsu": "Otsu",
+    "grabcut": "GrabCut",
 }
-"""How a method is called in tables; `iem_44` is IEM from the first mask of side 44 alone, and
-`grabcut_78` is GrabCut from a rectangle of that side."""
+"""How a method is called in tables. A number behind it is the side of a square: `iem_44` is IEM
+from that first mask alone, `grabcut_78` is GrabCut from that rectangle."""
 
 METRIC_LABELS = dict(zip(METRICS, ("accuracy", "IoU", "mIoU", "DICE"), strict=True))
 """How a metric is called in tables."""
@@ -33,10 +34,10 @@ POLARITIES = {
 
 def label(method: str) -> str:
     """Give the name of a method for people."""
+    if method in LABELS:
+        return LABELS[method]
     family, _, side = method.rpartition("_")
-    if method not in LABELS and family == "grabcut":
-        return f"GrabCut, rectangle {side}"
-    return LABELS.get(method) or f"IEM, side {side}"
+    return f"{LABELS[family]}, side {side}"
 
 
 def rich_tables(evaluation: Evaluation) -> Iterator[Table]:

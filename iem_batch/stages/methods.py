@@ -73,14 +73,25 @@ def stored_masks(run: RunFolder, shard: int, rows: pa.Table, known: pa.Table) ->
             yield _pick(method, run.read_table(run_folder.part(step, shard), columns), image_id)
 
 
-def cheap_baselines(known: pa.Table, size_px: int) -> Iterator[Masks]:
-    """Give the baselines that need no pixels: the first mask itself, and everything."""
-    sides = known["init_side"].to_pylist()
-    square_SS = dict(zip(sides, centred_squares(size_px, size_px, sides), strict=True))
+def cheap_baselines(rows: pa.Table, known: pa.Table, size_px: int) -> Iterator[Masks]:
+    """Give the baselines that need no pixels: the first masks themselves, and everything.
+
+    Args:
+        rows: all rows of a shard of masks/.
+        known: of these the B that have a truth, one for each image.
+        size_px: side of the engine's square.
+    """
+    sides = sorted(pc.unique(rows["init_side"]).to_pylist())
+    square_of = dict(zip(sides, centred_squares(size_px, size_px, sides), strict=True))
     everything_SS = np.ones((size_px, size_px), dtype=np.bool_)
-    nothing: list[float | None] = [None] * len(known)
-    yield Masks(method="centre_square", mask_of=lambda b: square_SS[sides[b]], error=nothing)
-    yield Masks(method="all_foreground", mask_of=lambda b: everything_SS, error=nothing)
+    chosen = known["init_side"].to_pylist()
+    drawn = {"centre_square": [square_of[side] for side in chosen]}
+    if len(sides) > 1:
+        drawn |= {f"centre_square_{side}": [square_of[side]] * len(chosen) for side in sides}
+    drawn["all_foreground"] = [everything_SS] * len(chosen)
+    nothing: list[float | None] = [None] * len(chosen)
+    for method, mask_BSS in drawn.items():
+        yield Masks(method=method, mask_of=mask_BSS.__getitem__, error=nothing)
 
 
 def pixel_baselines(

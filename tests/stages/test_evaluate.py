@@ -89,13 +89,15 @@ def test_each_first_mask_is_scored_and_the_choice_follows_the_error(run, folder)
     by_dataset = evaluate(run, truth, None, DECODE, "dataset")
     assert by_dataset.init_side == 4  # mean error 0.40 against 0.35
     both = (1 + 1 / 3) / 2
-    assert iou(by_dataset) | {"centre_square": 0, "all_foreground": 0} == pytest.approx(
-        {"iem": both, "iem_2": both, "iem_4": both, "centre_square": 0, "all_foreground": 0}
+    square_2 = np.logical_and(square(3, 3, 2), TRUTH).sum() / (16 + 4 - 1)
+    assert iou(by_dataset) == pytest.approx(
+        {"iem": both, "iem_2": both, "iem_4": both}
+        | {"centre_square_2": square_2, "centre_square_4": 4 / 28}
+        | {"centre_square": 4 / 28, "all_foreground": 1 / 4}
     )
     by_image = evaluate(run, truth, None, DECODE, "image")
     assert iou(by_image)["iem"] == pytest.approx(1 / 3)  # a with side 4, b with side 2
     # The baseline takes the square of the first mask that was chosen: 4 of 28, 4 of 16 pixels.
-    square_2 = np.logical_and(square(3, 3, 2), TRUTH).sum() / (16 + 4 - 1)
     assert iou(by_image)["centre_square"] == pytest.approx((4 / 28 + square_2) / 2)
 
 
@@ -241,7 +243,8 @@ def test_ignore_mask_of_another_size(run, folder, tmp_path):
     [
         ("iem", "IEM"),
         ("iem_44", "IEM, side 44"),
-        ("grabcut_112", "GrabCut, rectangle 112"),
+        ("grabcut_112", "GrabCut, side 112"),
+        ("centre_square_44", "centre square, side 44"),
         ("all_foreground", "all foreground"),
         ("otsu", "Otsu"),
     ],
