@@ -20,6 +20,7 @@ from iem_batch.data.load import load_shard
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import Source
+from iem_batch.errors import SourceError
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.stages.panels import Panel, draw_panels
 from iem_batch.stages.truth import Truth
@@ -122,10 +123,7 @@ def panels_of(
     Returns:
         The images in the order of `sides`, each with its panels.
     """
-    photos: dict[str, NDArray[np.uint8]] = {}
-    if sources.source is not None:
-        loaded = load_shard(sources.run, shard, sources.source, sources.decode, frozenset(sides))
-        photos = dict(zip(loaded.image_id, loaded.image_BHW3, strict=True))
+    photos = _photos(sources, shard, sides)
     by_label = {
         "truth": _truth_masks(sources, shard, sides),
         "IEM": _stored_masks(sources.run, "masks", shard, sides),
@@ -135,6 +133,17 @@ def panels_of(
     for image_id in sides:
         masks = {label: by_id[image_id] for label, by_id in by_label.items() if image_id in by_id}
         yield image_id, list(draw_panels(image_id, photos.get(image_id), masks, sources.iem))
+
+
+def _photos(sources: Sources, shard: int, sides: Mapping[str, int]) -> dict[str, NDArray[np.uint8]]:
+    """Read photos by image_id; none where the source has gone since the run was planned."""
+    if sources.source is None:
+        return {}
+    try:
+        loaded = load_shard(sources.run, shard, sources.source, sources.decode, frozenset(sides))
+    except SourceError:
+        return {}
+    return dict(zip(loaded.image_id, loaded.image_BHW3, strict=True))
 
 
 def _picture(panel: Panel) -> Picture:

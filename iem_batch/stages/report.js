@@ -30,7 +30,7 @@ function update() {
   }
   document.documentElement.style.setProperty("--panel", `${wanted("size").value}px`);
   const shown = cards.filter((card) => !card.hidden).length;
-  document.getElementById("shown").textContent = `${shown} of ${cards.length} images shown`;
+  document.getElementById("shown").textContent = `${shown} of ${cards.length} shown`;
 }
 
 if (form) {

@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import importlib.resources
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import jinja2
@@ -25,7 +26,7 @@ from iem_batch.stages.choose import dataset_side
 from iem_batch.stages.evaluate import Evaluation, read_evaluation
 from iem_batch.stages.evaluation_table import METRIC_LABELS, label
 from iem_batch.stages.gallery import Card, Sources, draw_cards
-from iem_batch.stages.panels import LABELS
+from iem_batch.stages.panels import LABELS, PHOTO
 from iem_batch.stages.settings import InitChoice, ReportSettings
 from iem_batch.stages.survey import Survey, survey
 from iem_batch.stages.truth import Truth, open_truth
@@ -100,6 +101,7 @@ def write_report(
         found = survey(run, shards, side, init_choice, cut, settings)
         sources, notes = open_sources(run, plan, decode, iem, evaluation)
         galleries = _galleries(sources, found)
+        notes += _without_photo(plan, galleries)
     script = _resource("report.js")
     page = _template().render(
         script=Markup(script),
@@ -121,7 +123,6 @@ def write_report(
         metric_labels=METRIC_LABELS,
         galleries=galleries,
         labels=_panel_labels(galleries),
-        num_cards=sum(len(gallery.cards) for gallery in galleries),
         notes=notes,
         settings=_settings(run),
         links=_links(run),
@@ -187,10 +188,8 @@ def open_sources(
     source: Source | None = None
     truth: Truth | None = None
     notes = []
-    try:
+    with suppress(SourceError):  # the page shows masks without photos then, and says so
         source = open_source(plan.source_url)
-    except SourceError as error:
-        notes.append(f"The photos are not shown: {error}.")
     if evaluation is not None:
         try:
             truth = open_truth(evaluation.truth_url, evaluation.settings, decode)
@@ -209,6 +208,15 @@ def _galleries(sources: Sources, found: Survey) -> list[Gallery]:
         Gallery(name=name, title=GALLERIES[name][0], text=GALLERIES[name][1], cards=cards[name])
         for name in samples
     ]
+
+
+def _without_photo(plan: Plan, galleries: Iterable[Gallery]) -> Iterator[str]:
+    cards = [card for gallery in galleries for card in gallery.cards]
+    missing = {
+        card.image_id for card in cards if PHOTO not in {picture.label for picture in card.pictures}
+    }
+    if missing:
+        yield f"{len(missing):,} photos are not shown: {plan.source_url} does not have them now."
 
 
 def _ranks(run: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:

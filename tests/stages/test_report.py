@@ -232,7 +232,7 @@ def test_photos_and_truth_are_gone(planned, tmp_path):
     shutil.rmtree(tmp_path / "photos")
     shutil.rmtree(tmp_path / "truth")
     _, page = report(planned)
-    assert "The photos are not shown" in page.text
+    assert "4 photos are not shown" in page.text
     assert "The ground truth is not shown" in page.text
     alts = {attributes["alt"].partition(" ")[0] for attributes in page.all("img")}
     assert alts == {"IEM", "SegNet", "refined"}
