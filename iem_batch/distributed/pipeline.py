@@ -68,6 +68,8 @@ class EngineWorker:
             output = self._engine(loaded[0])
         return output, loaded[1] + time.monotonic() - started
 
+    # What a shard does, it does to the child; where this worker is lost, it was not by the shard.
+    @ray.method(max_task_retries=-1)
     def do_alone(self, shard: int, attempt: int) -> dict[str, Any]:
         """Do all of a shard in a child process, which may use this worker's GPU."""
         work = self._work
@@ -133,7 +135,8 @@ def _drain(attempts: Attempts, window: "_Window", journal: Journal, progress: Pr
             mark = ray.get(result)
         except RayError as error:
             cause = _cause(error)
-            lost = not isinstance(error, RayTaskError)
+            # What a worker itself raised is no loss; what it was told of another worker's end is.
+            lost = not isinstance(error, RayTaskError) or isinstance(error.cause, RayError)
             if attempts.failed(attempt.shard, cause, lost=lost):
                 journal.failed(attempt, cause)
         else:

@@ -21,8 +21,9 @@ def suffer(trouble: Path, image_ids: Sequence[str], where: str = "decoder") -> N
     """Do what the files in a folder say of images: KIND-IMAGE_ID.
 
     segfault, abort and hang happen whenever the image is decoded, engine when it is computed; once
-    is a kill from outside, which does not happen again; pair kills where all images of that kind
-    are together; error is an error like any other, flaky one that does not happen again.
+    and engineonce are a kill from outside, which does not happen again; pair kills where all images
+    of that kind are together; error is an error like any other, flaky one that happens only
+    once.
     """
     kinds: dict[str, set[str]] = {}
     for file in trouble.iterdir():
@@ -32,6 +33,9 @@ def suffer(trouble: Path, image_ids: Sequence[str], where: str = "decoder") -> N
     if where == "engine":
         if kinds.get("engine", set()) & there:
             os.kill(os.getpid(), signal.SIGSEGV)
+        for image_id in kinds.get("engineonce", set()) & there:
+            (trouble / f"engineonce-{image_id}").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
         return
     if kinds.get("segfault", set()) & there:
         os.kill(os.getpid(), signal.SIGSEGV)
