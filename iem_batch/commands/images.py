@@ -17,13 +17,33 @@ def plan(job: Job, source: str) -> None:
     done_before = " (the run has this plan already)" if job.run.exists(run_folder.PLAN) else ""
     planned = write_plan(job.run, open_source(source), job.settings.plan)
     job.store_settings()
-    print(
-        f"plan: {planned.num_images:,} images ({planned.num_bytes / 1e6:,.1f} MB) in "
-        f"{planned.num_shards:,} shards -> {job.run.url}/{run_folder.PLAN}{done_before}"
-    )
+    summary, *further = plan_lines(planned)
+    print(f"plan: {summary} -> {job.run.url}/{run_folder.PLAN}{done_before}")
+    for line in further:
+        print(f"plan: {line}")
+
+
+def plan_lines(planned: Plan) -> list[str]:
+    """Say what is planned, what of it is estimated, and what was not understood."""
+    images = f"{planned.num_images:,} images"
+    if not planned.is_exact:
+        images = f"about {images}, estimated from the beginnings of archives"
+    size = f"{planned.num_bytes / 1e6:,.1f} MB"
+    if not planned.is_exact_bytes:
+        size = f"about {size}" if planned.num_bytes else "size known when they are read"
+    lines = [f"{images} ({size}) in {planned.num_shards:,} shards"]
+    if planned.num_repeats:
+        lines.append(
+            f"{planned.num_repeats:,} of them have the id of an earlier image and go to "
+            "quarantine as duplicate"
+        )
+    if planned.num_unreadable:
+        examples = ", ".join(planned.unreadable_examples)
+        lines.append(f"{planned.num_unreadable:,} files cannot be read, such as {examples}")
     if planned.num_ignored:
         examples = ", ".join(planned.ignored_examples)
-        print(f"plan: {planned.num_ignored:,} other files are not images, such as {examples}")
+        lines.append(f"{planned.num_ignored:,} other files are not images, such as {examples}")
+    return lines
 
 
 def segment(job: Job, source: str) -> None:

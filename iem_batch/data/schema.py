@@ -47,6 +47,9 @@ MANIFEST = _schema(
 The columns are those of `iem_batch.data.sources.Entry`.
 """
 
+IMAGES = _schema([("image_id", pa.string()), ("image", IMAGE)])
+"""What `convert` writes: images as they were in the source."""
+
 _IMAGE_FIELDS: list[tuple[str, pa.DataType]] = [
     ("image_id", pa.string()),
     ("uri", pa.string()),

@@ -15,7 +15,19 @@ from iem_batch.data import schema
 from tests.pictures import textured_disc
 
 FROZEN = {
-    "MANIFEST": ["uri: string", "start: int64", "stop: int64", "num_bytes: int64"],
+    "MANIFEST": [
+        "uri: string",
+        "start: int64",
+        "stop: int64",
+        "num_bytes: int64",
+        "count: string",
+        "offset: int64",
+        "end: int64",
+        "first_key: binary",
+        "repeats: list<item: int64>",
+        "problem: string",
+    ],
+    "IMAGES": ["image_id: string", "image: struct<bytes: binary, path: string>"],
     "MASKS": [
         "image_id: string",
         "uri: string",

@@ -1,6 +1,5 @@
 """An LMDB of encoded images as a source, such as LSUN's."""
 
-import functools
 import os
 import threading
 from collections.abc import Container, Iterator
@@ -27,6 +26,8 @@ KEYS_PER_MAPPING = 1_000_000
 """The map is closed and opened again after so many keys: pages that were read count as memory."""
 
 _lock = threading.Lock()
+_opened: dict[tuple[str, tuple[int, ...], int], "Environment"] = {}
+"""The open database, if any; never more than one."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class LMDBSource:
                 some = cursor.iternext(keys=True, values=False)
                 for key in islice(some, KEYS_PER_MAPPING):
                     yield bytes(key)
-            forget_mapping()
+            with _lock:
+                _close()
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None
@@ -131,18 +133,25 @@ def _reading(path: str) -> Iterator["Transaction"]:
 
     try:
         with _lock:
-            status = os.stat(_data_file(path))
-            stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            environment = _environment(path, stamp, os.getpid())
+            environment = _environment(path)
         with environment.begin() as transaction:
             yield transaction
     except (lmdb.Error, OSError) as error:
         raise SourceError(f"cannot read the LMDB {path}: {error}") from error
 
 
-@functools.lru_cache(1)
-def _environment(path: str, stamp: tuple[int, ...], process: int) -> "Environment":
-    """Open a database once in a process, as LMDB demands; a forked process opens its own."""
+def _environment(path: str) -> "Environment":
+    """Give the database of a process, which LMDB allows to be open but once."""
+    status = os.stat(_data_file(path))
+    stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    key = (path, stamp, os.getpid())  # a forked process must open its own
+    if key not in _opened:
+        _close()
+        _opened[key] = _open(path)
+    return _opened[key]
+
+
+def _open(path: str) -> "Environment":
     import lmdb
 
     environment = lmdb.open(
@@ -161,7 +170,8 @@ def _environment(path: str, stamp: tuple[int, ...], process: int) -> "Environmen
     return environment
 
 
-def forget_mapping() -> None:
-    """Close the open database, if no transaction uses it; the next reading opens it again."""
-    with _lock:
-        _environment.cache_clear()
+def _close() -> None:
+    """Close the open database; the next reading opens it again."""
+    for environment in _opened.values():
+        environment.close()
+    _opened.clear()

@@ -55,7 +55,8 @@ class Pieces:
             StorageError: the source cannot be listed.
         """
         if isinstance(self.folder, Folder) and not self.is_single:
-            yield from self.folder.walk()
+            # What `convert` has of its own beside the shards.
+            yield from (file for file in self.folder.walk() if not file.name.startswith("_run/"))
         else:
             yield FoundFile("", self.folder.size(""))
 

@@ -15,8 +15,9 @@ from iem_batch.data.sources.formats import image_extension, is_hidden, is_image_
 from iem_batch.data.sources.protocol import MAX_FILE_BYTES, utf8
 from iem_batch.errors import IEMBatchError
 
-ID_HEADER = "IEM_BATCH.image_id"
-"""Pax header of a member that says the id of its image; `convert` writes it."""
+ID_COMMENT = "iem_batch image_id: "
+"""What stands before the id of an image in the pax header ``comment`` of its member; `convert`
+writes it. Other programs pass a comment over, and would warn of a keyword of our own."""
 
 _MAGIC_BYTES = 16
 
@@ -121,7 +122,8 @@ class TarReader:
 
     def _member(self, info: tarfile.TarInfo, end: int) -> Member:
         name = utf8(info.name.removeprefix("./"))
-        image_id = info.pax_headers.get(ID_HEADER)
+        comment = info.pax_headers.get("comment", "")
+        image_id = comment.removeprefix(ID_COMMENT) if comment.startswith(ID_COMMENT) else None
         reason, message = self._verdict(info, name)
         return Member(
             name=name,
