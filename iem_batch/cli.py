@@ -42,6 +42,7 @@ COMMANDS = {
         "Measure masks against ground truth.", ("run", "--truth", "--ignore", "--against")
     ),
     "report": Command("Write one HTML page about the run."),
+    "show": Command("Draw one image of a run, or any photo.", ("image", "run?", "--png")),
     "status": Command("Print what is done and what is left.", ("run", "--json")),
     "demo": Command(
         "Make pictures whose masks are known, and do all steps on them.", defaults=DEMO_DEFAULTS
@@ -51,6 +52,9 @@ COMMANDS = {
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "source": {"help": "folder of images: a local path or any fsspec URL"},
+    "run?": {"nargs": "?", "default": ".", "help": "run folder; the current one if not given"},
+    "image": {"help": "an image of the run, by its image_id, or any image file"},
+    "--png": {"default": None, "help": "file for the picture; IMAGE.iem.png if not given"},
     "run": {"help": "run folder: a local path or any fsspec URL, e.g. s3://bucket/run"},
     "--truth": {
         "default": None,
@@ -96,8 +100,8 @@ def build_parser(command: str | None) -> tuple[ArgumentParser, ArgumentParser | 
 
 def _add_arguments(parser: ArgumentParser, command: Command) -> None:
     for name in command.arguments:
-        parser.add_argument(name, **ARGUMENTS[name])
-    if "run" not in command.arguments:
+        parser.add_argument(name.rstrip("?"), **ARGUMENTS[name])
+    if not {"run", "run?"} & set(command.arguments):
         return
     parser.add_argument("--config", action="config", help="YAML file with any of the settings")
     parser.add_argument("--local", action="store_true", help="work in this process, without Ray")
@@ -161,7 +165,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
         overwrite=options.overwrite,
         accept_versions=options.accept_versions,
     )
-    names = [name.lstrip("-") for name in COMMANDS[command].arguments]
+    names = [name.lstrip("-").rstrip("?") for name in COMMANDS[command].arguments]
     own = {name: options[name] for name in names if name not in ("run", "k")}
     getattr(commands, command)(job, **own)
 

@@ -2,7 +2,7 @@
 
 from iem_batch.commands.corpus import export, topk
 from iem_batch.commands.images import plan, segment
-from iem_batch.commands.look import doctor, evaluate, report, status
+from iem_batch.commands.look import doctor, evaluate, report, show, status
 from iem_batch.commands.network import predict, refine, train
 from iem_batch.commands.whole import demo, run
 
@@ -17,6 +17,7 @@ __all__ = [
     "report",
     "run",
     "segment",
+    "show",
     "status",
     "topk",
     "train",

@@ -1,11 +1,18 @@
-"""The commands that look at a run or a machine: evaluate, report, status, doctor."""
+"""The commands that look at a run or a machine: evaluate, report, show, status, doctor."""
 
+import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[str] = ()) -> None:
@@ -54,17 +61,66 @@ def report(job: Job) -> None:
     print(f"report: -> {job.run.url}/{run_folder.REPORT}")
 
 
+def show(job: Job, image: str, png: str | None) -> None:
+    """Draw one image of a run, or a photo that is in no run, and show it on a terminal too."""
+    picture = _of_run(job, image) or _of_file(job, image)
+    if picture is None:
+        raise SettingsError(f"{image} is neither an image of {job.run.url} nor a file")
+    path = png or f"{PurePath(image).stem}.iem.png"
+    picture.save(path)
+    if sys.stdout.isatty() and find_spec("textual_image"):
+        from rich.console import Console
+        from textual_image.renderable import Image as Renderable
+
+        Console().print(Renderable(picture))
+    print(f"show: -> {path}")
+
+
+def _of_run(job: Job, image: str) -> "Image | None":
+    from iem_batch.data.plan import read_plan
+    from iem_batch.stages.evaluate import read_evaluation
+    from iem_batch.stages.report import open_sources
+    from iem_batch.stages.show import draw_image
+
+    if not job.run.exists(run_folder.PLAN):
+        return None
+    decode, iem = job.settings.decode, job.settings.iem
+    plan, evaluation = read_plan(job.run), read_evaluation(job.run)
+    sources, notes = open_sources(job.run, plan, decode, iem, evaluation)
+    picture = draw_image(sources, image, job.settings.select.init_choice)
+    for note in notes if picture else []:
+        print(f"show: {note}")
+    return picture
+
+
+def _of_file(job: Job, image: str) -> "Image | None":
+    from iem_batch.notebook import segment
+
+    if not Path(image).is_file():
+        return None
+    settings = job.settings
+    return segment(
+        image,
+        iem=settings.iem,
+        decode=settings.decode,
+        init_sides=settings.segment.init_sides,
+        backend=settings.segment.backend,
+    ).plot()
+
+
 def status(job: Job, json: bool) -> None:
     """Print what is done and what is left."""
     from rich.console import Console
 
-    from iem_batch.stages.status import run_status, status_json, status_table
+    from iem_batch.stages.status import run_status, status_json, status_notes, status_table
 
     steps = run_status(job.run, job.settings.export)
     if json:
         print(status_json(steps))
     else:
         Console().print(status_table(steps))
+        for note in status_notes(steps):
+            print(note)
 
 
 def doctor() -> None:

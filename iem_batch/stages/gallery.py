@@ -3,16 +3,13 @@
 H, W = pixels of the engine's size.
 """
 
-import base64
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from PIL import Image
 
 from iem_batch.data import run_folder, schema
 from iem_batch.data.geometry import mask_to_square
@@ -24,19 +21,6 @@ from iem_batch.errors import SourceError
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.stages.panels import Panel, draw_panels
 from iem_batch.stages.truth import Truth
-
-PANEL_PX = 160
-"""Larger pictures are made smaller, so that the page stays light at any size of the engine."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A panel inside a page."""
-
-    label: str
-    alt: str
-    uri: str
-    """A data: URI."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +36,18 @@ class Card:
     """Of IEM's mask, as labelled, where `evaluate` has measured it."""
     rank: int | None
     """In the selection, where it was selected."""
-    pictures: list[Picture]
+    panels: list[Panel]
+
+    @property
+    def facts(self) -> str:
+        """What is known of the mask, in a line."""
+        facts = [f"error {self.error:.3f}", f"area {100 * self.area:.0f} %"]
+        if self.iou is not None:
+            facts.append(f"IoU {100 * self.iou:.0f} %")
+        if self.status != "ok":
+            facts.append(f"{self.status} mask")
+        facts.append("not selected" if self.rank is None else f"rank {self.rank:,}")
+        return " · ".join(facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,19 +61,19 @@ class Sources:
     truth: Truth | None
 
 
+COLUMNS = ["image_id", "init_side", "error", "area", "iterations", "status"]
+"""What is read of masks/ to choose images and say something of them."""
+
 Key = tuple[str, float]
 """image_id and inpainting error: a mask of an image."""
 
 
-def draw_cards(
-    sources: Sources, galleries: Mapping[str, pa.Table], ranks: Mapping[str, int]
-) -> dict[str, list[Card]]:
+def draw_cards(sources: Sources, galleries: Mapping[str, pa.Table]) -> dict[str, list[Card]]:
     """Draw all galleries; an image that is in several of them is read and drawn once.
 
     Args:
         sources: where pictures come from.
-        galleries: gallery -> its rows of masks/ with the column shard.
-        ranks: image_id -> rank in the selection, of those that were selected.
+        galleries: gallery -> its rows of masks/ in the columns `COLUMNS`, and the column shard.
 
     Returns:
         Gallery -> its cards, in the order of the rows.
@@ -87,11 +82,11 @@ def draw_cards(
     for rows in galleries.values():
         for item in rows.select(["shard", "image_id", "init_side"]).to_pylist():
             wanted.setdefault(item["shard"], {})[item["image_id"]] = item["init_side"]
-    pictures: dict[str, list[Picture]] = {}
+    ranks = _ranks(sources.run, galleries.values())
+    panels: dict[str, list[Panel]] = {}
     ious: dict[Key, float] = {}
     for shard in sorted(wanted):
-        for image_id, panels in panels_of(sources, shard, wanted[shard]):
-            pictures[image_id] = [_picture(panel) for panel in panels]
+        panels |= _panels(sources, shard, wanted[shard])
         ious |= _ious(sources.run, shard, wanted[shard])
     return {
         name: [
@@ -102,7 +97,7 @@ def draw_cards(
                 area=item["area"],
                 iou=ious.get((item["image_id"], item["error"])),
                 rank=ranks.get(item["image_id"]),
-                pictures=pictures[item["image_id"]],
+                panels=panels[item["image_id"]],
             )
             for item in rows.to_pylist()
         ]
@@ -110,19 +105,9 @@ def draw_cards(
     }
 
 
-def panels_of(
+def _panels(
     sources: Sources, shard: int, sides: Mapping[str, int]
 ) -> Iterator[tuple[str, list[Panel]]]:
-    """Draw the panels of some images of a shard.
-
-    Args:
-        sources: where pictures come from.
-        shard: the shard.
-        sides: image_id -> side of the first mask whose result is shown.
-
-    Returns:
-        The images in the order of `sides`, each with its panels.
-    """
     photos = _photos(sources, shard, sides)
     by_label = {
         "truth": _truth_masks(sources, shard, sides),
@@ -144,15 +129,6 @@ def _photos(sources: Sources, shard: int, sides: Mapping[str, int]) -> dict[str,
     except SourceError:
         return {}
     return dict(zip(loaded.image_id, loaded.image_BHW3, strict=True))
-
-
-def _picture(panel: Panel) -> Picture:
-    image = Image.fromarray(panel.picture_HW3)
-    image.thumbnail((PANEL_PX, PANEL_PX))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return Picture(label=panel.label, alt=panel.alt, uri=f"data:image/jpeg;base64,{data}")
 
 
 def _stored_masks(
@@ -200,3 +176,13 @@ def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tupl
     table = table.filter(pc.equal(table["method"], "iem"))
     for item in table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string()))).to_pylist():
         yield (item["image_id"], item["error"]), item["iou"]
+
+
+def _ranks(run: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:
+    """Look up which of the shown images were selected."""
+    if not run.exists(run_folder.TOPK):
+        return {}
+    shown = pa.chunked_array([chunk for rows in samples for chunk in rows["image_id"].chunks])
+    table = run.read_table(run_folder.TOPK, columns=["image_id", "rank"])
+    table = table.filter(pc.is_in(table["image_id"], shown))
+    return dict(zip(table["image_id"].to_pylist(), table["rank"].to_pylist(), strict=True))

@@ -3,14 +3,15 @@
 import base64
 import hashlib
 import importlib.resources
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 import jinja2
-import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
+from PIL import Image
 
 import iem_batch
 from iem_batch.data import run_folder
@@ -26,7 +27,7 @@ from iem_batch.stages.choose import dataset_side
 from iem_batch.stages.evaluate import Evaluation, read_evaluation
 from iem_batch.stages.evaluation_table import METRIC_LABELS, label
 from iem_batch.stages.gallery import Card, Sources, draw_cards
-from iem_batch.stages.panels import LABELS, PHOTO
+from iem_batch.stages.panels import LABELS, PHOTO, Panel
 from iem_batch.stages.settings import InitChoice, ReportSettings
 from iem_batch.stages.survey import Survey, survey
 from iem_batch.stages.truth import Truth, open_truth
@@ -53,6 +54,10 @@ FILES = {
     "_run": "plan, settings and commit marks",
 }
 """Folder of a run -> what is in it."""
+
+
+PANEL_PX = 160
+"""Larger pictures are made smaller, so that the page stays light at any size of the engine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +144,7 @@ def _template() -> jinja2.Template:
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
     environment.filters["method"] = label
     environment.filters["duration"] = _duration
-    environment.filters["facts"] = _facts
+    environment.filters["data_uri"] = _data_uri
     return environment.from_string(_resource("report.html.jinja"))
 
 
@@ -147,14 +152,12 @@ def _resource(name: str) -> str:
     return importlib.resources.files("iem_batch.stages").joinpath(name).read_text(encoding="utf-8")
 
 
-def _facts(card: Card) -> str:
-    facts = [f"error {card.error:.3f}", f"area {100 * card.area:.0f} %"]
-    if card.iou is not None:
-        facts.append(f"IoU {100 * card.iou:.0f} %")
-    if card.status != "ok":
-        facts.append(f"{card.status} mask")
-    facts.append("not selected" if card.rank is None else f"rank {card.rank:,}")
-    return " · ".join(facts)
+def _data_uri(panel: Panel) -> str:
+    image = Image.fromarray(panel.picture_HW3)
+    image.thumbnail((PANEL_PX, PANEL_PX))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _duration(seconds: float) -> str:
@@ -203,7 +206,7 @@ def _galleries(sources: Sources, found: Survey) -> list[Gallery]:
     if "outside" in samples and not len(samples["outside"]):
         samples["inside"] = samples["inside"].slice(0, 0)  # everything was selected: no cut
     samples = {name: samples[name] for name in GALLERIES if name in samples and len(samples[name])}
-    cards = draw_cards(sources, samples, _ranks(sources.run, samples.values()))
+    cards = draw_cards(sources, samples)
     return [
         Gallery(name=name, title=GALLERIES[name][0], text=GALLERIES[name][1], cards=cards[name])
         for name in samples
@@ -213,26 +216,16 @@ def _galleries(sources: Sources, found: Survey) -> list[Gallery]:
 def _without_photo(plan: Plan, galleries: Iterable[Gallery]) -> Iterator[str]:
     cards = [card for gallery in galleries for card in gallery.cards]
     missing = {
-        card.image_id for card in cards if PHOTO not in {picture.label for picture in card.pictures}
+        card.image_id for card in cards if PHOTO not in {panel.label for panel in card.panels}
     }
     if missing:
         yield f"{len(missing):,} photos are not shown: {plan.source_url} does not have them now."
 
 
-def _ranks(run: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:
-    """Look up which of the shown images were selected."""
-    if not run.exists(run_folder.TOPK):
-        return {}
-    shown = pa.chunked_array([chunk for rows in samples for chunk in rows["image_id"].chunks])
-    table = run.read_table(run_folder.TOPK, columns=["image_id", "rank"])
-    table = table.filter(pc.is_in(table["image_id"], shown))
-    return dict(zip(table["image_id"].to_pylist(), table["rank"].to_pylist(), strict=True))
-
-
 def _panel_labels(galleries: Iterable[Gallery]) -> list[str]:
     """List the kinds of pictures there are, in the order of the cards."""
     cards = [card for gallery in galleries for card in gallery.cards]
-    drawn = {picture.label for card in cards for picture in card.pictures}
+    drawn = {panel.label for card in cards for panel in card.panels}
     return [label for label in LABELS if label in drawn]
 
 

@@ -43,7 +43,8 @@ def draw_sheet(rows: Sequence[Row]) -> Image.Image:
             left = _GAP_PX + column * (PANEL_PX + _GAP_PX)
             sheet.paste(picture, (left, top))
             pen.text((left, bottom + 2), panel.label, _SOFT, font)
-        pen.text((_GAP_PX, bottom + _LINE_PX), _printable(row.caption), _INK, font)
+        caption = _fitting(_printable(row.caption), width - 2 * _GAP_PX, font)
+        pen.text((_GAP_PX, bottom + _LINE_PX), caption, _INK, font)
         top += height
     return sheet
 
@@ -55,6 +56,14 @@ def _fitted(panel: Panel) -> Image.Image:
     is_larger = factor < 1
     resampling = Image.Resampling.BILINEAR if is_larger else Image.Resampling.NEAREST
     return picture.resize(size, resampling)
+
+
+def _fitting(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Cut a line off at its start, where long paths differ least."""
+    shown = text
+    while font.getlength(shown) > width:
+        shown = "…" + shown[2 if shown.startswith("…") else 1 :]
+    return shown
 
 
 def _printable(text: str) -> str:

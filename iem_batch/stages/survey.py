@@ -18,6 +18,7 @@ from iem_batch.data import run_folder
 from iem_batch.data.read_ahead import read_ahead
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.stages.choose import chosen_rows
+from iem_batch.stages.gallery import COLUMNS
 from iem_batch.stages.settings import InitChoice, ReportSettings
 
 ERROR_BINS = np.arange(401) / 100
@@ -32,8 +33,6 @@ a percentile or two."""
 
 READERS = 16
 """Files read at once: on an object store each takes a round trip."""
-
-_COLUMNS = ["image_id", "init_side", "error", "area", "iterations", "status"]
 
 
 @dataclass(kw_only=True)
@@ -95,7 +94,7 @@ def survey(
 def _rows(
     run: RunFolder, shard: int, side: int, init_choice: InitChoice
 ) -> Iterable[tuple[int, pa.Table]]:
-    table = run.read_table(run_folder.part("masks", shard), columns=_COLUMNS)
+    table = run.read_table(run_folder.part("masks", shard), columns=COLUMNS)
     rows = chosen_rows(table, init_choice, side)
     yield shard, rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
 
