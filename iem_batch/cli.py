@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 import iem_batch
 from iem_batch.config import SECTIONS, Settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
-from iem_batch.iem.backends import BACKENDS, resolve
+from iem_batch.iem.backends import BACKENDS
 from iem_batch.stages.settings import DEMO_DEFAULTS
 
 
@@ -175,10 +175,8 @@ def _settings(options: Namespace) -> Settings:
     if options.get("k") is not None:
         settings = replace(settings, select=replace(settings.select, k=options.k))
     backend = settings.segment.backend
-    if backend not in BACKENDS:
-        # auto is settled once for the run: a worker elsewhere must not take another engine.
-        backend = resolve(backend)
-        settings = replace(settings, segment=replace(settings.segment, backend=backend))
+    if backend not in ("auto", *BACKENDS):
+        raise SettingsError(f"there is no backend {backend!r}; use auto, {', '.join(BACKENDS)}")
     return settings
 
 

@@ -2,20 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from iem_batch.config import Settings, settings_to_yaml
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.versions import library_versions
 from iem_batch.errors import RunMismatchError
+from iem_batch.iem.backends import resolve
 from iem_batch.progress import shard_progress
 from iem_batch.stages.in_process import run_in_process
 from iem_batch.stages.journal import drivers
 from iem_batch.stages.shards import ShardStep, Totals, totals
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,38 @@ class Job:
 
                 settings = self.settings
                 run_on_cluster(step, todo, settings.cluster, progress, settings.shards, begun)
+
+    @contextmanager
+    def engine_settled(self) -> Iterator["Job"]:
+        """Give the job with segment.backend=auto replaced, once for the run, by an engine's name.
+
+        It is the fastest of the machines that will run it: this one, or the cluster's nodes. Then
+        Ray is there for the time of the block.
+
+        Raises:
+            BackendUnavailableError: the nodes of the cluster differ.
+        """
+        if self.settings.segment.backend != "auto":
+            yield self
+            return
+        with self.ray():
+            if self.local:
+                backend = resolve("auto")
+            else:
+                from iem_batch.distributed.engines import resolve_on_cluster
+
+                backend = resolve_on_cluster(self.settings.cluster)
+            segment = replace(self.settings.segment, backend=backend)
+            yield replace(self, settings=replace(self.settings, segment=segment))
+
+    def beside_engine(self, function: Callable[[], Result]) -> Result:
+        """Call a function where an engine can run: the head of a cluster may have no GPU."""
+        if self.local:
+            return function()
+        with self.ray():
+            from iem_batch.distributed.engines import call_beside_engine
+
+            return call_beside_engine(function, self.settings.cluster)
 
     @contextmanager
     def ray(self) -> Iterator[None]:

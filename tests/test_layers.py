@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "segnet": {"errors", "metrics"},
     "data": {"errors"},
     "stages": {"errors", "metrics", "iem", "segnet", "data"},
-    "distributed": {"errors", "segnet", "data", "stages"},
+    "distributed": {"errors", "iem", "segnet", "data", "stages"},
     # The settings of `distributed` are one of the sections of the configuration.
     "config": {"errors", "iem", "segnet", "data", "stages", "distributed"},
     "notebook": {"errors", "iem", "data", "stages"},
@@ -32,8 +32,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 
-# The command line chooses an engine and knows nothing of how one works.
-COMMAND_LINE = ("cli", "commands", "job")
+# The command line and the cluster choose an engine and know nothing of how one works.
+COMMAND_LINE = ("cli", "commands", "job", "distributed")
 FACE_OF_IEM = {"iem_batch.iem.backends", "iem_batch.iem.settings"}
 
 

@@ -48,14 +48,19 @@ def plan_lines(planned: Plan) -> list[str]:
 
 def segment(job: Job, source: str) -> None:
     """Run IEM on every image; plans the run first if that has not been done."""
-    from iem_batch.stages.segment import SegmentStep, masks_depend_on
-
     if job.run.exists(run_folder.PLAN):
         # The plan is not listed again: that takes long, and a resumed run works on what it planned.
         require_same_settings(job.run, open_source(source), job.settings.plan)
     else:
         plan(job, source)
     planned = read_plan(job.run)
+    with job.engine_settled() as settled:
+        _segment(settled, planned)
+
+
+def _segment(job: Job, planned: Plan) -> None:
+    from iem_batch.stages.segment import SegmentStep, masks_depend_on
+
     step = SegmentStep(
         run=job.run,
         source_url=planned.source_url,

@@ -1,11 +1,12 @@
 """The commands of the network: train, predict, refine."""
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from iem_batch.commands.finish import finish
 from iem_batch.data import run_folder
-from iem_batch.data.plan import read_plan
+from iem_batch.data.plan import Plan, read_plan
 from iem_batch.job import Job
 from iem_batch.stages.shards import outputs_digest
 
@@ -40,16 +41,22 @@ def train(job: Job) -> None:
 
 def predict(job: Job) -> None:
     """Predict SegNet's mask for every image."""
+    planned = read_plan(job.run)
+    job.run.require(run_folder.WEIGHTS, "train")
+    with job.engine_settled() as settled:
+        _predict(settled, planned)
+
+
+def _predict(job: Job, planned: Plan) -> None:
     from iem_batch.stages.predict import (
         PredictStep,
         predictions_depend_on,
         resolve_threshold,
     )
 
-    planned = read_plan(job.run)
-    job.run.require(run_folder.WEIGHTS, "train")
     settings = job.settings
     backend = settings.segment.backend
+    resolve = partial(resolve_threshold, job.run, settings.predict, settings.iem, backend)
     step = PredictStep(
         run=job.run,
         source_url=planned.source_url,
@@ -57,7 +64,7 @@ def predict(job: Job) -> None:
         iem=settings.iem,
         backend=backend,
         memory_bytes=settings.shards.memory_bytes,
-        threshold=resolve_threshold(job.run, settings.predict, settings.iem, backend),
+        threshold=job.beside_engine(resolve) if settings.predict.threshold == "auto" else resolve(),
     )
     weights = job.run.read_bytes(run_folder.WEIGHTS)
     begun = job.begin(step.name, predictions_depend_on(step, planned.digest, weights))
@@ -68,10 +75,15 @@ def predict(job: Job) -> None:
 
 def refine(job: Job) -> None:
     """Run IEM again, started from SegNet's masks."""
-    from iem_batch.stages.refine import RefineStep, refined_depend_on
-
     planned = read_plan(job.run)
     job.run.require(run_folder.step_record("predictions"), "predict")
+    with job.engine_settled() as settled:
+        _refine(settled, planned)
+
+
+def _refine(job: Job, planned: Plan) -> None:
+    from iem_batch.stages.refine import RefineStep, refined_depend_on
+
     step = RefineStep(
         run=job.run,
         source_url=planned.source_url,
