@@ -1,5 +1,7 @@
 """Encoded bytes to the pixels the engine works on: the paper's preprocessing, by Pillow.
 
+JPEGs may be decoded faster by `fast_jpeg`, which gives the same pixels.
+
 The content decides the format, never a name. Everything that cannot be decoded becomes an
 `ImageRejectedError` with a reason; nothing here may crash, hang or take memory without bound.
 """
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from iem_batch.data import fast_jpeg
 from iem_batch.data.geometry import resize_and_crop
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.errors import ImageRejectedError
@@ -76,7 +79,12 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
         ImageRejectedError: the reason is ``empty``, ``not_an_image``, ``corrupt``, ``truncated``,
             ``too_large``, ``extreme_aspect`` or ``unsupported_mode``.
     """
+    is_fast = not settings.exif_orientation and fast_jpeg.unavailable() is None
     with _opened(data, settings) as image:
+        pixels_HW3 = fast_jpeg.decode_jpeg(image, data) if is_fast else None
+        if pixels_HW3 is not None:
+            return _preprocess_rgb(pixels_HW3, settings)
+        image.load()
         return preprocess(image, settings)
 
 
@@ -90,18 +98,19 @@ def decode_whole(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
         ImageRejectedError: as in `decode`.
     """
     with _opened(data, settings) as image:
+        image.load()
         return _rgb(ImageOps.exif_transpose(image) if settings.exif_orientation else image)
 
 
 @contextmanager
 def _opened(data: bytes, settings: DecodeSettings) -> Iterator[Image.Image]:
+    """Open an image whose pixels are not read yet, and give all errors of the block a reason."""
     # Pillow warns of what is odd in a file, and of large ones. That is a matter of the row, not of
     # the log, and must not raise where warnings are errors.
     with warnings.catch_warnings(), _rejecting(data):
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _require_decodable(image, data, settings)
-            image.load()
             yield image
 
 
@@ -180,6 +189,16 @@ def preprocess(image: Image.Image, settings: DecodeSettings) -> Decoded:
         # In the image's own mode: NEAREST commutes with any conversion of single pixels.
         pixels = _rgb(resize_and_crop(image, settings.size_px, "nearest"))
     return Decoded(pixels=pixels, width=image.width, height=image.height)
+
+
+def _preprocess_rgb(pixels_HW3: NDArray[np.uint8], settings: DecodeSettings) -> Decoded:
+    if settings.resize == "antialias":
+        image = resize_and_crop(Image.fromarray(pixels_HW3), settings.size_px, "antialias")
+        pixels_SS3 = np.asarray(image)
+    else:
+        pixels_SS3 = fast_jpeg.nearest_square(pixels_HW3, settings.size_px)
+    height, width, _ = pixels_HW3.shape
+    return Decoded(pixels=pixels_SS3, width=width, height=height)
 
 
 def _describe(error: Exception) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 import iem_batch
+from iem_batch.data import fast_jpeg
 from iem_batch.iem.backends import BACKENDS, resolve
 
 
@@ -35,6 +36,10 @@ def examine() -> list[Finding]:
         ),
         Finding(name="processors", ok=True, detail=f"{os.cpu_count()} CPUs, {_gpus()}"),
     ]
+    reason = fast_jpeg.unavailable()
+    findings.append(
+        Finding(name="fast JPEG decoding", ok=reason is None, detail=reason or "available")
+    )
     for name, backend in BACKENDS.items():
         reason = backend.unavailable()
         detail = reason or ("the one that auto takes" if resolve("auto") == name else "available")
