@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -39,27 +38,36 @@ CHUNK = 64
 """Photographs segmented at once."""
 
 
-def pool_of_masks(folders: list[Path]) -> list[bytes]:
-    """Run IEM from three first masks on every photograph; returns the masks in 8 positions."""
+def pool_of_masks(folders: list[Path]) -> pa.Table:
+    """Run IEM from three first masks on every photograph.
+
+    Returns:
+        png and status of the masks, each in 8 positions.
+    """
     from iem_batch.data.decode import decode
     from iem_batch.data.settings import DecodeSettings
     from iem_batch.iem.backends import load_backend
     from iem_batch.iem.masks import centred_squares
+    from iem_batch.iem.result import Status
     from iem_batch.iem.settings import IEMSettings
 
     files = sorted(file for folder in folders for file in folder.iterdir() if file.is_file())
     engine, first_SHW = load_backend("native"), centred_squares(128, 128, SIDES_PX)
     encoded: list[bytes] = []
+    status: list[str] = []
     for start in range(0, len(files), CHUNK):
         chunk = files[start : start + CHUNK]
         images = np.stack([decode(file.read_bytes(), DecodeSettings()).pixels for file in chunk])
         first_BSHW = np.broadcast_to(first_SHW, (len(images), *first_SHW.shape))
         result = engine(images, first_BSHW, IEMSettings(), num_threads=os.cpu_count() or 1)
-        masks = result.mask_BSHW.reshape(-1, 128, 128)
-        turned = [np.rot90(mask, turns) for mask in masks for turns in range(4)]
-        encoded += [schema.encode_mask(np.ascontiguousarray(mask)) for mask in turned]
-        encoded += [schema.encode_mask(np.ascontiguousarray(mask[::-1])) for mask in turned]
-    return encoded
+        for mask, code in zip(
+            result.mask_BSHW.reshape(-1, 128, 128), result.status_BS.ravel(), strict=True
+        ):
+            turned = [np.rot90(mask, turns) for turns in range(4)]
+            positions = [*turned, *(mask[::-1] for mask in turned)]
+            encoded += [schema.encode_mask(np.ascontiguousarray(mask)) for mask in positions]
+            status += len(positions) * [Status(int(code)).name.lower()]
+    return pa.table({"png": encoded, "status": status})
 
 
 def hexadecimal_ids(count: int, rng: np.random.Generator) -> pa.Array:
@@ -69,7 +77,7 @@ def hexadecimal_ids(count: int, rng: np.random.Generator) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), count, [None, offsets, text])
 
 
-def write_shard(run: RunFolder, masks: pa.Array, edges: NDArray[np.int64], shard: int) -> None:
+def write_shard(run: RunFolder, masks: pa.Table, edges: NDArray[np.int64], shard: int) -> None:
     """Write the masks of one shard and its commit mark."""
     rng = np.random.default_rng(shard)
     count = int(edges[shard + 1] - edges[shard])
@@ -78,7 +86,8 @@ def write_shard(run: RunFolder, masks: pa.Array, edges: NDArray[np.int64], shard
     uris = pc.binary_join_element_wise("/lsun/car/data.mdb", ids, "/")
     order = rng.choice(len(masks), rows, replace=rows > len(masks))
     of_image = np.repeat(np.arange(count), len(SIDES_PX))
-    error = rng.normal(0.6, 0.12, rows).clip(0.01, 2)
+    status = masks["status"].take(order)
+    error = rng.normal(0.6, 0.12, rows).clip(0.01, 2) * pc.equal(status, "ok").to_numpy()
     share = rng.uniform(0.3, 0.7, rows)
     columns = {
         "image_id": ids.take(of_image),
@@ -86,7 +95,8 @@ def write_shard(run: RunFolder, masks: pa.Array, edges: NDArray[np.int64], shard
         "width": rng.integers(256, 400, count, dtype=np.int32)[of_image],
         "height": np.full(rows, 256, np.int32),
         "mask": pa.StructArray.from_arrays(
-            [masks.take(order), pa.nulls(rows, pa.string())], fields=list(schema.IMAGE)
+            [masks["png"].take(order).combine_chunks(), pa.nulls(rows, pa.string())],
+            fields=list(schema.IMAGE),
         ),
         "error": error,
         "error_foreground": error * share,
@@ -94,7 +104,7 @@ def write_shard(run: RunFolder, masks: pa.Array, edges: NDArray[np.int64], shard
         "area": rng.integers(1000, 12000, rows) / 128**2,
         "init_side": np.tile(np.array(SIDES_PX, np.int32), count),
         "iterations": rng.integers(20, 151, rows, dtype=np.int32),
-        "status": np.where(rng.random(rows) < 0.001, "empty", "ok"),
+        "status": status,
     }
     name = run_folder.part("masks", shard)
     digest = run.write_table(name, pa.table(columns, schema=schema.MASKS))
@@ -111,10 +121,11 @@ def write_shard(run: RunFolder, masks: pa.Array, edges: NDArray[np.int64], shard
 def make(args: argparse.Namespace) -> None:
     """Write the run."""
     pool = pool_of_masks(args.photos)
-    sizes = [len(mask) for mask in pool]
-    print(f"{len(pool):,} masks of photographs, {statistics.mean(sizes):.0f} bytes on average")
+    mean = pc.mean(pc.binary_length(pool["png"])).as_py()
+    one_sided = len(pool) - pc.sum(pc.equal(pool["status"], "ok")).as_py()
+    print(f"{len(pool):,} masks, {mean:.0f} bytes on average, {one_sided:,} empty or full")
     edges = np.linspace(0, args.images, args.shards + 1).astype(np.int64)
-    write = partial(write_shard, RunFolder(str(args.run)), pa.array(pool), edges)
+    write = partial(write_shard, RunFolder(str(args.run)), pool, edges)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as workers:
         list(workers.map(write, range(args.shards), chunksize=8))
 

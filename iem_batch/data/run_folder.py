@@ -134,7 +134,7 @@ class RunFolder(Folder):
         with self.open(name) as file:
             try:
                 return pq.read_table(file, columns=columns)
-            except pa.ArrowException as error:
+            except (pa.ArrowException, OSError) as error:  # pyarrow raises either
                 raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
 
     @contextmanager
@@ -162,7 +162,7 @@ class RunFolder(Folder):
             The SHA-256 of the file, in hexadecimal.
         """
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, **_WRITER)
+        pq.write_table(table, sink, **_WRITER, **_encodings(table.schema))
         return self.write_bytes(name, sink.getvalue().to_pybytes())
 
     def read_json(self, name: str) -> Any:
@@ -282,12 +282,27 @@ class RunFolder(Folder):
             )
 
 
+def _encodings(schema: pa.Schema) -> dict[str, Any]:
+    """Compress and give a dictionary to all but numbers with a fraction.
+
+    Those are hardly smaller for it, and `topk` would spend most of its time undoing it.
+    """
+    coded = [
+        f"{field.name}.{child.name}" if pa.types.is_struct(field.type) else field.name
+        for field in schema
+        for child in (field.type if pa.types.is_struct(field.type) else [field])
+        if not pa.types.is_floating(field.type)
+    ]
+    return {
+        "use_dictionary": coded,
+        "compression": dict.fromkeys(coded, "zstd"),
+        "compression_level": dict.fromkeys(coded, 1),
+    }
+
+
 _WRITER: dict[str, Any] = {
     "version": "2.6",
     "data_page_version": "1.0",
-    "compression": "zstd",
-    "compression_level": 1,
-    "use_dictionary": True,
     "write_statistics": True,
     "row_group_size": 1 << 20,
     "store_schema": True,

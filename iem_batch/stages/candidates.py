@@ -7,13 +7,15 @@ read in any order and by any number of workers, and nobody holds more than k row
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iem_batch.data import run_folder, schema
@@ -66,75 +68,24 @@ def candidates(query: Query, shards: Iterable[int]) -> Candidates:
     shards alone that have a row good enough.
     """
     groups = open_groups(query.settings)
-    found = _nothing()
+    found: list[Candidates] = []
     floor = -np.inf
     todo = iter(shards)
     with ThreadPoolExecutor(READERS) as pool:
         while batch := list(islice(todo, SHARDS_PER_PRUNING)):
-            offered = _together(list(pool.map(partial(_offer, query, floor), batch)))
-            if groups is not None:
-                offered = _in_groups(offered, groups)
-            found = merge(query.k, [found, offered] if found.num_images else [offered])
-            if groups is None and len(found.best) == query.k > 0:
+            offers = list(pool.map(partial(_offer, query, floor), batch))
+            found = [merge(query.k, [*found, _gathered(offers, groups)])]
+            best = found[0].best
+            if groups is None and len(best) == query.k > 0:
                 # What is below the k-th best so far is not looked at further, its id not even read.
-                floor = found.best["error"][-1].as_py()
-    return found
+                floor = best["error"][-1].as_py()
+    return found[0]
 
 
 def merge(k: int, parts: Sequence[Candidates]) -> Candidates:
     """Put the candidates of different shards together and keep the first k."""
-    together = _together(parts)
-    return replace(together, best=first_rows(together.best, k))
-
-
-def _offer(query: Query, floor: float, shard: int) -> Candidates:
-    """Give the rows of one shard that may be among the first k: those not below the floor."""
-    settings = query.settings
-    columns = ["init_side", "error", "status"]
-    columns += ["image_id"] if settings.init_choice == "image" else []
-    columns += ["area"] if (settings.min_area, settings.max_area) != (0, 1) else []
-    with query.run.open_table(run_folder.part("masks", shard)) as file:
-        rows = file.read(columns, use_threads=False)
-        rows = rows.append_column("row", pa.array(np.arange(len(rows))))
-        rows = chosen_rows(rows, settings.init_choice, query.side)
-        is_defined = pc.equal(rows["status"], "ok").to_numpy()
-        error = rows["error"].to_numpy()
-        inside = is_defined
-        if "area" in columns:
-            area = rows["area"].to_numpy()
-            inside = is_defined & (area >= settings.min_area) & (area <= settings.max_area)
-        picked = rows.filter(pa.array(inside & (error >= floor)))
-        if len(picked) and "image_id" not in columns:
-            image_id = file.read(["image_id"], use_threads=False)["image_id"]
-            picked = picked.append_column("image_id", image_id.take(picked["row"]))
-        if len(picked) and settings.max_frame < 1:
-            masks = file.read(["mask"], use_threads=False)["mask"].take(picked["row"])
-            frame = np.array([_frame_share(mask["bytes"].as_py()) for mask in masks])
-            picked = picked.filter(pa.array(frame <= settings.max_frame))
     return Candidates(
-        best=_as_offer(picked, shard) if len(picked) else NO_ROWS,
-        histogram=np.histogram(error[is_defined], ERROR_BINS)[0],
-        num_images=len(rows),
-        num_undefined=int((~is_defined).sum()),
-        num_outside=int((is_defined & ~inside).sum()),
-    )
-
-
-def _in_groups(offered: Candidates, groups: Groups) -> Candidates:
-    best = groups.attach(offered.best)
-    num_outside = offered.num_outside + len(offered.best) - len(best)
-    return replace(offered, best=best, num_outside=num_outside)
-
-
-def _as_offer(picked: pa.Table, shard: int) -> pa.Table:
-    columns = {name: picked[name] for name in ("image_id", "init_side", "error")}
-    columns["shard"] = pa.array(np.full(len(picked), shard, dtype=np.int32))
-    return pa.table(columns).select(NO_ROWS.column_names).cast(NO_ROWS.schema)
-
-
-def _together(parts: Sequence[Candidates]) -> Candidates:
-    return Candidates(
-        best=pa.concat_tables([part.best for part in parts]),
+        best=first_rows(pa.concat_tables([part.best for part in parts]), k),
         histogram=np.sum([part.histogram for part in parts], axis=0),
         num_images=sum(part.num_images for part in parts),
         num_undefined=sum(part.num_undefined for part in parts),
@@ -142,10 +93,114 @@ def _together(parts: Sequence[Candidates]) -> Candidates:
     )
 
 
-def _nothing() -> Candidates:
-    histogram = np.zeros(len(ERROR_BINS) - 1, np.int64)
+@dataclass(frozen=True, kw_only=True)
+class _Offer:
+    """The rows of one shard that may be among the first k, and what the others were. N = rows."""
+
+    shard: int
+    image_id: pa.ChunkedArray
+    init_side_N: NDArray[np.int32]
+    error_N: NDArray[np.float64]
+    histogram: NDArray[np.int64]
+    num_images: int
+    num_undefined: int
+    num_outside: int
+
+
+def _offer(query: Query, floor: float, shard: int) -> _Offer:
+    """Look through one shard for rows whose error is not below the floor."""
+    settings = query.settings
+    with query.run.open_table(run_folder.part("masks", shard)) as file:
+        init_side, all_errors = _column(file, "init_side"), _column(file, "error")
+        row = _chosen(file, query, init_side, all_errors)
+        error = all_errors[row]
+        is_defined = _is_defined(file, row, error)
+        inside = is_defined
+        if (settings.min_area, settings.max_area) != (0, 1):
+            area = _column(file, "area")[row]
+            inside = is_defined & (area >= settings.min_area) & (area <= settings.max_area)
+        picked = row[inside & (error >= floor)]
+        if len(picked) and settings.max_frame < 1:
+            masks = file.read(["mask"], use_threads=False)["mask"].take(pa.array(picked))
+            frame = np.array([_frame_share(mask["bytes"].as_py()) for mask in masks])
+            picked = picked[frame <= settings.max_frame]
+        image_id = NO_ROWS["image_id"]
+        if len(picked):
+            every_id = file.read(["image_id"], use_threads=False)["image_id"]
+            image_id = every_id.take(pa.array(picked))
+    return _Offer(
+        shard=shard,
+        image_id=image_id,
+        init_side_N=init_side[picked],
+        error_N=all_errors[picked],
+        histogram=np.histogram(error[is_defined], ERROR_BINS)[0],
+        num_images=len(row),
+        num_undefined=int((~is_defined).sum()),
+        num_outside=int((is_defined & ~inside).sum()),
+    )
+
+
+def _column(file: pq.ParquetFile, name: str) -> NDArray[Any]:
+    values: NDArray[Any] = file.read([name], use_threads=False)[name].to_numpy()
+    return values
+
+
+def _chosen(
+    file: pq.ParquetFile, query: Query, init_side: NDArray[np.int32], error: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Give the numbers of the rows that are kept, one for each image."""
+    if query.settings.init_choice == "dataset":
+        return np.flatnonzero(init_side == query.side)
+    rows = pa.table(
+        {
+            "image_id": file.read(["image_id"], use_threads=False)["image_id"],
+            "init_side": init_side,
+            "error": error,
+            "row": np.arange(len(error)),
+        }
+    )
+    row: NDArray[np.intp] = chosen_rows(rows, "image", query.side)["row"].to_numpy()
+    return row
+
+
+def _is_defined(
+    file: pq.ParquetFile, row: NDArray[np.intp], error: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Tell which masks have two sides; the error of the others is 0 (`IEMResult`)."""
+    is_defined = np.ones(len(row), np.bool_)
+    zero = np.flatnonzero(~(error > 0))
+    if len(zero):
+        status = file.read(["status"], use_threads=False)["status"].take(pa.array(row[zero]))
+        is_defined[zero] = pc.equal(status, "ok").to_numpy()
+    return is_defined
+
+
+def _frame_share(png: bytes) -> float:
+    """Give the foreground's share of the outermost pixels."""
+    mask_HW = schema.decode_mask(png)
+    inner = mask_HW[1:-1, 1:-1]
+    return float((mask_HW.sum() - inner.sum()) / (mask_HW.size - inner.size))
+
+
+def _gathered(offers: Sequence[_Offer], groups: Groups | None) -> Candidates:
+    """Make candidates of the offers of some shards, without dropping any but those in no group."""
+    counts = [len(offer.error_N) for offer in offers]
+    columns = {
+        "image_id": pa.chunked_array(
+            [chunk for offer in offers for chunk in offer.image_id.chunks], pa.string()
+        ),
+        "shard": np.repeat(np.array([offer.shard for offer in offers], np.int32), counts),
+        "init_side": np.concatenate([offer.init_side_N for offer in offers]),
+        "error": np.concatenate([offer.error_N for offer in offers]),
+    }
+    rows = pa.table(columns, schema=NO_ROWS.schema)
+    best = rows if groups is None else groups.attach(rows)
     return Candidates(
-        best=NO_ROWS, histogram=histogram, num_images=0, num_undefined=0, num_outside=0
+        best=best,
+        histogram=np.sum([offer.histogram for offer in offers], axis=0),
+        num_images=sum(offer.num_images for offer in offers),
+        num_undefined=sum(offer.num_undefined for offer in offers),
+        num_outside=sum(offer.num_outside for offer in offers) + len(rows) - len(best),
     )
 
 
@@ -166,10 +221,3 @@ def first_rows(table: pa.Table, k: int) -> pa.Table:
     place = np.empty(len(group), np.int64)
     place[by_group] = np.arange(len(group)) - np.repeat(starts, lengths)
     return table.take(np.sort(np.argsort(place, kind="stable")[:k])).combine_chunks()
-
-
-def _frame_share(png: bytes) -> float:
-    """Give the foreground's share of the outermost pixels."""
-    mask_HW = schema.decode_mask(png)
-    inner = mask_HW[1:-1, 1:-1]
-    return float((mask_HW.sum() - inner.sum()) / (mask_HW.size - inner.size))
