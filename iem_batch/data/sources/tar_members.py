@@ -124,7 +124,7 @@ class TarReader:
         name = utf8(info.name.removeprefix("./"))
         comment = info.pax_headers.get("comment", "")
         image_id = comment.removeprefix(ID_COMMENT) if comment.startswith(ID_COMMENT) else None
-        reason, message = self._verdict(info, name)
+        reason, message = self._verdict(info, name, image_id is not None)
         return Member(
             name=name,
             image_id=None if image_id is None else utf8(image_id),
@@ -135,7 +135,7 @@ class TarReader:
             message=message,
         )
 
-    def _verdict(self, info: tarfile.TarInfo, name: str) -> tuple[str | None, str]:
+    def _verdict(self, info: tarfile.TarInfo, name: str, has_id: bool) -> tuple[str | None, str]:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
             return "unsafe_path", "the path leads out of the archive"
@@ -144,7 +144,8 @@ class TarReader:
             return "not_a_file", f"a {kind} link to {utf8(info.linkname)}; links are not followed"
         if not info.isreg():
             return "not_a_file", "a device or a pipe"
-        if is_hidden(name) or not (is_image_name(name) or self._begins_as_image(info)):
+        is_meant = has_id or is_image_name(name) or self._begins_as_image(info)
+        if is_hidden(name) or not is_meant:
             return "", ""
         if info.size > MAX_FILE_BYTES:
             return "too_large", f"the member has {info.size} bytes, more than {MAX_FILE_BYTES}"
