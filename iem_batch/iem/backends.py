@@ -1,7 +1,8 @@
 """The engines that run IEM: a table of functions with one signature.
 
-`reference` is the oracle of every test, `torch` runs wherever torch does, `native` is the compiled
-one. All of them give the same masks; tests hold them to it.
+`reference` is the oracle of every test, `torch` runs wherever torch does, `native` is compiled C++
+and `cuda` a kernel for NVIDIA GPUs, whose results are those of `native` bit for bit. All of them
+give the same masks; tests hold them to it.
 """
 
 from collections.abc import Callable
@@ -66,6 +67,12 @@ def _load_native() -> Segment:
     return segment
 
 
+def _load_cuda() -> Segment:
+    from iem_batch.iem.cuda_backend import segment
+
+    return segment
+
+
 def _always_available() -> None:
     return None
 
@@ -76,7 +83,14 @@ def _native_unavailable() -> str | None:
     return unavailable()
 
 
+def _cuda_unavailable() -> str | None:
+    from iem_batch.iem.cuda_backend import unavailable
+
+    return unavailable()
+
+
 BACKENDS = {
+    "cuda": Backend(load=_load_cuda, unavailable=_cuda_unavailable),
     "native": Backend(load=_load_native, unavailable=_native_unavailable),
     "torch": Backend(load=_load_torch, unavailable=_always_available),
     "reference": Backend(load=_load_reference, unavailable=_always_available),

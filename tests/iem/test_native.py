@@ -43,7 +43,6 @@ def expected(image_BHW3: NDArray[np.uint8]) -> IEMResult:
 def test_it_is_the_backend_of_its_name() -> None:
     assert backends.BACKENDS["native"].load() is native_backend.segment
     assert backends.BACKENDS["native"].unavailable() is None
-    assert backends.resolve("auto") == "native"
 
 
 @pytest.mark.parametrize("num_threads", [2, 3, 16])

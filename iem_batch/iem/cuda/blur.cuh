@@ -54,7 +54,7 @@ IEM_INLINE double blurred_down(const Block& b, int row, int column, int channel)
     double sum = 0;
     for (int i = near.first; i <= near.last; ++i)
         sum = sum + weight_y(b, row, i) * rows[i * b.shape.width];
-    return on_grid(sum * kGrid);
+    return field_on_grid(sum * kGrid);
 }
 
 // `full`, channels [first, end).

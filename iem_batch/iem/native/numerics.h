@@ -23,6 +23,15 @@ constexpr double kRounder = 6755399441055744.0;
 
 IEM_FN double on_grid(double v) { return (v + kRounder) - kRounder; }
 
+// Blurred colours reach 255 * 2^45, near 2^53. Adding 2^52 of their own sign makes them integers: a
+// rounder of one sign would leave halves in those of the other, whose sums are not exact.
+constexpr double kFieldRounder = 4503599627370496.0;  // 2^52
+
+IEM_FN double field_on_grid(double v) {
+    const double rounder = v < 0 ? -kFieldRounder : kFieldRounder;
+    return (v + rounder) - rounder;
+}
+
 // splitmix64's finaliser; a mask's hash is the xor over the pixels on which it
 // differs from the first mask.
 IEM_FN unsigned long long pixel_hash(unsigned long long pixel) {

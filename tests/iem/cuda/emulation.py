@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from iem_batch.iem.cuda.job import Job
+from iem_batch.iem.cuda.job import TABLES, Job, describe
 from iem_batch.iem.cuda.layout import Layout, plan_layout
 from iem_batch.iem.cuda.tables import blur_axis, make_tables
 from iem_batch.iem.result import IEMResult
@@ -103,21 +103,16 @@ def prepare(
         "iterations": np.full((num_images, num_masks), -7, np.int32),
         "status": np.full((num_images, num_masks), 99, np.uint8),
         "queue": np.zeros(1, np.int32),
-        **{
-            name: np.ascontiguousarray(getattr(tables, name))
-            for name in ("weight_y", "weight_x", "tap_y", "tap_x", "widest_y", "widest_x")
-        },
+        **{name: np.ascontiguousarray(getattr(tables, name)) for name in TABLES},
+        "workspace": np.empty(0, np.uint8),
     }
-    job = Job(
-        **{name: array.ctypes.data for name, array in arrays.items()},
-        first_stride_b=num_masks * height * width,
-        first_stride_s=height * width,
-        workspace_bytes=layout.workspace_bytes,
-        diversity=3 * settings.diversity_weight / 127.5,
-        edge_tap=tables.edge_tap,
-        images=num_images,
-        masks=num_masks,
-        max_iterations=settings.iterations,
+    job = describe(
+        first_mask_BSHW.shape,
+        num_masks * height * width,
+        settings,
+        layout,
+        tables,
+        {name: array.ctypes.data for name, array in arrays.items()},
     )
     return Call(layout=layout, job=job, arrays=arrays)
 
