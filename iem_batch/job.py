@@ -17,6 +17,7 @@ from iem_batch.progress import shard_progress
 from iem_batch.stages.in_process import run_in_process
 from iem_batch.stages.journal import drivers
 from iem_batch.stages.shards import ShardStep, Totals, totals
+from iem_batch.stages.topk import Search, search_here
 
 Result = TypeVar("Result")
 
@@ -144,6 +145,23 @@ class Job:
             from iem_batch.distributed.engines import call_beside_engine
 
             return call_beside_engine(function, self.settings.cluster)
+
+    @contextmanager
+    def search(self) -> Iterator[Search]:
+        """Give what goes through all masks: tasks where there is a cluster, else threads here.
+
+        It is over in seconds, so no Ray is started for it.
+        """
+        if not self.local:
+            from iem_batch.distributed.cluster import has_cluster
+
+            if has_cluster(self.settings.cluster):
+                with self.ray():
+                    from iem_batch.distributed.search import search_on_cluster
+
+                    yield search_on_cluster
+                return
+        yield search_here
 
     @contextmanager
     def ray(self) -> Iterator[None]:

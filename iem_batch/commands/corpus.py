@@ -1,35 +1,87 @@
 """The commands from masks to a corpus: topk, export."""
 
+from dataclasses import replace
+
 from iem_batch.commands.finish import finish
 from iem_batch.data import run_folder
-from iem_batch.data.plan import read_plan
+from iem_batch.data.plan import Plan, read_plan
+from iem_batch.errors import RunMismatchError
 from iem_batch.job import Job
-from iem_batch.stages.shards import outputs_digest
+from iem_batch.stages.settings import ExportSettings
+from iem_batch.stages.shards import Totals, outputs_digest
 
 
 def topk(job: Job) -> None:
     """Select the masks of highest inpainting error."""
-    from iem_batch.stages.topk import selection_depends_on, topk
+    from rich.console import Console
+
+    from iem_batch.stages.histogram import histogram_table
+    from iem_batch.stages.topk import read_selection, selection_depends_on, topk
 
     planned = read_plan(job.run)
     job.run.require(run_folder.SUCCESS, "segment")
     masks_digest = outputs_digest(job.run, "masks", planned.num_shards)
-    job.begin("selection", selection_depends_on(job.settings.select, masks_digest))
-    selection = topk(job.run, planned.num_shards, job.settings.select)
+    settings, decode = job.settings.select, job.settings.decode
+    job.begin("selection", selection_depends_on(settings, masks_digest, decode))
+    selection = read_selection(job.run)
+    if selection is None:
+        with job.search() as search:
+            selection = topk(job.run, planned.num_shards, settings, decode, search)
+    Console().print(histogram_table(selection))
     cut = "" if selection.cut is None else f", errors down to {selection.cut:.4f}"
     print(
         f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
         f"{selection.num_undefined:,} empty or full masks left out; first mask of highest mean "
         f"error {selection.side} -> {job.run.url}/{run_folder.TOPK}"
     )
+    for number, why in (
+        (selection.num_outside, "for the area of their mask, or for being in no group"),
+        (selection.num_near_duplicates, "for looking like an image of higher error"),
+        (selection.num_gone, "because they can no longer be read"),
+    ):
+        if number:
+            print(f"topk: {number:,} images left out {why}")
 
 
 def export(job: Job) -> None:
-    """Write the selected pairs as a corpus."""
-    from iem_batch.stages.export import ExportStep, corpus_depends_on, num_corpus_files
+    """Write the selected pairs as a corpus: RUN/corpus, or one for other tools elsewhere."""
+    from iem_batch.stages.corpus_target import corpus_target, lost_pairs
 
     planned = read_plan(job.run)
     job.run.require(run_folder.TOPK, "topk")
+    target = corpus_target(job.run, job.settings.export)
+    if target == job.run:
+        total = _export_here(job, planned)
+        finish(job.run, "corpus", total, planned)
+        folder = f"{job.run.url}/corpus"
+    else:
+        total = _export_elsewhere(job, replace(job, run=target, overwrite=False), planned)
+        folder = target.url
+        print(f"export: {total.ok:,} pairs as {job.settings.export.format} -> {folder}")
+    if total.quarantined:
+        first = lost_pairs(target)[0]
+        print(
+            f"export: {total.quarantined:,} selected images are not in {folder}; the first is "
+            f"{first['image_id']}: {first['error_class']}, {first['message']}"
+        )
+
+
+def export_for_training(job: Job) -> None:
+    """Write RUN/corpus, and also what the settings ask for if that is something else."""
+    settings = job.settings
+    plain = ExportSettings(
+        pairs_per_file=settings.export.pairs_per_file,
+        file_mb=settings.export.file_mb,
+        val_share=settings.export.val_share,
+    )
+    export(replace(job, settings=replace(settings, export=plain)))
+    if settings.export != plain:
+        export(job)
+
+
+def _export_here(job: Job, planned: Plan) -> Totals:
+    from iem_batch.stages.export import ExportStep, corpus_depends_on, num_corpus_files
+
     step = ExportStep(
         run=job.run,
         source_url=planned.source_url,
@@ -38,6 +90,41 @@ def export(job: Job) -> None:
         memory_bytes=job.settings.shards.memory_bytes,
     )
     begun = job.begin(step.name, corpus_depends_on(step, job.run.read_bytes(run_folder.TOPK)))
-    num_selected = len(job.run.read_table(run_folder.TOPK, columns=["rank"]))
-    num_files = num_corpus_files(num_selected, job.settings.export)
-    finish(job.run, step.name, job.run_shards(step, num_files, begun), planned)
+    return job.run_shards(step, num_corpus_files(job.run, job.settings.export), begun)
+
+
+def _export_elsewhere(job: Job, there: Job, planned: Plan) -> Totals:
+    """Export to a folder of its own; the settings are stored there and not in the run.
+
+    Args:
+        job: at the run.
+        there: at the folder.
+        planned: the plan of the run.
+    """
+    from iem_batch.stages.corpus_files import corpus_files
+    from iem_batch.stages.corpus_target import clear, finish_target, require_own
+    from iem_batch.stages.export import ExportStep, corpus_depends_on
+
+    settings = job.settings
+    step = ExportStep(
+        run=there.run,
+        source_url=planned.source_url,
+        decode=settings.decode,
+        export=settings.export,
+        memory_bytes=settings.shards.memory_bytes,
+        origin=job.run,
+    )
+    depends = corpus_depends_on(step, job.run.read_bytes(run_folder.TOPK))
+    require_own(there.run)
+    try:
+        begun = there.begin(step.name, depends)
+    except RunMismatchError:
+        if not job.overwrite:
+            raise
+        clear(there.run)
+        begun = there.begin(step.name, depends)
+    files = corpus_files(job.run, settings.export)
+    total = there.run_shards(step, len(files), begun)
+    splits = list(dict.fromkeys(file.split for file in files))
+    finish_target(there.run, settings.export, splits)
+    return total

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from iem_batch.commands.corpus import export, topk
+from iem_batch.commands.corpus import export_for_training, topk
 from iem_batch.commands.images import segment
 from iem_batch.commands.look import evaluate, report
 from iem_batch.commands.network import predict, refine, train
@@ -31,7 +31,7 @@ def run(job: Job, source: str, truth: str | None, ignore: str | None) -> None:
     steps: dict[str, Callable[[], None]] = {
         "segment": lambda: segment(job, source),
         "topk": lambda: topk(job),
-        "export": lambda: export(job),
+        "export": lambda: export_for_training(job),
         "train": lambda: train(job),
         "predict": lambda: predict(job),
         "refine": lambda: refine(job),

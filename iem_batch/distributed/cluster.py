@@ -53,6 +53,11 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
         ray.shutdown()
 
 
+def has_cluster(settings: ClusterSettings) -> bool:
+    """Tell whether `cluster` would find a cluster to join, not start one for this process alone."""
+    return ray.is_initialized() or bool(settings.address or os.environ.get("RAY_ADDRESS"))
+
+
 def _require_listener(address: str) -> None:
     """Look whether anyone listens at host:port; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")

@@ -10,8 +10,10 @@ import hashlib
 import socket
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
@@ -22,6 +24,9 @@ from iem_batch.errors import RunMismatchError, ShardsFailedError
 
 MAX_FAILURES_SHOWN = 5
 
+WRITERS = 8
+"""Files of a shard that are written at once."""
+
 Loaded = TypeVar("Loaded")
 
 
@@ -30,9 +35,10 @@ class ShardOutput:
     """What one shard of one step gives."""
 
     shard: int
-    tables: dict[str, pa.Table | None]
-    """Name inside the run folder -> rows; written in this order, before the commit mark. None is a
-    file that must not be there: an attempt before may have left one."""
+    tables: dict[str, pa.Table | bytes | None]
+    """Name inside the run folder -> rows, or the bytes of a file that is no table; all written
+    before the commit mark. None is a file that must not be there: an attempt before may have left
+    one."""
     planned: int
     """Images the shard was given."""
     ok: int
@@ -93,12 +99,10 @@ def commit(
         The commit mark.
     """
     assert output.planned == output.ok + output.quarantined, output
-    files = {}
-    for name, table in output.tables.items():
-        if table is None:
-            step.run.delete(name)
-        else:
-            files[name] = step.run.write_table(name, table)
+    # A corpus may have thousands of small files, and on an object store each is a round trip.
+    with ThreadPoolExecutor(WRITERS) as pool:
+        checksums = list(pool.map(partial(_write, step.run), output.tables, output.tables.values()))
+    files = {name: sha for name, sha in zip(output.tables, checksums, strict=True) if sha}
     mark = {
         "shard": output.shard,
         "planned": output.planned,
@@ -114,6 +118,16 @@ def commit(
     }
     step.run.write_json(run_folder.mark(step.name, output.shard), mark)
     return mark
+
+
+def _write(run: RunFolder, name: str, content: pa.Table | bytes | None) -> str | None:
+    """Write or delete one file; returns its SHA-256 if there is one."""
+    if content is None:
+        run.delete(name)
+        return None
+    if isinstance(content, bytes):
+        return run.write_bytes(name, content)
+    return run.write_table(name, content)
 
 
 def do_shard(

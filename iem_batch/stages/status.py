@@ -73,8 +73,7 @@ def run_status(run: RunFolder, export: ExportSettings) -> list[StepStatus]:
     num_shards = read_plan(run).num_shards
     num_files = None
     if run.exists(run_folder.TOPK):
-        num_selected = len(run.read_table(run_folder.TOPK, columns=["rank"]))
-        num_files = num_corpus_files(num_selected, export)
+        num_files = num_corpus_files(run, export)
     steps = {"masks": num_shards, "corpus": num_files, "predictions": num_shards}
     steps["refined"] = num_shards
     at_work = [driver for driver in drivers(run) if driver.alive]

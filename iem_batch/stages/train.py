@@ -52,6 +52,8 @@ def read_corpus(run: RunFolder) -> Corpus:
     images: list[NDArray[np.uint8]] = []
     masks: list[NDArray[np.bool_]] = []
     for name in run.names("corpus"):
+        if name.startswith("val-"):  # set apart for validation
+            continue
         table = run.read_table(f"corpus/{name}", columns=["image_id", "image", "mask"])
         for row in table.to_pylist():
             image_HW3, mask_HW = _decode_pair(run, row)

