@@ -104,7 +104,9 @@ class TarReader:
         except (tarfile.TarError, EOFError):
             return
         tar = self._tar
-        while tar.offset < self.size:
+        is_first = True  # its header was read by `open`
+        while is_first or tar.offset < self.size:
+            is_first = False
             tar.members = []  # type: ignore[attr-defined]  # else the headers of millions are kept
             try:
                 info = tar.next()
@@ -121,7 +123,7 @@ class TarReader:
             yield info
 
     def _member(self, info: tarfile.TarInfo, end: int) -> Member:
-        name = utf8(info.name.removeprefix("./"))
+        name = utf8(info.name.partition("\0")[0].removeprefix("./"))
         comment = info.pax_headers.get("comment", "")
         image_id = comment.removeprefix(ID_COMMENT) if comment.startswith(ID_COMMENT) else None
         reason, message = self._verdict(info, name, image_id is not None)
