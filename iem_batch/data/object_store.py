@@ -238,17 +238,19 @@ def delete(filesystem: Any, path: str) -> None:
         return
     bucket, prefix = _prefix(path)
     if prefix:  # the object of this name, and the one that stands for an empty folder
-        filesystem.call_s3("delete_object", Bucket=bucket, Key=prefix.rstrip("/"))
-        filesystem.call_s3("delete_object", Bucket=bucket, Key=prefix)
+        _delete_keys(filesystem, bucket, [prefix.rstrip("/"), prefix])
     for page in store_pages(filesystem, path, "", True):
-        keys = [{"Key": prefix + name} for name, _ in page.files]
-        if not keys:
-            continue
-        done = filesystem.call_s3(
-            "delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True}
-        )
-        for refused in done.get("Errors", ()):
-            raise PermissionError(f"{refused['Key']}: {refused['Code']}")
+        _delete_keys(filesystem, bucket, [prefix + name for name, _ in page.files])
+
+
+def _delete_keys(filesystem: Any, bucket: str, keys: list[str]) -> None:
+    """Delete up to a thousand objects by one request; s3fs would not tell which it refused."""
+    if not keys:
+        return
+    request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+    done = filesystem.call_s3("delete_objects", Bucket=bucket, Delete=request)
+    for refused in done.get("Errors", ()):
+        raise PermissionError(f"{refused['Key']}: {refused['Code']}")
 
 
 def is_s3(filesystem: Any) -> bool:
