@@ -24,7 +24,7 @@ IEM_INLINE void find_mode(const Block& b, int c) {
 IEM_CODE void take_image(const Block& b, const unsigned char* image) {
     const int threads = b.shape.threads;
     phase(threads, [=](int thread) {
-        for (int n = thread; n < kColours * 256; n += threads) control(b).histogram[0][n] = 0;
+        for (int n = thread; n < kColours * 256; n += threads) control(b).histogram[n / 256][n % 256] = 0;
         if (thread < kColours) control(b).image_total[thread] = 0;
     });
     phase(threads, [=](int thread) {

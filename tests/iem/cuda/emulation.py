@@ -33,10 +33,10 @@ def compiler() -> str:
     return found
 
 
-def build(target: Path, *flags: str) -> Path:
-    """Compile the emulator."""
+def build(target: Path, *flags: str, source: Path = SOURCE) -> Path:
+    """Compile the emulator, or what is built on it."""
     includes = [f"-I{PACKAGE / 'cuda'}", f"-I{PACKAGE / 'native'}"]
-    command = [compiler(), *FLAGS, *flags, *includes, str(SOURCE), "-o", str(target)]
+    command = [compiler(), *FLAGS, *flags, *includes, str(source), "-o", str(target), "-ldl"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return target

@@ -99,3 +99,56 @@ extern "C" int emulate(const iem::Shape* shape, const iem::Job* job, long long s
 extern "C" int struct_sizes(int which) {
     return which == 0 ? sizeof(iem::Shape) : which == 1 ? sizeof(iem::Job) : sizeof(iem::Control);
 }
+
+#if defined(IEM_PROGRAM)
+// emulator FOLDER SHARED_BYTES: the arrays of a job lie in files of their names, which are written
+// back; for the sanitizers, which want a program of their own.
+#include <string>
+
+static std::vector<unsigned char> read_file(const std::string& path) {
+    std::vector<unsigned char> bytes;
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    if (!file) std::abort();
+    for (int c; (c = std::fgetc(file)) != EOF;) bytes.push_back(static_cast<unsigned char>(c));
+    std::fclose(file);
+    return bytes;
+}
+
+int main(int, char** arguments) {
+    const std::string folder = std::string(arguments[1]) + "/";
+    iem::Shape shape;
+    iem::Job job;
+    const auto shape_bytes = read_file(folder + "shape"), job_bytes = read_file(folder + "job");
+    if (shape_bytes.size() != sizeof shape || job_bytes.size() != sizeof job) return 2;
+    std::memcpy(&shape, shape_bytes.data(), sizeof shape);
+    std::memcpy(&job, job_bytes.data(), sizeof job);
+    std::vector<std::vector<unsigned char>> arrays;
+    const auto take_array = [&](auto& field, const char* name) {
+        arrays.push_back(read_file(folder + name));
+        field = reinterpret_cast<std::remove_reference_t<decltype(field)>>(arrays.back().data());
+    };
+    arrays.reserve(16);
+    take_array(job.mask, "mask");
+    take_array(job.error_foreground, "error_foreground");
+    take_array(job.error_background, "error_background");
+    take_array(job.iterations, "iterations");
+    take_array(job.status, "status");
+    take_array(job.image, "image");
+    take_array(job.first, "first");
+    take_array(job.queue, "queue");
+    take_array(job.weight_y, "weight_y");
+    take_array(job.weight_x, "weight_x");
+    take_array(job.tap_y, "tap_y");
+    take_array(job.tap_x, "tap_x");
+    take_array(job.widest_y, "widest_y");
+    take_array(job.widest_x, "widest_x");
+    emulate(&shape, &job, std::atoll(arguments[2]), 2, 1);
+    const char* names[] = {"mask", "error_foreground", "error_background", "iterations", "status"};
+    for (int k = 0; k < 5; ++k) {
+        std::FILE* file = std::fopen((folder + names[k]).c_str(), "wb");
+        std::fwrite(arrays[k].data(), 1, arrays[k].size(), file);
+        std::fclose(file);
+    }
+    return 0;
+}
+#endif
