@@ -4,7 +4,6 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import FrameType
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
@@ -13,6 +12,7 @@ import iem_batch
 from iem_batch.config import SECTIONS, Settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.iem.backends import BACKENDS
+from iem_batch.interrupts import Interrupt, raising_interrupts
 from iem_batch.stages.settings import DEMO_DEFAULTS
 
 
@@ -27,35 +27,64 @@ class Command:
     """Settings it has other defaults for."""
 
 
+PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
+"""Short for the settings plan.limit, plan.sample and plan.shard_size."""
+
+SELECT_FLAGS = ("-k", "--fraction", "--per-group")
+"""Short for the settings select.k, select.fraction and select.per_group."""
+
 COMMANDS = {
     "run": Command(
-        "Do all steps, from images to report.", ("source", "run", "--truth", "--ignore")
+        "Do all steps, from images to report.",
+        ("source", "run", "--truth", "--ignore", *PLAN_FLAGS),
     ),
-    "plan": Command("List the images of a source and cut them into shards.", ("source", "run")),
-    "segment": Command("Run IEM on every image: masks and errors.", ("source", "run")),
-    "topk": Command("Select the masks of highest inpainting error in the run.", ("run", "-k")),
+    "plan": Command(
+        "List the images of a source and cut them into shards.", ("source", "run", *PLAN_FLAGS)
+    ),
+    "segment": Command("Run IEM on every image: masks and errors.", ("source", "run", *PLAN_FLAGS)),
+    "topk": Command(
+        "Select the masks of highest inpainting error in the run.", ("run", *SELECT_FLAGS)
+    ),
     "export": Command("Write the selected (image, mask) pairs as a corpus."),
     "train": Command("Train SegNet on the corpus."),
     "predict": Command("Predict SegNet's mask for every image of the plan."),
     "refine": Command("Run IEM again, started from SegNet's masks."),
+    "upscale": Command("Bring masks to the size of their photos."),
     "evaluate": Command(
         "Measure masks against ground truth.", ("run", "--truth", "--ignore", "--against")
     ),
     "report": Command("Write one HTML page about the run."),
     "show": Command("Draw one image of a run, or any photo.", ("image", "run?", "--png")),
     "status": Command("Print what is done and what is left.", ("run", "--json")),
+    "verify": Command(
+        "Compare a run with its plan and its commit marks, byte by byte.",
+        ("run", "--json", "--reread"),
+    ),
+    "retry": Command("Do again the shards that failed.", ("run", "--quarantined")),
     "demo": Command(
         "Make pictures whose masks are known, and do all steps on them.", defaults=DEMO_DEFAULTS
+    ),
+    "convert": Command(
+        "Copy the images of a source into Parquet or tar shards, byte for byte.",
+        ("source", "out", "--to", *PLAN_FLAGS),
+        defaults={"plan.shard_size": 1024},
     ),
     "doctor": Command("Print what this machine can run, and why not.", ()),
 }
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "source": {"help": "folder of images: a local path or any fsspec URL"},
+    "source": {
+        "help": "images: a folder, tar, Parquet, LMDB or list of URLs; a local path or a URL"
+    },
+    "run": {"help": "run folder: a local path or any fsspec URL, e.g. s3://bucket/run"},
     "run?": {"nargs": "?", "default": ".", "help": "run folder; the current one if not given"},
     "image": {"help": "an image of the run, by its image_id, or any image file"},
     "--png": {"default": None, "help": "file for the picture; IMAGE.iem.png if not given"},
-    "run": {"help": "run folder: a local path or any fsspec URL, e.g. s3://bucket/run"},
+    "out": {"help": "folder for the shards: a local path or any fsspec URL"},
+    "--to": {"default": "parquet", "help": "parquet or tar (WebDataset)"},
+    "--limit": {"type": int, "default": None, "help": "short for --plan.limit"},
+    "--sample": {"type": float, "default": None, "help": "short for --plan.sample"},
+    "--shard-size": {"type": int, "default": None, "help": "short for --plan.shard_size"},
     "--truth": {
         "default": None,
         "help": "ground truth: a folder of masks named like the images, COCO JSON, or Parquet",
@@ -67,7 +96,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "help": "other runs, evaluated before, to print beside this one",
     },
     "--json": {"action": "store_true", "help": "print JSON instead of a table"},
+    "--reread": {
+        "action": "store_true",
+        "help": "read the source too, and compare the ids of all images",
+    },
+    "--quarantined": {
+        "action": "store_true",
+        "help": "also shards with images that were missing, unreadable or killed their worker",
+    },
     "-k": {"type": int, "default": None, "help": "short for --select.k"},
+    "--fraction": {"type": float, "default": None, "help": "short for --select.fraction"},
+    "--per-group": {"default": None, "help": "short for --select.per_group"},
 }
 
 
@@ -101,7 +140,7 @@ def build_parser(command: str | None) -> tuple[ArgumentParser, ArgumentParser | 
 def _add_arguments(parser: ArgumentParser, command: Command) -> None:
     for name in command.arguments:
         parser.add_argument(name.rstrip("?"), **ARGUMENTS[name])
-    if not {"run", "run?"} & set(command.arguments):
+    if not {"run", "run?", "out"} & set(command.arguments):
         return
     parser.add_argument("--config", action="config", help="YAML file with any of the settings")
     parser.add_argument("--local", action="store_true", help="work in this process, without Ray")
@@ -126,15 +165,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what stands after the program's name; None takes the process's own.
     """
-    signal.signal(signal.SIGTERM, _terminated)
     try:
-        _dispatch(sys.argv[1:] if arguments is None else arguments)
+        with raising_interrupts():
+            _dispatch(sys.argv[1:] if arguments is None else arguments)
     except SettingsError as error:
         _fail(str(error), 2)
     except IEMBatchError as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:
-        _fail("interrupted; run the same command again to do the rest", 130)
+    except OSError as error:
+        _fail(f"{type(error).__name__}: {error}", 1)
+    except KeyboardInterrupt as raised:
+        # Ray Train has a handler of its own, which raises without saying which signal it was.
+        interrupt = raised if isinstance(raised, Interrupt) else Interrupt(signal.SIGINT)
+        _fail(str(interrupt), interrupt.status)
 
 
 def _dispatch(arguments: Sequence[str]) -> None:
@@ -152,7 +195,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
     if command == "doctor":
         commands.doctor()
         return
-    run = RunFolder(parsed[command].run)
+    run = RunFolder(parsed[command].get("run") or parsed[command].out)
     if run.exists(CONFIG):
         stored = settings_from_yaml(run.read_bytes(CONFIG), f"{run.url}/{CONFIG}")
         subparser.set_defaults(stored)
@@ -166,22 +209,28 @@ def _dispatch(arguments: Sequence[str]) -> None:
         accept_versions=options.accept_versions,
     )
     names = [name.lstrip("-").rstrip("?") for name in COMMANDS[command].arguments]
-    own = {name: options[name] for name in names if name not in ("run", "k")}
+    settled = ("run", "out", *(flag.lstrip("-") for flag in PLAN_FLAGS + SELECT_FLAGS))
+    own = {name: options[name] for name in names if name not in settled}
     getattr(commands, command)(job, **own)
 
 
 def _settings(options: Namespace) -> Settings:
     settings = Settings(**{section: options[section] for section in SECTIONS})
-    if options.get("k") is not None:
-        settings = replace(settings, select=replace(settings.select, k=options.k))
+    settings = replace(
+        settings,
+        plan=replace(settings.plan, **_given(options, PLAN_FLAGS)),
+        select=replace(settings.select, **_given(options, SELECT_FLAGS)),
+    )
     backend = settings.segment.backend
     if backend not in ("auto", *BACKENDS):
         raise SettingsError(f"there is no backend {backend!r}; use auto, {', '.join(BACKENDS)}")
     return settings
 
 
-def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _given(options: Namespace, flags: Sequence[str]) -> dict[str, Any]:
+    """Collect the settings that stand in short flags."""
+    names = [flag.lstrip("-").replace("-", "_") for flag in flags]
+    return {name: options[name] for name in names if options.get(name) is not None}
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -23,12 +23,23 @@ ALLOWED: dict[str, set[str]] = {
     "notebook": {"errors", "iem", "data", "stages"},
     # The command line, in the files that make it up.
     "progress": {"errors"},
+    "interrupts": {"errors"},
     "job": {"errors", "config", "progress", "iem", "data", "stages", "distributed"},
     "commands": {
         *("errors", "config", "job", "notebook", "progress", "metrics"),
         *("segnet", "data", "stages", "distributed"),
     },
-    "cli": {"errors", "config", "job", "commands", "iem", "data", "stages", "distributed"},
+    "cli": {
+        "errors",
+        "interrupts",
+        "config",
+        "job",
+        "commands",
+        "iem",
+        "data",
+        "stages",
+        "distributed",
+    },
 }
 
 

@@ -76,6 +76,8 @@ def run_status(run: RunFolder, export: ExportSettings) -> list[StepStatus]:
         num_files = num_corpus_files(run, export)
     steps = {"masks": num_shards, "corpus": num_files, "predictions": num_shards}
     steps["refined"] = num_shards
+    if run.exists(run_folder.step_record("upscaled")):
+        steps["upscaled"] = num_shards
     at_work = [driver for driver in drivers(run) if driver.alive]
     return [_step_status(run, step, count, at_work) for step, count in steps.items()]
 
@@ -143,8 +145,7 @@ def status_table(steps: list[StepStatus]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("step", "state"):
         table.add_column(heading, no_wrap=True)
-    numbers = ("shards", "running", "failed", "ok", "quarantined", "images/s", "left", "last (UTC)")
-    for heading in numbers:
+    for heading in ("shards", "ok", "quarantined", "images/s", "last (UTC)"):
         table.add_column(heading, justify="right", no_wrap=True)
     for step in steps:
         finished = (
@@ -156,26 +157,27 @@ def status_table(steps: list[StepStatus]) -> Table:
             step.step,
             step.state,
             f"{step.shards_done:,} / {'?' if step.num_shards is None else f'{step.num_shards:,}'}",
-            f"{step.shards_running:,}",
-            f"{len(step.failed):,}",
             f"{step.ok:,}",
             f"{step.quarantined:,}",
             "" if step.images_per_second is None else f"{step.images_per_second:,.0f}",
-            "" if step.seconds_left is None else _duration(step.seconds_left),
             finished,
         )
     return table
 
 
 def status_notes(steps: list[StepStatus]) -> list[str]:
-    """Say in lines who is at work and what has failed."""
-    notes = [
-        f"{step.step}: process {driver['pid']} on {driver['host']} is at work, "
-        f"last sign {driver['silent_s']:.0f} s ago"
-        for step in steps
-        for driver in step.drivers
-    ]
+    """Say in lines who is at work, how long it will take, and what has failed."""
+    notes = []
     for step in steps:
+        for driver in step.drivers:
+            notes.append(
+                f"{step.step}: process {driver['pid']} on {driver['host']} is at work, last sign "
+                f"{driver['silent_s']:.0f} s ago"
+            )
+        if step.drivers:
+            time_left = step.seconds_left
+            about = "" if time_left is None else f", about {_duration(time_left)} to go"
+            notes.append(f"{step.step}: {step.shards_running:,} shards in flight{about}")
         for shard, error in list(step.failed.items())[:MAX_FAILURES_SHOWN]:
             notes.append(f"{step.step}: shard {shard} failed: {error}")
         if len(step.failed) > MAX_FAILURES_SHOWN:

@@ -56,8 +56,9 @@ def test_a_run_at_work(segmented: Segmented) -> None:
         assert (masks.state, masks.shards_running, masks.shards_left) == ("running", 1, 1)
         # Shard 2 has 2 images and took 2 s after shard 1; a shard has 3.5 images in the mean.
         assert masks.seconds_left == pytest.approx(3.5 / 1)
-        [line] = status_notes([masks])
-        assert f"process {os.getpid()} on {socket.gethostname()} is at work" in line
+        at_work, to_go = status_notes([masks])
+        assert f"process {os.getpid()} on {socket.gethostname()} is at work" in at_work
+        assert to_go == "masks: 1 shards in flight, about 0 min to go"
         assert status_table([masks]).row_count == 1
     assert run_status(run, ExportSettings())[0].state == "partly done"
 

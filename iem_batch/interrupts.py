@@ -1,0 +1,91 @@
+"""Ctrl-C and SIGTERM, a spot machine's notice: end in good order, or at once when asked again."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class Interrupt(KeyboardInterrupt):
+    """Somebody wants this process to end.
+
+    Args:
+        number: the signal that said so.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def status(self) -> int:
+        """The exit status by which a shell knows the signal: 130 or 143."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        """Say what happened, for a person."""
+        return (
+            f"{_WORDS[self.number]}; what is done is kept, run the same command again to do the "
+            "rest"
+        )
+
+
+@contextmanager
+def raising_interrupts() -> Iterator[None]:
+    """Raise `Interrupt` in the block at the first signal; end the process at the second.
+
+    What is in flight is dropped: files appear whole or not at all, so there is nothing to finish.
+    A signal that this process was started to ignore stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _WORDS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _first)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _first(number: int, frame: FrameType | None) -> NoReturn:
+    for other in _WORDS:
+        if signal.getsignal(other) is not signal.SIG_IGN:
+            signal.signal(other, _second)
+    raise Interrupt(signal.Signals(number))
+
+
+def descendants(pid: int) -> set[int]:
+    """Find all processes below one, by the process table; none where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            # The name, in brackets, may hold spaces; the fourth field is the parent.
+            parent = int(file.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(file.parent.name))
+    found: set[int] = set()
+    ahead = [pid]
+    while ahead:
+        below = children.get(ahead.pop(), [])
+        found.update(below)
+        ahead += below
+    return found
+
+
+def _second(number: int, frame: FrameType | None) -> NoReturn:
+    # Most of what Ray has started here dies with us; its agents would stay for a minute.
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    os.write(2, b"\niem-batch: ended at once; run the same command again to do the rest\n")
+    os._exit(128 + number)

@@ -1,0 +1,149 @@
+"""Signals to real processes of the command line, on Ray and without."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from iem_batch.data.run_folder import DRIVERS, RunFolder
+from iem_batch.interrupts import descendants
+from tests.pictures import textured_disc, write_folder
+
+QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+SLOW = ["--iem.iterations=40", "--decode.size_px=64", "--segment.init_sides=[40]"]
+NUM_SHARDS = 30
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Give children the usual SIGINT: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def start(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
+    code = "from iem_batch.cli import main; main()"
+    arguments = ["segment", str(tmp_path / "pictures"), str(tmp_path / "run"), *options]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments, "--plan.shard_size=1", "--segment.backend=torch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | QUIET,
+    )
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    write_folder(tmp_path / "pictures", [textured_disc(seed) for seed in range(NUM_SHARDS)])
+    return RunFolder(str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_leaves_a_run_to_go_on_with(
+    run: RunFolder, tmp_path: Path, number: signal.Signals, status: int, word: str
+) -> None:
+    """Catches one status for all, a traceback, and a command that looks as if it were at work."""
+    process = start(tmp_path, "--local", *SLOW)
+    wait_until(lambda: len(run.committed("masks")) > 1, process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status, output
+    assert output.splitlines()[-1] == (
+        f"iem-batch: {word}; what is done is kept, run the same command again to do the rest"
+    )
+    assert "Traceback" not in output
+    assert not run.exists("_SUCCESS")
+    assert not run.names(DRIVERS)
+    process = start(tmp_path, "--local")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert f"of {NUM_SHARDS} shards were done before" in output
+    assert f"segment: {NUM_SHARDS} images with masks" in output
+
+
+def test_a_second_signal_ends_at_once(run: RunFolder, tmp_path: Path) -> None:
+    """Catches a command that tidies up against a store that does not answer, for ever."""
+    code = (
+        "import time\n"
+        "from iem_batch.interrupts import raising_interrupts\n"
+        "with raising_interrupts():\n"
+        "    try:\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "    finally:\n"
+        "        print('tidying', flush=True)\n"
+        "        time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "tidying\n"
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert error.endswith("iem-batch: ended at once; run the same command again to do the rest\n")
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("signals", "status"),
+    [([signal.SIGTERM], 143), ([signal.SIGINT] * 2, 130), ([signal.SIGKILL], -signal.SIGKILL)],
+    ids=["SIGTERM", "twice", "SIGKILL"],
+)
+def test_nothing_of_our_own_ray_is_left(
+    run: RunFolder, tmp_path: Path, signals: list[signal.Signals], status: int
+) -> None:
+    """Catches workers that go on computing, and a raylet that holds memory, when nobody waits."""
+    process = start(tmp_path, "--cluster.num_workers=1", *SLOW)
+    wait_until(lambda: len(run.committed("masks")) > 0, process)
+    theirs = descendants(process.pid)
+    assert len(theirs) > 3
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.1)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status, output
+    assert "Traceback" not in output
+    if signals == [signal.SIGKILL]:
+        # Ray's two agents look for their raylet by themselves, and end a minute later.
+        theirs = {pid for pid in theirs if "Agent" not in name_of(pid)}
+    deadline = time.monotonic() + 30
+    while left := [pid for pid in theirs if alive(pid)]:
+        assert time.monotonic() < deadline, [name_of(pid) for pid in left]
+        time.sleep(0.2)
