@@ -214,6 +214,15 @@ def test_cmyk_jpeg_is_not_inverted():
     assert first_row(encoded(white, "JPEG"), 16) == [(255, 255, 255)] * 16
 
 
+def test_cmyk_jpeg_without_adobes_marker_is_taken_for_inverted_too():
+    """Nothing says whether it is; Pillow's rule must not change unnoticed."""
+    cyan = Image.fromarray(np.full((16, 16, 4), [255, 0, 0, 0], dtype=np.uint8), "CMYK")
+    data = encoded(cyan, "JPEG", quality=100)
+    marker = data.index(b"\xff\xee\x00\x0eAdobe")
+    assert first_row(data, 16) == [(0, 255, 255)] * 16
+    assert first_row(data[:marker] + data[marker + 16 :], 16) == [(0, 255, 255)] * 16
+
+
 GREY16 = np.tile(np.array([0, 128, 129, 100 * 257, 65535], dtype=np.uint16), (5, 1))
 GREY16_AS_8 = [(0,) * 3, (0,) * 3, (1,) * 3, (100,) * 3, (255,) * 3]  # 129 / 257 = 0.502
 
@@ -243,16 +252,37 @@ def test_16_bit_grey_takes_the_pixels_that_8_bit_takes():
     np.testing.assert_array_equal(decoded.pixels, eight.pixels)
 
 
-def test_16_bit_colour_png_keeps_the_high_byte():
-    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
-    row = b"\x00" + struct.pack(">6H", 0x12FF, 0x3400, 0x56AB, 0, 0x7FFF, 0xFFFF)
-    data = (
+def png_16_bit(colour_type: int, *samples: int) -> bytes:
+    """One pixel; of colour type 2 it is RGB, of 4 grey and alpha, of 6 RGB and alpha."""
+    header = struct.pack(">IIBBBBB", 1, 1, 16, colour_type, 0, 0, 0)
+    row = b"\x00" + struct.pack(f">{len(samples)}H", *samples)
+    return (
         b"\x89PNG\r\n\x1a\n"
         + png_chunk(b"IHDR", header)
-        + png_chunk(b"IDAT", zlib.compress(row * 2))
+        + png_chunk(b"IDAT", zlib.compress(row))
         + png_chunk(b"IEND", b"")
     )
-    assert first_row(data, 2) == [(0x12, 0x34, 0x56), (0, 0x7F, 0xFF)]
+
+
+@pytest.mark.parametrize(
+    ("data", "colour"),
+    [
+        (png_16_bit(2, 0x12FF, 0x3400, 0x56AB), (0x12, 0x34, 0x56)),
+        (png_16_bit(6, 0x12FF, 0x3400, 0x56AB, 0xFFFF), (0x12, 0x34, 0x56)),
+        (png_16_bit(6, 0x12FF, 0x3400, 0x56AB, 0), (255, 255, 255)),
+        (png_16_bit(4, 0x6400, 0x33FF), (224, 224, 224)),  # 0.2 * 100 + 0.8 * 255
+    ],
+)
+def test_16_bit_png_of_one_pixel(data, colour):
+    """And one pixel becomes a square of it."""
+    assert first_row(data, 3) == [colour] * 3
+    assert decode(data, DecodeSettings(size_px=3)).width == 1
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
+def test_one_pixel(image_format):
+    data = encoded(Image.new("RGB", (1, 1), (100, 100, 100)), image_format)
+    assert first_row(data, 5) == [(100, 100, 100)] * 5
 
 
 @pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -281,6 +311,30 @@ def test_exif_orientation_is_ignored_unless_asked_for():
     turned = decode(data, DecodeSettings(size_px=4, exif_orientation=True))
     np.testing.assert_array_equal(turned.pixels, np.rot90(np.asarray(image), -1)[1:5])
     assert (turned.width, turned.height) == (4, 6)
+
+
+ORIENTED = {
+    1: lambda image: image,
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+"""EXIF orientation -> how the stored pixels are shown."""
+
+
+@pytest.mark.parametrize("orientation", ORIENTED)
+def test_exif_orientations(orientation):
+    image = noise(6, 6)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(image), "PNG", exif=exif)
+    for is_followed, expected in ((False, image), (True, ORIENTED[orientation](image))):
+        pixels = decode(data, DecodeSettings(size_px=6, exif_orientation=is_followed)).pixels
+        np.testing.assert_array_equal(pixels, expected)
 
 
 # --- what is rejected ---
