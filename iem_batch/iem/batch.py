@@ -7,8 +7,9 @@ gives does not depend on the others.
 K = slots, H, W = pixels of an axis, P = H W, 2 = area and key, 3 = colours, 4 = colours and ones.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -92,10 +93,21 @@ class Engine:
     weights_P2: Tensor
     """See `key_weights`."""
 
+    captured: bool
+    """Whether the float32 part of an iteration is one CUDA graph instead of some 60 launches."""
 
-def make_engine(height: int, width: int, settings: IEMSettings, device: torch.device) -> Engine:
-    """Prepare for images of one size."""
+
+def make_engine(
+    height: int,
+    width: int,
+    settings: IEMSettings,
+    device: torch.device,
+    *,
+    captured: bool | None = None,
+) -> Engine:
+    """Prepare for images of one size; on a CUDA device, unless told not to, for a graph."""
     return Engine(
+        captured=device.type == "cuda" if captured is None else captured,
         settings=settings,
         device=device,
         blur=make_blur(height, width, settings, torch.float32, device),
@@ -104,27 +116,65 @@ def make_engine(height: int, width: int, settings: IEMSettings, device: torch.de
     )
 
 
-def decisive_gradient(
-    image_KH4W: Tensor, mask_KHW: Tensor, movable_KHW: Tensor, engine: Engine
-) -> Tensor:
-    """Differentiate the objective so that each movable pixel has the sign it has in float64.
+Gradient = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+"""What float32 says of mask_KHW: gradient_KHW, movable_KHW, and doubt_K, the items in doubt."""
 
-    An item with a movable pixel in doubt is done again in float64: one iteration in ten is.
 
-    Returns:
-        gradient_KHW: float32.
-    """
-    weight = engine.settings.diversity_weight
-    mask_KH1W = mask_KHW[:, :, None]
-    gradient_KHW = objective_gradient(image_KH4W, mask_KH1W.float(), engine.blur, weight)
+def gradient_in_float32(
+    image_KH4W: Tensor, mask_KHW: Tensor, engine: Engine
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute a `Gradient`; every operation has a fixed shape and none waits for the device."""
+    movable_KHW = movable_pixels(mask_KHW, engine.settings)
+    gradient_KHW = objective_gradient(
+        image_KH4W, mask_KHW[:, :, None].float(), engine.blur, engine.settings.diversity_weight
+    )
     size_KHW = gradient_KHW.abs()
     doubt_KHW = size_KHW < DOUBT * size_KHW.mean(dim=(1, 2), keepdim=True)
-    doubt_K = (doubt_KHW & movable_KHW).flatten(1).any(dim=1)
+    return gradient_KHW, movable_KHW, (doubt_KHW & movable_KHW).flatten(1).any(dim=1)
+
+
+def capture(image_KH4W: Tensor, mask_KHW: Tensor, engine: Engine) -> Gradient:
+    """Record `gradient_in_float32` as a CUDA graph that reads `image_KH4W` where it lies.
+
+    Args:
+        image_KH4W: its values may change between calls, its place may not.
+        mask_KHW: of the shape and device of those to come.
+        engine: what the batches share.
+    """
+    static_KHW = mask_KHW.clone()
+    warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    warm_up.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(warm_up):  # the libraries set themselves up outside the recording
+        for _ in range(3):
+            gradient_in_float32(image_KH4W, static_KHW, engine)
+    torch.cuda.current_stream().wait_stream(warm_up)
+    graph = torch.cuda.CUDAGraph()
+    # What other threads of this process do on the device meanwhile is no part of it.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        gradient_KHW, movable_KHW, doubt_K = gradient_in_float32(image_KH4W, static_KHW, engine)
+
+    def replay(mask_KHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        static_KHW.copy_(mask_KHW)
+        graph.replay()
+        return gradient_KHW, movable_KHW, doubt_K
+
+    return replay
+
+
+def settle_doubt(
+    gradient_KHW: Tensor, doubt_K: Tensor, image_KH4W: Tensor, mask_KHW: Tensor, engine: Engine
+) -> None:
+    """Put float64's gradient in the place of float32's where an item has a movable pixel in doubt.
+
+    Then each movable pixel has the sign it has in float64. One iteration in ten takes this.
+    """
     if doubt_K.any():
         gradient_KHW[doubt_K] = objective_gradient(
-            image_KH4W[doubt_K].double(), mask_KH1W[doubt_K].double(), engine.exact_blur, weight
+            image_KH4W[doubt_K].double(),
+            mask_KHW[doubt_K][:, :, None].double(),
+            engine.exact_blur,
+            engine.settings.diversity_weight,
         ).float()
-    return gradient_KHW
 
 
 class Batch:
@@ -138,6 +188,11 @@ class Batch:
         mask_KHW = torch.zeros(num_slots, height, width, dtype=torch.bool, device=engine.device)
         self.mask_KHW_by_step = {0: mask_KHW}
         self.step = 0
+        self.gradient: Gradient = (
+            capture(self.image_KH4W, mask_KHW, engine)
+            if engine.captured
+            else partial(gradient_in_float32, self.image_KH4W, engine=engine)
+        )
 
     def load(self, k: int, item: Item) -> None:
         """Give slot k an item."""
@@ -150,8 +205,8 @@ class Batch:
     def advance(self) -> list[Outcome]:
         """Run one iteration of every slot, and free those whose item is done."""
         mask_KHW = self.mask_KHW_by_step[self.step]
-        movable_KHW = movable_pixels(mask_KHW, self.engine.settings)
-        gradient_KHW = decisive_gradient(self.image_KH4W, mask_KHW, movable_KHW, self.engine)
+        gradient_KHW, movable_KHW, doubt_K = self.gradient(mask_KHW)
+        settle_doubt(gradient_KHW, doubt_K, self.image_KH4W, mask_KHW, self.engine)
         mask_KHW = advance(mask_KHW, gradient_KHW, movable_KHW, self.engine.settings)
         self.step += 1
         self.mask_KHW_by_step[self.step] = mask_KHW

@@ -11,13 +11,16 @@ At 128 x 128 and 150 iterations that is 5.4 MB for each thread, or 1.4 GB on a C
 B = images, S = first masks of each image, H, W = pixels, 2 = terms of E.
 """
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import repeat
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from iem_batch.errors import BackendUnavailableError, DeviceLostError
 from iem_batch.iem.batch import Batch, Engine, Item, image_planes, make_engine, run_batch
 from iem_batch.iem.gradient import error_terms, inpaint_sides
 from iem_batch.iem.inputs import check_inputs
@@ -26,7 +29,10 @@ from iem_batch.iem.settings import IEMSettings
 from iem_batch.iem.torch_state import exact_torch
 
 CUDA_SLOTS = 256
-"""Items in flight on a CUDA device."""
+"""Items in flight on a CUDA device, if its memory allows."""
+
+Positions = list[tuple[int, int]]
+"""(b, s) of some items."""
 
 
 def final_errors(
@@ -40,9 +46,48 @@ def final_errors(
     return terms
 
 
-def ok_positions(mask_BSHW: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def ok_positions(mask_BSHW: NDArray[np.bool_]) -> Positions:
     """Return (b, s) of each mask that has both sides."""
     return [(int(b), int(s)) for b, s in np.argwhere(mask_status(mask_BSHW) == Status.OK)]
+
+
+def halve_while_out_of_memory(
+    iterate: Callable[[Positions, int], None], pending: Callable[[], Positions], num_slots: int
+) -> None:
+    """Run what is pending with fewer and fewer slots until the device's memory is enough.
+
+    Args:
+        iterate: runs items with that many slots; what it did before it failed is no longer pending.
+        pending: the items not done yet.
+        num_slots: to begin with.
+
+    Raises:
+        BackendUnavailableError: one slot is too much.
+    """
+    while positions := pending():
+        try:
+            iterate(positions, num_slots)
+        except torch.OutOfMemoryError as error:
+            if num_slots == 1:
+                raise BackendUnavailableError(
+                    "the GPU is out of memory with one image at a time; let other programs leave it"
+                ) from error
+            num_slots //= 2
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def lost_device_by_its_name() -> Iterator[None]:
+    """Raise DeviceLostError for what torch says of a CUDA device that does not answer any more."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "CUDA error" not in str(error):
+            raise
+        raise DeviceLostError(
+            f"the GPU was lost ({str(error).splitlines()[0]}); nothing of this batch was written. "
+            "Another worker can do it again"
+        ) from error
 
 
 def segment(
@@ -75,6 +120,8 @@ def segment_on(
         num_threads: images worked on at once on a CPU, each by one thread.
 
     Raises:
+        BackendUnavailableError: the CUDA device has no memory for one image.
+        DeviceLostError: the CUDA device stopped working; another worker can do the same again.
         SettingsError: the arguments do not go together; see `check_inputs`.
     """
     check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
@@ -84,7 +131,10 @@ def segment_on(
     error_2BS = np.zeros((2, *mask_BSHW.shape[:2]))
     engine = make_engine(height, width, settings, device)
 
-    def iterate(positions: list[tuple[int, int]], num_slots: int) -> None:
+    def pending() -> Positions:
+        return [bs for bs in ok_positions(mask_BSHW) if not iterations_BS[bs]]
+
+    def iterate(positions: Positions, num_slots: int) -> None:
         items = (
             Item(position=bs, image_HW3=image_BHW3[bs[0]], first_mask_HW=first_mask_BSHW[bs])
             for bs in positions
@@ -96,13 +146,12 @@ def segment_on(
     def score(bs: tuple[int, int]) -> None:
         error_2BS[:, *bs] = final_errors(image_BHW3[bs[0]], mask_BSHW[bs], engine)
 
-    with exact_torch(1), ThreadPoolExecutor(num_threads) as pool:
-        positions = ok_positions(mask_BSHW)
-        if settings.iterations and positions:
+    with lost_device_by_its_name(), exact_torch(1), ThreadPoolExecutor(num_threads) as pool:
+        if settings.iterations:
             if device.type == "cpu":
-                list(pool.map(iterate, [[bs] for bs in positions], repeat(1)))
+                list(pool.map(iterate, [[bs] for bs in pending()], repeat(1)))
             else:
-                iterate(positions, CUDA_SLOTS)
+                halve_while_out_of_memory(iterate, pending, CUDA_SLOTS)
         list(pool.map(score, ok_positions(mask_BSHW)))
     return IEMResult(
         mask_BSHW=mask_BSHW,

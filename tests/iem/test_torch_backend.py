@@ -1,4 +1,5 @@
 import dataclasses
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from iem_batch.iem import batch, reference
+from iem_batch.errors import BackendUnavailableError, DeviceLostError
+from iem_batch.iem import batch, reference, torch_backend
 from iem_batch.iem.batch import Batch, Engine, Item, Outcome, image_planes, make_engine, run_batch
 from iem_batch.iem.gradient import objective_gradient
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.iem.torch_backend import segment, segment_on
+from iem_batch.iem.torch_backend import halve_while_out_of_memory, segment, segment_on
 from iem_batch.iem.torch_state import exact_torch
 from tests.iem.noise import noise, random_masks
 from tests.iem.trajectory import is_decided
@@ -140,6 +142,7 @@ def test_a_sign_in_doubt_is_decided_in_float64(monkeypatch: pytest.MonkeyPatch) 
     image_KH4W = torch.stack([image_planes(noise(seed, 14, 20)) for seed in range(2)])
     mask_KHW = torch.from_numpy(random_masks(3, 2, 14, 20))
     movable_KHW = torch.tensor([False, True])[:, None, None].expand(2, 14, 20)
+    monkeypatch.setattr(batch, "movable_pixels", lambda *_: movable_KHW)
     mask_KH1W = mask_KHW[:, :, None]
     single = objective_gradient(image_KH4W, mask_KH1W.float(), engine.blur, 0.001)
     double = objective_gradient(
@@ -148,9 +151,62 @@ def test_a_sign_in_doubt_is_decided_in_float64(monkeypatch: pytest.MonkeyPatch) 
     assert not torch.equal(single[1], double[1])
     for doubt, second in ((0.0, single[1]), (1e9, double[1])):
         monkeypatch.setattr(batch, "DOUBT", doubt)
-        gradient = batch.decisive_gradient(image_KH4W, mask_KHW, movable_KHW, engine)
+        gradient, _, doubt_K = batch.gradient_in_float32(image_KH4W, mask_KHW, engine)
+        batch.settle_doubt(gradient, doubt_K, image_KH4W, mask_KHW, engine)
         assert torch.equal(gradient[0], single[0])
         assert torch.equal(gradient[1], second)
+
+
+def test_out_of_memory_halves_the_slots_and_goes_on() -> None:
+    """What was done before stays done; an item that ended is not pending any more."""
+    left = [(b, 0) for b in range(6)]
+    tried: list[tuple[int, int]] = []
+
+    def iterate(positions: list[tuple[int, int]], num_slots: int) -> None:
+        tried.append((len(positions), num_slots))
+        if num_slots > 2:
+            del left[:2]
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        left.clear()
+
+    halve_while_out_of_memory(iterate, lambda: list(left), 8)
+    assert tried == [(6, 8), (4, 4), (2, 2)]
+
+
+def test_one_slot_too_much_is_said() -> None:
+    def iterate(positions: list[tuple[int, int]], num_slots: int) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(BackendUnavailableError, match="out of memory with one image at a time"):
+        halve_while_out_of_memory(iterate, lambda: [(0, 0)], 4)
+
+
+def test_a_lost_device_has_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retry on another worker heals it; any other RuntimeError stays what it is."""
+    for message, error in (
+        ("CUDA error: unspecified launch failure\nmore", DeviceLostError),
+        ("shapes do not match", RuntimeError),
+    ):
+        monkeypatch.setattr(torch_backend, "run_batch", Mock(side_effect=RuntimeError(message)))
+        with pytest.raises(error, match=message.split("\n")[0]) as raised:
+            segment_on(CPU, noise(0, 1, 6, 6), random_masks(0, 1, 1, 6, 6), IEMSettings())
+        assert type(raised.value) is error
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_captured_graph_gives_what_eager_operations_give() -> None:
+    device = torch.device("cuda")
+    image, first = noise(8, 40, 64, 64), centred_squares(64, 64, [30])[0]
+    outcomes = []
+    for captured in (False, True):
+        engine = make_engine(64, 64, IEMSettings(iterations=30), device, captured=captured)
+        items = (Item(position=(b, 0), image_HW3=image[b], first_mask_HW=first) for b in range(40))
+        done = run_batch(items, Batch(16, 64, 64, engine))
+        outcomes.append(sorted(done, key=lambda outcome: outcome.position))
+    for eager, replayed in zip(*outcomes, strict=True):
+        assert np.array_equal(eager.mask_HW, replayed.mask_HW)
+        assert eager.iterations == replayed.iterations
 
 
 def test_memory_does_not_grow_with_items() -> None:
