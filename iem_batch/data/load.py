@@ -1,17 +1,23 @@
 """From a planned shard to pixels; whatever cannot be used becomes a row."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.data.decode import Decoded, decode
 from iem_batch.data.plan import shard_entries
+from iem_batch.data.read_ahead import read_ahead
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
-from iem_batch.data.sources import RawImage, Reader, UnreadableImage
+from iem_batch.data.sources import Entry, RawImage, Reader, UnreadableImage
 from iem_batch.errors import ImageRejectedError
+
+NUM_READERS = 8
+"""Files of a remote store that are read at a time: each takes a round trip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,19 +69,18 @@ def load_shard(
     is_exact = all(entry.count == "exact" for entry in entries)
     kept: list[tuple[str, str, Decoded]] = []
     rejected: list[dict[str, str]] = []
-    for entry in entries:
-        for item in source.read(entry, wanted):
-            try:
-                kept.append((item.image_id, item.uri, _decode(item, settings)))
-            except ImageRejectedError as error:
-                rejected.append(
-                    {
-                        "image_id": item.image_id,
-                        "uri": item.uri,
-                        "error_class": error.reason,
-                        "message": error.message,
-                    }
-                )
+    for item in read_entries(source, entries, wanted):
+        try:
+            kept.append((item.image_id, item.uri, _decode(item, settings)))
+        except ImageRejectedError as error:
+            rejected.append(
+                {
+                    "image_id": item.image_id,
+                    "uri": item.uri,
+                    "error_class": error.reason,
+                    "message": error.message,
+                }
+            )
     planned = len(kept) + len(rejected)
     if wanted is None and is_exact:
         in_plan = sum(entry.stop - entry.start for entry in entries)
@@ -93,6 +98,26 @@ def load_shard(
         rejected=rejected,
         planned=planned,
     )
+
+
+def read_entries(
+    source: Reader, entries: Sequence[Entry], wanted: Container[str] | None = None
+) -> Iterator[RawImage | UnreadableImage]:
+    """Read entries in order; single files of a remote store several at a time.
+
+    Args:
+        source: where the images are.
+        entries: those of a shard.
+        wanted: as in `load_shard`.
+
+    Raises:
+        StorageError: the store failed; the shard can be tried again.
+        SourceError: the source has vanished or is not what was planned.
+    """
+    parts = [partial(source.read, entry, wanted) for entry in entries]
+    if len(entries) > NUM_READERS and "://" in entries[0].uri:
+        return read_ahead(parts, NUM_READERS)
+    return chain.from_iterable(part() for part in parts)
 
 
 def _decode(item: RawImage | UnreadableImage, settings: DecodeSettings) -> Decoded:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from iem_batch.data import schema
 from iem_batch.data.file_names import safe_file_name
+from iem_batch.data.load import read_entries
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.run_folder import RunFolder, mark
 from iem_batch.data.sources import RawImage, Source, UnreadableImage
@@ -83,15 +84,15 @@ def convert(
 def _convert_shard(out: RunFolder, shard: int, source: Source, to: Target) -> dict[str, Any]:
     images: list[RawImage] = []
     rejected: list[UnreadableImage] = []
-    for entry in shard_entries(out, shard):
-        before = len(images) + len(rejected)
-        for item in source.read(entry):
-            if isinstance(item, RawImage):
-                images.append(item)
-            else:
-                rejected.append(item)
-        read = len(images) + len(rejected) - before
-        assert entry.count != "exact" or read == entry.stop - entry.start, entry
+    entries = shard_entries(out, shard)
+    for item in read_entries(source, entries):
+        if isinstance(item, RawImage):
+            images.append(item)
+        else:
+            rejected.append(item)
+    if all(entry.count == "exact" for entry in entries):
+        in_plan = sum(entry.stop - entry.start for entry in entries)
+        assert len(images) + len(rejected) == in_plan, f"shard {shard}: the source lost images"
     data = parquet_bytes(images) if to == "parquet" else tar_bytes(images)
     files = {part_name(shard, to): out.write_bytes(part_name(shard, to), data)}
     name = f"_run/quarantine/part-{shard:05d}.parquet"

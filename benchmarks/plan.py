@@ -1,0 +1,166 @@
+"""Time and peak memory of planning, on collections of the size of LSUN Car and of a million files.
+
+    python benchmarks/plan.py FOLDER [--keys 5520753] [--files 1000000] [--json OUT.json]
+
+Makes in FOLDER (some 2 GB and a million inodes, deleted again):
+
+- lmdb: keys of 40 hexadecimal characters as LSUN has them, with values of 16 bytes;
+- tree: real empty files in 1,000 folders; flat: the same number in one folder, whose names are
+  sorted in files;
+- store: no files but a listing as an object store gives it, 1,000 keys a page, each page after
+  `--page-ms` of waiting, in 100 folders.
+
+Each is planned by a process of its own, which writes the plan to FOLDER and reports its time and
+its peak resident memory, that of mapped files included.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from iem_batch.data.plan import write_plan
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.settings import PlanSettings
+from iem_batch.data.sources import FolderSource, Source, open_source
+from iem_batch.data.storage import Folder, FoundFile
+from iem_batch.data.walk import Page, walk_pages
+
+CASES = ("lmdb", "tree", "flat", "store")
+STORE_FOLDERS = 100
+PAGE_KEYS = 1000
+
+
+@dataclass(frozen=True)
+class PagedFolder(Folder):
+    """Lists keys that are made up, page by page, as S3 does."""
+
+    num_files: int = 0
+    page_s: float = 0.0
+
+    def walk(self) -> Iterator[FoundFile]:
+        """List all keys in order."""
+        for name, size in walk_pages(self.pages):
+            yield FoundFile(name, size)
+
+    def pages(self, prefix: str, deep: bool) -> Iterator[Page]:
+        """Wait as for a store, then give a page."""
+        if not deep:
+            time.sleep(self.page_s)
+            yield Page(files=[], folders=[f"{number:03d}/" for number in range(STORE_FOLDERS)])
+            return
+        count = self.num_files // STORE_FOLDERS
+        for start in range(0, count, PAGE_KEYS):
+            time.sleep(self.page_s)
+            numbers = range(start, min(start + PAGE_KEYS, count))
+            yield Page(files=[(f"{prefix}{number:032d}.jpg", 31_000) for number in numbers])
+
+
+def make_lmdb(folder: Path, count: int) -> None:
+    """Write random keys in order, as `mdb_load` leaves them: full pages."""
+    import lmdb
+
+    drawn = np.random.default_rng(0).bytes(20 * count)
+    keys = np.sort(np.frombuffer(drawn, "S20"))
+    with lmdb.open(str(folder), map_size=256 * count + (1 << 24), sync=False) as environment:
+        for start in range(0, count, 500_000):
+            with environment.begin(write=True) as transaction:
+                for key in keys[start : start + 500_000].tolist():
+                    hexadecimal = key.ljust(20, b"\0").hex().encode()
+                    transaction.put(hexadecimal, b"\xff\xd8\xff" + bytes(13), append=True)
+        environment.sync(True)
+
+
+def make_files(folder: Path, count: int, num_folders: int) -> None:
+    """Write empty files."""
+    for number in range(num_folders):
+        inner = folder / f"{number:04d}" if num_folders > 1 else folder
+        inner.mkdir(parents=True, exist_ok=True)
+        for index in range(count // num_folders):
+            os.close(os.open(inner / f"{index:09d}.jpg", os.O_CREAT | os.O_WRONLY))
+
+
+def plan(case: str, folder: Path, arguments: argparse.Namespace) -> dict[str, float | int | str]:
+    """Plan one collection in this process."""
+    source: Source
+    before_mb = peak_kb() / 1024
+    started = time.perf_counter()
+    if case == "store":
+        url = "memory://made-up"
+        source = FolderSource(PagedFolder(url, arguments.files, arguments.page_ms / 1000))
+    else:
+        source = open_source(str(folder / case))
+    made = write_plan(RunFolder(str(folder / f"run-{case}")), source, PlanSettings())
+    seconds = time.perf_counter() - started
+    peak_mb = peak_kb() / 1024
+    return {
+        "case": case,
+        "images": made.num_images,
+        "shards": made.num_shards,
+        "seconds": round(seconds, 2),
+        "processor_seconds": round(time.process_time(), 2),
+        "peak_mb": round(peak_mb, 1),
+        "imports_mb": round(before_mb, 1),
+    }
+
+
+def peak_kb() -> int:
+    """Read the peak resident memory since this program began; `ru_maxrss` is the parent's too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+
+def main() -> None:
+    """Make each collection, plan it in a child process, delete it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--keys", type=int, default=5_520_753)
+    parser.add_argument("--files", type=int, default=1_000_000)
+    parser.add_argument("--page-ms", type=float, default=50)
+    parser.add_argument("--cases", nargs="+", default=CASES, choices=CASES)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", choices=CASES, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only:
+        print(json.dumps(plan(arguments.only, arguments.folder, arguments)))
+        return
+    found = []
+    for case in arguments.cases:
+        made = arguments.folder / case
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(arguments.folder / f"run-{case}", ignore_errors=True)
+        if case == "lmdb":
+            made.mkdir(parents=True)
+            make_lmdb(made, arguments.keys)
+        elif case != "store":
+            make_files(made, arguments.files, 1000 if case == "tree" else 1)
+        command = [sys.executable, __file__, *sys.argv[1:], "--only", case]
+        found.append(json.loads(subprocess.check_output(command)))
+        print(json.dumps(found[-1]), flush=True)
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(arguments.folder / f"run-{case}", ignore_errors=True)
+    report = {
+        "program": "benchmarks/plan.py " + " ".join(sys.argv[1:]),
+        "date": time.strftime("%Y-%m-%d"),
+        "processors": os.cpu_count(),
+        "load_average": os.getloadavg(),
+        "python": platform.python_version(),
+        "page_ms": arguments.page_ms,
+        "cases": found,
+    }
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
