@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +22,16 @@ from iem_batch.data.run_folder import RunFolder
 from iem_batch.stages.choose import chosen_rows
 from iem_batch.stages.groups import Groups, open_groups
 from iem_batch.stages.settings import SelectSettings
-from iem_batch.stages.survey import ERROR_BINS
 
 READERS = 8
 """Shards that are read at once."""
 
-SHARDS_PER_PRUNING = 32
-"""Shards whose candidates are held before all but the best are dropped."""
+ERROR_BINS = np.arange(401) / 100
+"""Edges of the bins of inpainting errors; both terms of E are in [0, 2]."""
+
+FIRST_SHARDS, SHARDS_PER_PRUNING = 8, 128
+"""Shards whose candidates are held before all but the best are dropped: few as long as nothing is
+known of what a good one is."""
 
 ORDER = [("error", "descending"), ("image_id", "ascending")]
 NO_ROWS = schema.SELECTION.empty_table().drop_columns("rank")
@@ -70,9 +72,10 @@ def candidates(query: Query, shards: Iterable[int]) -> Candidates:
     groups = open_groups(query.settings)
     found: list[Candidates] = []
     floor = -np.inf
-    todo = iter(shards)
+    todo, size = iter(shards), FIRST_SHARDS
     with ThreadPoolExecutor(READERS) as pool:
-        while batch := list(islice(todo, SHARDS_PER_PRUNING)):
+        while batch := list(islice(todo, size)):
+            size = min(2 * size, SHARDS_PER_PRUNING)
             offers = list(pool.map(partial(_offer, query, floor), batch))
             found = [merge(query.k, [*found, _gathered(offers, groups)])]
             best = found[0].best
@@ -111,13 +114,14 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
     """Look through one shard for rows whose error is not below the floor."""
     settings = query.settings
     with query.run.open_table(run_folder.part("masks", shard)) as file:
-        init_side, all_errors = _column(file, "init_side"), _column(file, "error")
+        both = file.read(["init_side", "error"], use_threads=False)
+        init_side, all_errors = both["init_side"].to_numpy(), both["error"].to_numpy()
         row = _chosen(file, query, init_side, all_errors)
         error = all_errors[row]
         is_defined = _is_defined(file, row, error)
         inside = is_defined
         if (settings.min_area, settings.max_area) != (0, 1):
-            area = _column(file, "area")[row]
+            area = file.read(["area"], use_threads=False)["area"].to_numpy()[row]
             inside = is_defined & (area >= settings.min_area) & (area <= settings.max_area)
         picked = row[inside & (error >= floor)]
         if len(picked) and settings.max_frame < 1:
@@ -138,11 +142,6 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
         num_undefined=int((~is_defined).sum()),
         num_outside=int((is_defined & ~inside).sum()),
     )
-
-
-def _column(file: pq.ParquetFile, name: str) -> NDArray[Any]:
-    values: NDArray[Any] = file.read([name], use_threads=False)[name].to_numpy()
-    return values
 
 
 def _chosen(
@@ -211,9 +210,12 @@ def first_rows(table: pa.Table, k: int) -> pa.Table:
     at the same place in their groups the highest error goes first. Rows that come later only move
     others back, so what is not among the first k of a part is not among those of the whole.
     """
-    table = table.sort_by(ORDER)
     if "group" not in table.column_names:
-        return table.slice(0, k).combine_chunks()
+        if 0 < k < len(table):  # sorting takes longer by far
+            error = table["error"].to_numpy()
+            table = table.filter(pa.array(error >= np.partition(error, -k)[-k]))
+        return table.sort_by(ORDER).slice(0, k).combine_chunks()
+    table = table.sort_by(ORDER)
     group = table["group"].combine_chunks().dictionary_encode().indices.to_numpy()
     by_group = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[by_group], prepend=-1))

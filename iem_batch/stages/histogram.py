@@ -5,7 +5,7 @@ from rich.bar import Bar
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from iem_batch.stages.survey import ERROR_BINS
+from iem_batch.stages.candidates import ERROR_BINS
 from iem_batch.stages.topk import Selection
 
 MAX_ROWS = 20

@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from iem_batch.data import run_folder
 from iem_batch.data.read_ahead import read_ahead
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.stages.candidates import ERROR_BINS as ERROR_BINS
 from iem_batch.stages.choose import chosen_rows
 from iem_batch.stages.gallery import COLUMNS
 from iem_batch.stages.settings import InitChoice, ReportSettings
-
-ERROR_BINS = np.arange(401) / 100
-"""Edges of the bins of inpainting errors; both terms of E are in [0, 2]."""
 
 AREA_BINS = np.arange(51) / 50
 """Edges of the bins of mask areas, as shares of the image."""

@@ -11,12 +11,19 @@ import iem_batch
 from iem_batch.data import run_folder, schema
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
-from iem_batch.stages.candidates import NO_ROWS, ORDER, Candidates, Query, candidates, first_rows
+from iem_batch.stages.candidates import (
+    ERROR_BINS,
+    NO_ROWS,
+    ORDER,
+    Candidates,
+    Query,
+    candidates,
+    first_rows,
+)
 from iem_batch.stages.choose import dataset_side
 from iem_batch.stages.diversity import POOL, LeftOut, without_near_duplicates
 from iem_batch.stages.groups import groups_digest
 from iem_batch.stages.settings import SelectSettings
-from iem_batch.stages.survey import ERROR_BINS
 
 Search = Callable[[Query, int], Candidates]
 """Finds the candidates of the shards 0 .. n-1; `iem_batch.distributed.search` does it on Ray."""
