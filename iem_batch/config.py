@@ -19,6 +19,7 @@ from iem_batch.stages.settings import (
     SegmentSettings,
     SelectSettings,
     ShardSettings,
+    UpscaleSettings,
 )
 
 
@@ -36,6 +37,7 @@ class Settings:
     train: TrainSettings = field(default_factory=TrainSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    upscale: UpscaleSettings = field(default_factory=UpscaleSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     demo: DemoSettings = field(default_factory=DemoSettings)
     shards: ShardSettings = field(default_factory=ShardSettings)

@@ -19,6 +19,7 @@ Made by iem_batch, without labels. {num_ok} images have a mask, {num_quarantined
 | corpus/ | a selected (image, mask) pair |
 | predictions/ | SegNet's mask and probability (8-bit PNG) of an image |
 | refined/ | IEM's mask of an image, started from SegNet's |
+| upscaled/ | a mask at the size of its photo |
 
 `datasets.load_dataset(RUN, "masks")` opens a folder of the list that is there.
 """
@@ -93,7 +94,7 @@ def write_card(run: RunFolder, num_ok: int, num_quarantined: int) -> None:
         num_ok: images with a mask.
         num_quarantined: images that could not be used.
     """
-    folders = ("masks", "quarantine", "corpus", "predictions", "refined")
+    folders = ("masks", "quarantine", "corpus", "predictions", "refined", "upscaled")
     configs: list[dict[str, Any]] = [
         {"config_name": folder, "data_files": _data_files(folder, run.names(folder))}
         for folder in folders

@@ -4,7 +4,7 @@ RUN/
   README.md  _SUCCESS
   masks/part-00000.parquet  quarantine/part-00000.parquet
   selection/topk.parquet  corpus/part-00000.parquet  segnet/weights.safetensors
-  predictions/part-00000.parquet  refined/part-00000.parquet
+  predictions/part-00000.parquet  refined/part-00000.parquet  upscaled/part-00000.parquet
   evaluation/summary.json  report/index.html
   _run/plan.json  _run/manifest/part-00000.parquet  _run/config.yaml
   _run/steps/masks.json               what the step's output depends on
@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from iem_batch.data.storage import Folder
 from iem_batch.errors import RunMismatchError, StepMissingError, StorageError
 
-STEPS = ("masks", "selection", "corpus", "segnet", "predictions", "refined")
+STEPS = ("masks", "selection", "corpus", "segnet", "predictions", "refined", "upscaled")
 """The steps that leave something in a run folder, each named after its folder, in order."""
 
 PLAN = "_run/plan.json"

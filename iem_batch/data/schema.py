@@ -90,6 +90,22 @@ PREDICTIONS = _schema(
 """predictions/: probability is an 8-bit PNG, 255 = certainly foreground; mask is where it is
 above the threshold of the run."""
 
+UPSCALED = _schema(
+    [
+        *_IMAGE_FIELDS,
+        ("mask", IMAGE),
+        ("rle", pa.string()),
+        ("area", pa.float64()),
+        ("seen_left", pa.int32()),
+        ("seen_top", pa.int32()),
+        ("seen_right", pa.int32()),
+        ("seen_bottom", pa.int32()),
+    ]
+)
+"""upscaled/: the mask at the size of its photo, as 1-bit PNG or as COCO's compressed run lengths;
+the other column is null. Nothing is known outside the seen box, whose right and bottom are
+exclusive; area is the foreground's share of the box."""
+
 QUARANTINE = _schema(
     [
         ("image_id", pa.string()),

@@ -1,0 +1,40 @@
+"""The command from masks of the engine's size to masks of the photos' size: upscale."""
+
+from iem_batch.commands.finish import finish
+from iem_batch.data import run_folder
+from iem_batch.data.plan import Plan, read_plan
+from iem_batch.job import Job
+from iem_batch.stages.choose import dataset_side
+from iem_batch.stages.shards import outputs_digest
+
+_MADE_BY = {"masks": "segment", "predictions": "predict", "refined": "refine"}
+
+
+def upscale(job: Job) -> None:
+    """Bring masks to the size of their photos."""
+    planned = read_plan(job.run)
+    source = job.settings.upscale.masks
+    job.run.require(run_folder.step_record(source), _MADE_BY[source])
+    with job.engine_settled() as settled:
+        _upscale(settled, planned)
+
+
+def _upscale(job: Job, planned: Plan) -> None:
+    from iem_batch.stages.upscale import UpscaleStep, upscaled_depend_on
+
+    settings, num_shards = job.settings, planned.num_shards
+    digest = outputs_digest(job.run, settings.upscale.masks, num_shards)
+    step = UpscaleStep(
+        run=job.run,
+        source_url=planned.source_url,
+        decode=settings.decode,
+        memory_bytes=settings.shards.memory_bytes,
+        iem=settings.iem,
+        backend=settings.segment.backend,
+        upscale=settings.upscale,
+        init_choice=settings.select.init_choice,
+        init_side=dataset_side(job.run.each_mark("masks", range(num_shards))),
+    )
+    begun = job.begin(step.name, upscaled_depend_on(step, digest))
+    total = job.run_shards(step, num_shards, begun)
+    finish(job.run, step.name, total, planned)
