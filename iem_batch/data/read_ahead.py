@@ -11,10 +11,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 BATCH = 1000
-"""Items a thread hands over at once."""
+"""Items a thread hands over at once, if they are as small as names."""
 
 BATCHES_AHEAD = 4
-"""Batches of a part that may wait: with `BATCH` and the threads, the bound of the memory."""
+"""Batches of a part that may wait: with their size and the threads, the bound of the memory."""
 
 _POLL_S = 0.1
 
@@ -22,12 +22,15 @@ _Queue = Queue[list[T] | BaseException | None]
 """Batches, then the error that ended the part, or None."""
 
 
-def read_ahead(parts: Iterable[Callable[[], Iterable[T]]], num_threads: int) -> Iterator[T]:
+def read_ahead(
+    parts: Iterable[Callable[[], Iterable[T]]], num_threads: int, batch: int = BATCH
+) -> Iterator[T]:
     """Give the items of all parts, part by part, in order.
 
     Args:
         parts: functions that begin a part; each is called and iterated over in a thread of its own.
         num_threads: parts that are worked on at a time.
+        batch: items handed over at once; of each part `BATCHES_AHEAD` batches may wait.
 
     Raises:
         BaseException: whatever a part raises, after the items before it.
@@ -38,7 +41,7 @@ def read_ahead(parts: Iterable[Callable[[], Iterable[T]]], num_threads: int) -> 
         try:
             for part in parts:
                 queue: _Queue[T] = Queue(BATCHES_AHEAD)
-                pool.submit(_fill, queue, part, stopped)
+                pool.submit(_fill, queue, part, batch, stopped)
                 waiting.append(queue)
                 if len(waiting) == num_threads:
                     yield from _drain(waiting.popleft())
@@ -48,12 +51,12 @@ def read_ahead(parts: Iterable[Callable[[], Iterable[T]]], num_threads: int) -> 
             stopped.set()  # else the threads of an iteration that was given up wait for ever
 
 
-def _fill(queue: _Queue[T], part: Callable[[], Iterable[T]], stopped: Event) -> None:
+def _fill(queue: _Queue[T], part: Callable[[], Iterable[T]], batch: int, stopped: Event) -> None:
     end: BaseException | None = None
     try:
         items = iter(part())
-        while batch := list(islice(items, BATCH)):
-            if not _put(queue, batch, stopped):
+        while some := list(islice(items, batch)):
+            if not _put(queue, some, stopped):
                 return
     except BaseException as error:  # noqa: BLE001 - it is raised again by the iterating thread
         end = error

@@ -79,12 +79,11 @@ class ParquetSource:
             yield Listed(entry if is_meant else IgnoredFile(uri=uri))
             return
         try:
-            # As a whole: a file is either cut into ranges or one problem.
-            listed = list(self._ranges(file.name, uri, file.num_bytes, max_images))
+            yield from self._ranges(file.name, uri, file.num_bytes, max_images)
         except (pa.ArrowException, OSError, SourceError) as error:
+            # All of the file, or what is left of it behind damage in the column of ids.
             problem = " ".join(str(error).split())
-            listed = [Listed(self.pieces.entry_of_problem(file, problem))]
-        yield from listed
+            yield Listed(self.pieces.entry_of_problem(file, problem))
 
     def _ranges(self, name: str, uri: str, size: int, max_images: int) -> Iterator[Listed]:
         with self._open(name, size) as file:

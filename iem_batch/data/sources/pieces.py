@@ -18,6 +18,9 @@ T = TypeVar("T")
 NUM_THREADS = 8
 """Pieces that are looked into at a time while a source is listed."""
 
+RANGES_AHEAD = 8
+"""Ranges handed over at once: each has the ids of its images with it."""
+
 REMOTE_BLOCK_BYTES = 8 << 20
 """So much is asked of a remote store at once, at least."""
 
@@ -44,7 +47,7 @@ class Pieces:
         """
         try:
             parts = (partial(look, file) for file in self.files())
-            yield from read_ahead(parts, NUM_THREADS)
+            yield from read_ahead(parts, NUM_THREADS, RANGES_AHEAD)
         except (StorageError, FileNotFoundError) as error:
             raise SourceError(f"cannot list {self.folder.url}: {error}") from error
 
