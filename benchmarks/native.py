@@ -1,0 +1,223 @@
+"""How well masks fit at the size of their photos, by each way to bring them there.
+
+    python benchmarks/native.py FOLDER... [--limit 150] [--json OUT.json]
+
+A FOLDER has images/ and masks/ of the same names. Masks of 128 x 128 pixels are made by IEM with
+the paper's settings (first mask 78), and, to see what enlarging alone does, from the truth itself.
+Each is brought to the size of its photo and compared with the truth there, inside the crop:
+
+    IoU       of the foreground, as labelled
+    F 0.75 %  boundary F-score: pixels of either outline within 0.75 % of the diagonal of the other
+    F 1 px    the same within one pixel
+    cost      processor time of enlarging, in times of that of IEM at 128 x 128
+
+The last table is about the whole photo, what the crop has cut off included.
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from iem_batch.data.decode import decode, decode_whole
+from iem_batch.data.geometry import mask_to_square
+from iem_batch.data.settings import DecodeSettings
+from iem_batch.iem.backends import load_backend
+from iem_batch.iem.masks import centred_squares
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.stages.upsampling import segment_whole, sharpen, upsample, upsample_whole
+
+Mask = NDArray[np.bool_]
+Photo = NDArray[np.uint8]
+
+SIDE_PX = 78
+TOLERANCE = 0.0075
+DECODE, IEM = DecodeSettings(), IEMSettings()
+WIDE = replace(IEM, sigma_px=10.0, kernel_px=21)
+"""The blur at twice the size, with the width it has at 128 in the picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Means over photographs; scores in percent."""
+
+    photos: str
+    start: str
+    method: str
+    num_photos: int
+    iou: float
+    f_diagonal: float
+    f_one_pixel: float
+    milliseconds: float
+    cost: float
+
+
+def ways(engine: Callable[..., object]) -> dict[str, Callable[[Mask, Photo], Mask]]:
+    """List the ways to enlarge a mask."""
+
+    def plain(method: str) -> Callable[[Mask, Photo], Mask]:
+        return lambda mask, photo: upsample(mask, photo, method)[0]
+
+    def fine(size_px: int, iem: IEMSettings, iterations: int) -> Callable[[Mask, Photo], Mask]:
+        few = replace(iem, iterations=iterations)
+
+        def run(mask: Mask, photo: Photo) -> Mask:
+            larger = sharpen(mask, photo, engine, few, size_px, DECODE.resize)
+            return upsample(larger, photo, "guided")[0]
+
+        return run
+
+    return {
+        "nearest": plain("nearest"),
+        "bilinear": plain("bilinear"),
+        "guided": plain("guided"),
+        "256, 8 iterations, guided": fine(256, IEM, 8),
+        "512, 8 iterations, guided": fine(512, IEM, 8),
+        "256, 150 iterations, guided": fine(256, IEM, 150),
+        "256, 150 iterations, sigma 10, guided": fine(256, WIDE, 150),
+        "512, 150 iterations, guided": fine(512, IEM, 150),
+    }
+
+
+def scores(mask: Mask, truth: Mask) -> tuple[float, float, float]:
+    """Give IoU and the two boundary F-scores."""
+    union = (mask | truth).sum()
+    iou = (mask & truth).sum() / union if union else 1.0
+    lines = [_outline(mask), _outline(truth)]
+    if not (lines[0].any() and lines[1].any()):
+        both = float(lines[0].any() == lines[1].any())
+        return iou, both, both
+    far = [ndimage.distance_transform_edt(~line) for line in lines]
+    tolerance = TOLERANCE * float(np.hypot(*mask.shape))
+    return iou, *(_f_score(lines, far, limit) for limit in (tolerance, 1.0))
+
+
+def _outline(mask: Mask) -> Mask:
+    """Find the foreground pixels with a background neighbour, of four, inside the picture."""
+    padded = np.pad(mask, 1, mode="edge")
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside
+
+
+def _f_score(lines: Sequence[Mask], far: Sequence[NDArray[np.float64]], limit: float) -> float:
+    precision = (far[1][lines[0]] <= limit).mean()
+    recall = (far[0][lines[1]] <= limit).mean()
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def timed(way: Callable[[Mask, Photo], Mask], mask: Mask, photo: Photo) -> tuple[Mask, float]:
+    """Go a way and say how much processor time it took."""
+    started = time.process_time()
+    enlarged = way(mask, photo)
+    return enlarged, time.process_time() - started
+
+
+def measure(folder: Path, limit: int) -> list[Row]:
+    """Measure one set of photographs."""
+    engine = load_backend("native")
+    first = centred_squares(DECODE.size_px, DECODE.size_px, [SIDE_PX])[None]
+    truths = sorted((folder / "masks").iterdir())
+    truths = truths[:: -(-len(truths) // limit)]
+    found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+    base = []
+    for path in truths:
+        data = next((folder / "images").glob(f"{path.stem}.*")).read_bytes()
+        truth = np.asarray(Image.open(path).convert("L")) >= 128
+        photo, small = decode_whole(data, DECODE), decode(data, DECODE).pixels
+        started = time.process_time()
+        result = engine(small[None], first, IEM, num_threads=1)
+        base.append(time.process_time() - started)
+        starts = {
+            "IEM": result.mask_BSHW[0, 0],
+            "truth": mask_to_square(truth, DECODE.size_px, "nearest"),
+        }
+        for start, mask in starts.items():
+            _, seen = upsample(mask, photo, "nearest")
+            rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+            box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            for method, way in ways(engine).items():
+                if start == "truth" and "150" in method:
+                    continue
+                enlarged, seconds = timed(way, mask, photo)
+                figures = (*scores(enlarged[box], truth[box]), seconds)
+                found.setdefault((start, method), []).append(figures)
+        for method, way in whole_ways(engine).items():
+            enlarged, seconds = timed(way, starts["IEM"], photo)
+            figures = (*scores(enlarged, truth), seconds)
+            found.setdefault(("IEM, whole photo", method), []).append(figures)
+    return [
+        row(folder.name, start, method, figures, float(np.mean(base)))
+        for (start, method), figures in found.items()
+    ]
+
+
+def whole_ways(engine: Callable[..., object]) -> dict[str, Callable[[Mask, Photo], Mask]]:
+    """List what can be said of the part of a photo that the crop cuts off."""
+
+    def whole(mask: Mask, photo: Photo) -> Mask:
+        larger = segment_whole(mask, photo, engine, IEM, DECODE.size_px, DECODE.resize)
+        return upsample_whole(larger, photo, "guided")
+
+    return {
+        "margin taken for background": lambda mask, photo: upsample(mask, photo, "guided")[0],
+        "margin segmented": whole,
+    }
+
+
+def row(
+    photos: str, start: str, method: str, figures: Sequence[Sequence[float]], base: float
+) -> Row:
+    """Form the means of one method on one set."""
+    iou, f_diagonal, f_one_pixel, seconds = np.mean(figures, axis=0).tolist()
+    return Row(
+        photos=photos,
+        start=start,
+        method=method,
+        num_photos=len(figures),
+        iou=100 * iou,
+        f_diagonal=100 * f_diagonal,
+        f_one_pixel=100 * f_one_pixel,
+        milliseconds=1000 * seconds,
+        cost=seconds / base,
+    )
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Print the rows as a Markdown table."""
+    print("| photos | mask | way | IoU | F 0.75 % | F 1 px | cost |\n|---|---|---|---|---|---|---|")
+    for item in rows:
+        print(
+            f"| {item.photos} ({item.num_photos}) | {item.start} | {item.method} | {item.iou:.1f} "
+            f"| {item.f_diagonal:.1f} | {item.f_one_pixel:.1f} | {item.cost:.2f} |"
+        )
+
+
+def main() -> None:
+    """Measure all sets and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--limit", type=int, default=150, help="photographs of a set, at most")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [row for folder in options.folders for row in measure(folder, options.limit)]
+    print_table(rows)
+    if options.json:
+        record = {
+            "machine": platform.processor() or platform.machine(),
+            "rows": [asdict(row) for row in rows],
+        }
+        options.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
