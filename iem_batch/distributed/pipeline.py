@@ -4,6 +4,8 @@ Load tasks decode, engine actors compute, commit tasks write. What one gives the
 Ray's object store, never through the driver, which holds a bounded window of shards in flight.
 """
 
+import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,6 +16,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from iem_batch.distributed.settings import ClusterSettings
+from iem_batch.errors import DeviceLostError
 from iem_batch.stages.attempts import Attempt, Attempts
 from iem_batch.stages.isolate import do_alone
 from iem_batch.stages.journal import Journal
@@ -62,10 +65,18 @@ class EngineWorker:
         self._engine: Callable[[Any], ShardOutput] = work.step.open_engine(1)
 
     def compute(self, loaded: tuple[Any, float]) -> tuple[ShardOutput, float]:
-        """Compute a loaded shard; returns the output and the seconds spent so far."""
+        """Compute a loaded shard; returns the output and the seconds spent so far.
+
+        When its GPU is lost the worker dies, and what it had is done by another.
+        """
         started = time.monotonic()
-        with stopping_after(self._work.settings.timeout_s):
-            output = self._engine(loaded[0])
+        try:
+            with stopping_after(self._work.settings.timeout_s):
+                output = self._engine(loaded[0])
+        except DeviceLostError as error:
+            # This process can use its GPU no more: Ray starts the worker again in a new one.
+            print(f"an engine worker ends itself: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
         return output, loaded[1] + time.monotonic() - started
 
     # What a shard does, it does to the child; where this worker is lost, it was not by the shard.

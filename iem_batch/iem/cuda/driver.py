@@ -122,18 +122,14 @@ def open_device() -> Device:
     check((status,), "starting the driver")
     handle = check(driver.cuDeviceGet(0), "opening the GPU")
 
-    def ask(name: str) -> int:
-        attribute = getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{name}")
-        value: int = check(driver.cuDeviceGetAttribute(attribute, handle), "asking the GPU")
-        return value
-
     name = check(driver.cuDeviceGetName(128, handle), "asking the GPU for its name")
     device = Device(
         handle=handle,
         name=name.split(b"\0")[0].decode(),
-        architecture=10 * ask("COMPUTE_CAPABILITY_MAJOR") + ask("COMPUTE_CAPABILITY_MINOR"),
-        multiprocessors=ask("MULTIPROCESSOR_COUNT"),
-        shared_bytes=ask("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN"),
+        architecture=10 * _ask(handle, "COMPUTE_CAPABILITY_MAJOR")
+        + _ask(handle, "COMPUTE_CAPABILITY_MINOR"),
+        multiprocessors=_ask(handle, "MULTIPROCESSOR_COUNT"),
+        shared_bytes=_ask(handle, "MAX_SHARED_MEMORY_PER_BLOCK_OPTIN"),
     )
     if device.architecture < oldest_architecture():
         raise BackendUnavailableError(
@@ -141,6 +137,19 @@ def open_device() -> Device:
             f"sm_{oldest_architecture()}"
         )
     return device
+
+
+def _ask(handle: Any, name: str) -> int:
+    from cuda.bindings import driver
+
+    attribute = getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{name}")
+    value: int = check(driver.cuDeviceGetAttribute(attribute, handle), "asking the GPU")
+    return value
+
+
+def ask_device(name: str) -> int:
+    """Ask the card for an attribute by its name without `CU_DEVICE_ATTRIBUTE_`."""
+    return _ask(open_device().handle, name)
 
 
 @functools.cache
