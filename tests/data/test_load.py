@@ -3,6 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
 
 from iem_batch.data.decode import decode
 from iem_batch.data.load import load_shard
@@ -10,10 +12,12 @@ from iem_batch.data.plan import Plan, write_plan
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.schema import QUARANTINE
 from iem_batch.data.settings import DecodeSettings, PlanSettings
-from iem_batch.data.sources import FolderSource, RawImage, Source, open_source
+from iem_batch.data.sources import FolderSource, RawImage, Source, open_source, tar
 from iem_batch.data.storage import Folder
 from iem_batch.errors import SourceError
-from tests.data.broken import write_broken_folder
+from tests.collections_of_photos import write_lmdb
+from tests.data.broken import encoded, write_broken_folder
+from tests.data.sources.test_tar import tar_of
 from tests.pictures import textured_disc, write_folder
 
 SMALL = DecodeSettings(size_px=32)
@@ -114,3 +118,40 @@ def test_source_that_loses_or_repeats_an_image(tmp_path: Path, picture_folder: P
     run, _, _ = planned(tmp_path, picture_folder, shard_size=512)
     with pytest.raises(AssertionError, match="shard 0: the source lost images"):
         load_shard(run, 0, source_class(Folder(str(picture_folder))), SMALL)
+
+
+def test_garbage_in_a_database_costs_itself(tmp_path: Path):
+    """Values that are no image are quarantined by their key, with the decoder's reason."""
+    jpeg = encoded(Image.fromarray(textured_disc(0).image), "JPEG")
+    values = {b"a": jpeg, b"b": b"garbage", b"c": b"", b"d": jpeg[:300], b"e": jpeg}
+    run = RunFolder(str(tmp_path / "run"))
+    source = open_source(write_lmdb(tmp_path / "lmdb", values))
+    write_plan(run, source, PlanSettings())
+    loaded = load_shard(run, 0, source, SMALL)
+    assert loaded.image_id == ["a", "e"]
+    reasons = {row["image_id"]: row["error_class"] for row in loaded.rejected}
+    assert reasons == {"b": "not_an_image", "c": "empty", "d": "truncated"}
+
+
+def test_estimated_archive_counts_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The plan's guess must neither cut an archive nor be taken for a loss."""
+    monkeypatch.setattr(tar, "SAMPLE_BYTES", 2048)
+    names = [f"{index}.jpg" for index in range(30)]
+    MemoryFileSystem().pipe_file("/bucket-load/x.tar", tar_of(*names))
+    run = RunFolder(str(tmp_path / "run"))
+    source = open_source("memory://bucket-load")
+    plan = write_plan(run, source, PlanSettings())
+    assert not plan.is_exact
+    assert plan.num_images != 30
+    assert load_shard(run, 0, source, SMALL).planned == 30
+
+
+def test_remote_files_come_in_the_order_of_the_plan(tmp_path: Path, picture_folder: Path):
+    """They are read by several threads."""
+    for file in picture_folder.iterdir():
+        MemoryFileSystem().pipe_file(f"/bucket-order/{file.name}", file.read_bytes())
+    run = RunFolder(str(tmp_path / "run"))
+    source = open_source("memory://bucket-order")
+    write_plan(run, source, PlanSettings())
+    loaded = load_shard(run, 0, source, SMALL)
+    assert loaded.image_id == sorted(file.name for file in picture_folder.iterdir())

@@ -129,8 +129,12 @@ def _data_file(path: str) -> str:
 @contextmanager
 def _reading(path: str) -> Iterator["Transaction"]:
     """Begin to read a database; whatever is wrong with it is one line."""
-    import lmdb
-
+    try:
+        import lmdb
+    except ImportError as error:
+        raise SourceError(
+            f"{path} is an LMDB, and what reads it is not installed; pip install 'iem-batch[lmdb]'"
+        ) from error
     try:
         with _lock:
             environment = _environment(path)
