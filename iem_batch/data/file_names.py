@@ -9,7 +9,7 @@ MAX_NAME_BYTES = 255
 _HASH_CHARS = 32
 
 
-def safe_file_name(image_id: str, extension: str = "") -> str:
+def safe_file_name(image_id: str, extension: str = "", max_bytes: int = MAX_NAME_BYTES) -> str:
     """Give the file name that stands for an image; different ids never share one.
 
     Everything but ASCII letters, digits, ``_`` and ``-`` is percent-encoded, dots too: the name
@@ -20,18 +20,19 @@ def safe_file_name(image_id: str, extension: str = "") -> str:
     Args:
         image_id: any text, lone surrogates included.
         extension: what follows the dot; none when empty.
+        max_bytes: where it is cut, 64 or more.
 
     Returns:
-        An ASCII name of at most `MAX_NAME_BYTES`. `urllib.parse.unquote` gives the id back, up to
+        An ASCII name of at most `max_bytes`. `urllib.parse.unquote` gives the id back, up to
         a name that was cut. On a file system that ignores case, ids that differ in case alone
         share a name.
     """
     data = image_id.encode(errors="surrogatepass")
     name = quote(data, safe="").replace(".", "%2E").replace("~", "%7E") or "%"
     suffix = f".{extension}" if extension else ""
-    if len(name) + len(suffix) > MAX_NAME_BYTES:
+    if len(name) + len(suffix) > max_bytes:
         end = f"~{hashlib.sha256(data).hexdigest()[:_HASH_CHARS]}"
-        name = _cut(name, MAX_NAME_BYTES - len(suffix) - len(end)) + end
+        name = _cut(name, max_bytes - len(suffix) - len(end)) + end
     return name + suffix
 
 

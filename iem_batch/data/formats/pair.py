@@ -11,6 +11,9 @@ from iem_batch.data.file_names import safe_file_name
 BACKGROUND, FOREGROUND, IGNORE = 0, 1, 255
 """The values of a label: IGNORE is what the engine did not see of an image, beyond its crop."""
 
+MAX_NAME_BYTES = 100
+"""What a tar file has room for without an extra header, and every file system."""
+
 _LONGEST_EXTENSION = "mask.png"
 
 
@@ -35,9 +38,8 @@ class Pair:
     def key(self) -> str:
         """A file name without extension for this image and no other; it has no dot."""
         # Cut to the same length whatever the extension, so that image and mask share it.
-        return safe_file_name(self.image_id, _LONGEST_EXTENSION).removesuffix(
-            f".{_LONGEST_EXTENSION}"
-        )
+        name = safe_file_name(self.image_id, _LONGEST_EXTENSION, MAX_NAME_BYTES)
+        return name.removesuffix(f".{_LONGEST_EXTENSION}")
 
     @property
     def label_png(self) -> bytes:
