@@ -106,13 +106,21 @@ class Job:
             return
         with shard_progress(step.name, len(committed), num_shards) as progress:
             if self.local:
-                run_in_process(step, todo, progress, self.settings.shards, begun)
+                run_in_process(step, todo, progress, self.settings.shards, begun, progress.failed)
                 return
             with self.ray():
                 from iem_batch.distributed.pipeline import run_on_cluster
 
                 settings = self.settings
-                run_on_cluster(step, todo, settings.cluster, progress, settings.shards, begun)
+                run_on_cluster(
+                    step,
+                    todo,
+                    settings.cluster,
+                    progress,
+                    settings.shards,
+                    begun,
+                    progress.failed,
+                )
 
     @contextmanager
     def engine_settled(self) -> Iterator["Job"]:

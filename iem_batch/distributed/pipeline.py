@@ -1,100 +1,48 @@
 """A step's shards over the workers of a Ray cluster.
 
-Load tasks decode, engine actors compute, commit tasks write. What one gives the next goes through
-Ray's object store, never through the driver, which holds a bounded window of shards in flight.
+Load tasks decode, on any node; engine actors compute, rather on the node that has the data; commit
+tasks write. What one gives the next goes through Ray's object store, never through the driver,
+which holds a bounded window of shards in flight.
 """
 
-import os
-import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
-
-from iem_batch.distributed.settings import ClusterSettings
-from iem_batch.errors import DeviceLostError
-from iem_batch.stages.attempts import Attempt, Attempts
-from iem_batch.stages.isolate import do_alone
-from iem_batch.stages.journal import Journal
-from iem_batch.stages.settings import ShardSettings
-from iem_batch.stages.shards import (
-    Progress,
-    ShardOutput,
-    ShardStep,
-    commit,
-    raise_failures,
-    stopping_after,
+from ray.exceptions import (
+    ActorUnavailableError,
+    NodeDiedError,
+    ObjectLostError,
+    RayActorError,
+    RayError,
+    RayTaskError,
 )
 
-# An engine leaves part of its CPU to loading and writing, which take about a tenth of the time; if
-# it took all, a machine with one worker per CPU would have none to decode with, and stand still.
-_ENGINE_CPUS = 0.75
-_IO_CPUS = 0.25
+from iem_batch.distributed.engines import engines_on_gpus
+from iem_batch.distributed.metrics import StepMetrics
+from iem_batch.distributed.settings import ClusterSettings
+from iem_batch.distributed.tasks import (
+    ENGINE_CPUS,
+    IO_CPUS,
+    EngineWorker,
+    Work,
+    commit_shard_task,
+    load_shard_task,
+)
+from iem_batch.distributed.workers import REFRESH_S, Ref, Worker, Workers
+from iem_batch.stages.attempts import Attempt, Attempts
+from iem_batch.stages.journal import Journal
+from iem_batch.stages.settings import ShardSettings
+from iem_batch.stages.shards import Progress, ShardStep, raise_failures
 
+MAX_MOVES = 10
+"""How often a shard is begun again because a node is gone, which is no fault of the shard."""
 
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """What every worker is given, once."""
-
-    step: ShardStep[Any]
-    begun: str
-    settings: ShardSettings
-
-
-# A load or a write whose worker is lost is not repeated by Ray, which cannot tell an image that
-# kills from a machine that is gone: the whole shard is done again, alone (stages/isolate.py).
-@ray.remote(num_cpus=_IO_CPUS, max_retries=0)
-def load_shard_task(work: _Work, shard: int) -> tuple[Any, float]:
-    """Load a shard; returns it and the time it took in seconds."""
-    started = time.monotonic()
-    with stopping_after(work.settings.timeout_s):
-        loaded = work.step.load(shard)
-    return loaded, time.monotonic() - started
-
-
-class EngineWorker:
-    """An engine, set up once, that computes loaded shards."""
-
-    def __init__(self, work: _Work) -> None:
-        """Set up the step's engine for one thread: there is a worker for each CPU."""
-        self._work = work
-        self._engine: Callable[[Any], ShardOutput] = work.step.open_engine(1)
-
-    def compute(self, loaded: tuple[Any, float]) -> tuple[ShardOutput, float]:
-        """Compute a loaded shard; returns the output and the seconds spent so far.
-
-        When its GPU is lost the worker dies, and what it had is done by another.
-        """
-        started = time.monotonic()
-        try:
-            with stopping_after(self._work.settings.timeout_s):
-                output = self._engine(loaded[0])
-        except DeviceLostError as error:
-            # This process can use its GPU no more: Ray starts the worker again in a new one.
-            print(f"an engine worker ends itself: {error}", file=sys.stderr, flush=True)
-            os._exit(1)
-        return output, loaded[1] + time.monotonic() - started
-
-    # What a shard does, it does to the child; where this worker is lost, it was not by the shard.
-    @ray.method(max_task_retries=-1)
-    def do_alone(self, shard: int, attempt: int) -> dict[str, Any]:
-        """Do all of a shard in a child process, which may use this worker's GPU."""
-        work = self._work
-        return do_alone(work.step, shard, attempt, work.begun, work.settings)
-
-
-@ray.remote(num_cpus=_IO_CPUS, max_retries=0)
-def commit_shard_task(
-    work: _Work, computed: tuple[ShardOutput, float], attempt: int
-) -> dict[str, Any]:
-    """Write a computed shard; returns its commit mark."""
-    output, seconds = computed
-    with stopping_after(work.settings.timeout_s):
-        return commit(work.step, output, seconds, attempt, work.begun)
+STORE_SHARE = 0.5
+"""Of the object stores, for loaded shards; when they are full, Ray moves objects to disk."""
 
 
 def run_on_cluster(
@@ -104,6 +52,7 @@ def run_on_cluster(
     progress: Progress,
     settings: ShardSettings | None = None,
     begun: str = "",
+    failed: Callable[[int], None] = lambda shard: None,
 ) -> None:
     """Do shards on the Ray cluster that `iem_batch.distributed.cluster` has joined.
 
@@ -114,95 +63,213 @@ def run_on_cluster(
         progress: called here with the commit mark of each shard as it is done.
         settings: attempts and time limits; None takes the defaults.
         begun: as for `iem_batch.stages.shards.commit`.
+        failed: called here with each shard that is not tried again.
 
     Raises:
         ShardsFailedError: shards failed in every attempt; everything else is committed, unless
             several failed in a row, which ends the run: then it is the storage or the disk.
+        BackendUnavailableError: the engine cannot be set up on the nodes there are.
     """
     todo = list(shards)
     if not todo:
         return
     settings = settings or ShardSettings()
-    work = _Work(step=step, begun=begun, settings=settings)
-    workers = _start_workers(work, cluster.num_workers, len(todo))
-    try:
-        with Journal(step.run, step.name, in_process=False) as journal:
-            attempts = journal.open_attempts(todo, settings.max_attempts)
-            window = _Window(ray.put(work), workers, len(workers) * cluster.shards_per_worker)
-            _drain(attempts, window, journal, progress)
-    finally:
-        for worker in workers:  # the next step needs their processors
-            ray.kill(worker)
+    gpus = engines_on_gpus(cluster)
+    work = ray.put(Work(step=step, begun=begun, settings=settings))
+    needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": ENGINE_CPUS}
+    engine: Any = ray.remote(**needs)(EngineWorker)
+    workers = Workers(lambda: engine.remote(work), cluster, gpus=gpus)
+    with Journal(step.run, step.name, in_process=False) as journal:
+        attempts = journal.open_attempts(todo, settings.max_attempts)
+        flow = _Flow(step.name, work, workers, cluster, gpus=gpus)
+        try:
+            _drain(flow, attempts, journal, progress, failed)
+        finally:
+            workers.stop()
     raise_failures(step.name, attempts.failures)
 
 
-def _drain(attempts: Attempts, window: "_Window", journal: Journal, progress: Progress) -> None:
+def _drain(
+    flow: "_Flow",
+    attempts: Attempts,
+    journal: Journal,
+    progress: Progress,
+    failed: Callable[[int], None],
+) -> None:
     """Do what is to do, until all is done or so many failed that the rest is not tried."""
+    moves: Counter[int] = Counter()
     while attempts.unfinished and not attempts.given_up:
-        while not window.full and (attempt := attempts.start()):
-            window.start(attempt)
-        attempt, result = window.wait()
-        try:
-            mark = ray.get(result)
-        except RayError as error:
-            cause = _cause(error)
-            # What a worker itself raised is no loss; what it was told of another worker's end is.
-            lost = not isinstance(error, RayTaskError) or isinstance(error.cause, RayError)
-            if attempts.failed(attempt.shard, cause, lost=lost):
-                journal.failed(attempt, cause)
-        else:
-            attempts.done(attempt.shard)
-            journal.done(attempt.shard)
-            progress(mark)
+        flow.workers.refresh(attempts.num_unfinished)
+        while not flow.full and (attempt := attempts.start()):
+            flow.start(attempt)
+        flow.dispatch()
+        for attempt, result in flow.wait():
+            if not isinstance(result, RayError):
+                mark, phases = result
+                attempts.done(attempt.shard)
+                journal.done(attempt.shard)
+                flow.metrics.done(mark, phases)
+                progress(mark)
+                continue
+            moves[attempt.shard] += 1
+            if moves[attempt.shard] <= MAX_MOVES and _blameless(result, attempt):
+                attempts.again(attempt.shard)
+            elif attempts.failed(attempt.shard, _cause(result), lost=_loss(result) is not None):
+                journal.failed(attempt, _cause(result))
+                flow.metrics.failed()
+                failed(attempt.shard)
+        flow.metrics.at_work(flow.num_in_flight, len(flow.workers.ready))
 
 
-def _start_workers(work: _Work, num_workers: int, num_shards: int) -> list[Any]:
-    """Start the engine actors: one per GPU, or one per CPU where there is no GPU."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    num_gpus = int(resources.get("GPU", 0))
-    needs = {"num_gpus": 1.0} if num_gpus else {"num_cpus": _ENGINE_CPUS}
-    as_actor: Any = ray.remote(max_restarts=-1, **needs)  # type: ignore[call-overload]
-    worker = as_actor(EngineWorker)
-    count = min(num_workers or num_gpus or int(resources["CPU"]), num_shards)
-    return [worker.remote(work) for _ in range(count)]
+@dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    """A shard that is loaded, or is to be done alone and needs no loading."""
+
+    attempt: Attempt
+    loaded: Ref[Any] | None = None
+    seconds: float = 0.0
+    nodes: tuple[str, ...] = ()
+    """Where it lies."""
 
 
-@dataclass
-class _Window:
-    """The shards in flight, each with the worker that computes it."""
+class _Flow:
+    """The shards in flight: loading, waiting for a worker, then being computed and written."""
 
-    work: ray.ObjectRef[Any]
-    workers: list[Any]
-    size: int
-    in_flight: dict[ray.ObjectRef[Any], tuple[Attempt, int]] = field(default_factory=dict)
+    def __init__(
+        self, name: str, work: Ref[Work], workers: Workers, cluster: ClusterSettings, *, gpus: bool
+    ) -> None:
+        self.workers = workers
+        self.metrics = StepMetrics(name)
+        self._name, self._work, self._cluster, self._gpus = name, work, cluster, gpus
+        self._loading: dict[Ref[float], tuple[Attempt, Ref[Any]]] = {}
+        self._waiting: deque[_Loaded] = deque()
+        self._computing: dict[Ref[Any], tuple[Attempt, Worker]] = {}
+        self._largest_bytes = 0
+
+    @property
+    def num_in_flight(self) -> int:
+        return len(self._loading) + len(self._waiting) + len(self._computing)
 
     @property
     def full(self) -> bool:
-        """Whether nothing more is to be started now."""
-        return len(self.in_flight) >= self.size
+        """Whether nothing more is to be started now.
+
+        Every worker has its shards; beside GPUs, every CPU decodes one more. All of them fit into
+        the object stores, of which each shard takes as much as the largest one so far.
+        """
+        room = max(1, len(self.workers.ready)) * self._cluster.shards_per_worker
+        room += self.workers.num_cpus if self._gpus else 0
+        if self._largest_bytes:
+            store = int(STORE_SHARE * self.workers.store_bytes / self._largest_bytes)
+            room = min(room, max(1, store))
+        return self.num_in_flight >= room
 
     def start(self, attempt: Attempt) -> None:
-        """Give a shard to the worker that has the fewest."""
-        load = Counter(worker for _, worker in self.in_flight.values())
-        index = min(range(len(self.workers)), key=lambda index: load[index])
-        worker, shard = self.workers[index], attempt.shard
+        """Begin to load a shard."""
         if attempt.alone:
-            result = worker.do_alone.options(name=f"alone-{shard:05d}").remote(
-                shard, attempt.number
-            )
-        else:
-            loaded = load_shard_task.options(name=f"load-{shard:05d}").remote(self.work, shard)
-            computed = worker.compute.remote(loaded)
-            result = commit_shard_task.options(name=f"commit-{shard:05d}").remote(
-                self.work, computed, attempt.number
-            )
-        self.in_flight[result] = (attempt, index)
+            self._waiting.append(_Loaded(attempt=attempt))
+            return
+        load: Any = load_shard_task.options(
+            name=f"{self._name}: load", num_cpus=1 if self._gpus else IO_CPUS
+        )
+        loaded, seconds = load.remote(self._work, attempt.shard)
+        self._loading[seconds] = (attempt, loaded)
 
-    def wait(self) -> tuple[Attempt, ray.ObjectRef[Any]]:
-        """Wait until some shard is done or has failed, and take it out."""
-        (result, *_), _ = ray.wait(list(self.in_flight), num_returns=1)
-        attempt, _ = self.in_flight.pop(result)
-        return attempt, result
+    def dispatch(self) -> None:
+        """Give what is loaded to workers that can take it."""
+        while self._waiting:
+            worker = self.workers.free(self._waiting[0].nodes)
+            if worker is None:
+                return
+            self._compute(self._waiting.popleft(), worker)
+
+    def _compute(self, shard: _Loaded, worker: Worker) -> None:
+        attempt = shard.attempt
+        if shard.loaded is None:
+            alone = worker.actor.do_alone.options(name=f"{self._name}: alone")
+            result = alone.remote(attempt.shard, attempt.number)
+        else:
+            compute = worker.actor.compute.options(name=f"{self._name}: compute")
+            output, compute_s = compute.remote(shard.loaded)
+            write = commit_shard_task.options(name=f"{self._name}: write")
+            result = write.remote(self._work, output, shard.seconds, compute_s, attempt.number)
+        worker.load += 1
+        self._computing[result] = (attempt, worker)
+
+    def wait(self) -> list[tuple[Attempt, Any]]:
+        """Wait until something has changed, at most until the cluster is to be looked at again.
+
+        Returns:
+            The attempts that have ended, each with what `commit_shard_task` gave, or its error.
+        """
+        refs = [*self.workers.answers, *self._loading, *self._computing]
+        if not refs:  # every worker is gone
+            time.sleep(REFRESH_S)
+            return []
+        if not ray.wait(refs, num_returns=1, timeout=REFRESH_S)[0]:
+            return []
+        happened, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
+        answers = self.workers.answers
+        ended: list[tuple[Attempt, Any]] = []
+        for ref in happened:
+            if ref in answers:
+                ended += self.workers.answered(ref)
+            elif ref in self._loading:
+                attempt, loaded = self._loading.pop(ref)
+                seconds = _result(ref)
+                if isinstance(seconds, RayError):
+                    ended.append((attempt, seconds))
+                else:
+                    self._waiting.append(self._placed(attempt, loaded, seconds))
+            else:
+                attempt, worker = self._computing.pop(ref)
+                worker.load -= 1
+                result = _result(ref)
+                loss = _loss(result) if isinstance(result, RayError) else None
+                if isinstance(loss, ActorUnavailableError):
+                    if self.workers.suspect(worker, in_doubt=attempt):
+                        continue
+                elif isinstance(loss, RayActorError):
+                    self.workers.suspect(worker)
+                ended.append((attempt, result))
+        return ended
+
+    def _placed(self, attempt: Attempt, loaded: Ref[Any], seconds: float) -> _Loaded:
+        place: dict[str, Any] = ray.experimental.get_object_locations([loaded])[loaded]
+        self._largest_bytes = max(self._largest_bytes, place["object_size"] or 0)
+        nodes = tuple(place["node_ids"])
+        return _Loaded(attempt=attempt, loaded=loaded, seconds=seconds, nodes=nodes)
+
+
+def _result(ref: Ref[Any]) -> Any:
+    """Give what a reference stands for, or the error that came instead."""
+    try:
+        return ray.get(ref)
+    except RayError as error:
+        return error
+
+
+def _loss(error: RayError) -> RayError | None:
+    """Give the loss of a process or an object behind an error; None if a worker raised it.
+
+    What a worker itself raised is no loss; what it was told of another worker's end is.
+    """
+    if not isinstance(error, RayTaskError):
+        return error
+    return error.cause if isinstance(error.cause, RayError) else None
+
+
+def _blameless(error: RayError, attempt: Attempt) -> bool:
+    """Tell whether a shard has nothing to do with a loss: its node is gone, or only its worker.
+
+    What a shard that is done alone does, it does to its child, not to the worker.
+    """
+    loss = _loss(error)
+    if isinstance(loss, NodeDiedError | ObjectLostError):
+        return True
+    if not isinstance(loss, RayActorError):
+        return False
+    return attempt.alone or loss.preempted or "its node has died" in str(loss)
 
 
 def _cause(error: RayError) -> str:
@@ -210,6 +277,4 @@ def _cause(error: RayError) -> str:
     cause = getattr(error, "cause", None)
     if cause is not None:
         return f"{type(cause).__name__}: {cause}"
-    lines = str(error).strip().splitlines()
-    # An engine that could not be set up: its own error stands last, below the trace.
-    return lines[-1] if "creation task" in lines[0] else f"{type(error).__name__}: {lines[0]}"
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"

@@ -69,6 +69,11 @@ class Attempts:
         """Whether so many shards have failed in a row that the others are not tried."""
         return self._in_a_row >= MAX_FAILURES_IN_A_ROW
 
+    @property
+    def num_unfinished(self) -> int:
+        """How many shards are in flight or to be tried."""
+        return len(self.in_flight) + len(self._todo)
+
     def start(self) -> Attempt | None:
         """Take the next attempt into flight; None if there is none now."""
         if not self._todo or self.given_up:
@@ -81,6 +86,10 @@ class Attempts:
         """Note that a shard is committed."""
         del self.in_flight[shard]
         self._in_a_row = 0
+
+    def again(self, shard: int) -> None:
+        """Try a shard again as if it had not been tried: what was lost is no fault of its own."""
+        self._todo.appendleft(self.in_flight.pop(shard))
 
     def failed(self, shard: int, cause: str, *, lost: bool = False) -> bool:
         """Note that an attempt came to nothing.

@@ -1,7 +1,7 @@
 """Running a step over shards in this process, one shard after another."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ def run_in_process(
     progress: Progress,
     settings: ShardSettings | None = None,
     begun: str = "",
+    failed: Callable[[int], None] = lambda shard: None,
 ) -> None:
     """Do the shards one after another in this process.
 
@@ -37,6 +38,7 @@ def run_in_process(
         progress: called with the commit mark of each shard as it is done.
         settings: attempts and time limits; None takes the defaults.
         begun: as for `iem_batch.stages.shards.commit`.
+        failed: called with each shard that is not tried again.
 
     Raises:
         ShardsFailedError: shards failed; everything else is committed.
@@ -58,6 +60,7 @@ def run_in_process(
                 cause = f"{type(error).__name__}: {error}"
                 if attempts.failed(shard, cause):
                     journal.failed(attempt, cause)
+                    failed(shard)
             else:
                 attempts.done(shard)
                 journal.done(shard)

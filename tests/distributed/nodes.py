@@ -25,7 +25,7 @@ class Nodes:
     environment: dict[str, str]
     gcs_port: int
     dashboard_port: int
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def dashboard(self) -> str:
@@ -44,7 +44,7 @@ class Nodes:
                 stderr=log,
                 start_new_session=True,
             )
-        self.started.append(process)
+        self.started[name] = process
 
     def wait_for(self, name: str) -> None:
         """Wait until a node says that it has started."""
@@ -68,6 +68,16 @@ class Nodes:
             **options,  # type: ignore[call-overload]
         )
 
+    def drive(self, module: str, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start a module that uses this cluster, and go on."""
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            env=self.environment | {"RAY_ADDRESS": f"127.0.0.1:{self.gcs_port}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def submit(self, script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run one of jobs/ on the cluster, as the README says."""
         return self.ray(
@@ -82,18 +92,32 @@ class Nodes:
         del other["RAY_AUTH_TOKEN_PATH"]
         return replace(self, environment=other)
 
+    def start_worker(self, name: str, num_cpus: int) -> None:
+        """Start a node that works, and wait until it does."""
+        self.start(name, f"--address=127.0.0.1:{self.gcs_port}", f"--num-cpus={num_cpus}")
+        self.wait_for(name)
+
+    def kill(self, name: str) -> None:
+        """Take a node away without notice, as if its machine were switched off."""
+        process = self.started.pop(name)
+        for pid in descendants({process.pid}):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
     def stop(self) -> None:
         """End every process that was started here, and those that they have started."""
-        family = descendants({process.pid for process in self.started})
-        for process in self.started:
+        processes = self.started.values()
+        family = descendants({process.pid for process in processes})
+        for process in processes:
             process.send_signal(signal.SIGTERM)
-        for process in self.started:
+        for process in processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
         for pid in family:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for process in self.started:
+        for process in processes:
             process.wait()
 
 
@@ -144,8 +168,7 @@ def running_nodes(token: str | None = None, *, worker: bool = True) -> Iterator[
             )
             nodes.wait_for("head")
             if worker:
-                nodes.start("worker", f"--address=127.0.0.1:{nodes.gcs_port}", "--num-cpus=2")
-                nodes.wait_for("worker")
+                nodes.start_worker("worker", num_cpus=2)
             yield nodes
         finally:
             nodes.stop()
