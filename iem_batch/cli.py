@@ -197,7 +197,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
         return
     run = RunFolder(parsed[command].get("run") or parsed[command].out)
     if run.exists(CONFIG):
-        stored = settings_from_yaml(run.read_bytes(CONFIG), f"{run.url}/{CONFIG}")
+        stored = settings_from_yaml(run.read_bytes(CONFIG), run.url_of(CONFIG))
         subparser.set_defaults(stored)
         parsed = parser.parse_args(arguments)
     options = subparser.instantiate(parsed[command])

@@ -30,6 +30,6 @@ def convert(job: Job, source: str, to: str) -> None:
     with shard_progress(STEP, num_before, planned.num_shards) as progress:
         done = convert(out, planned.num_shards, opened, to, progress)  # type: ignore[arg-type]
     first = part_name(0, to)  # type: ignore[arg-type]
-    print(f"convert: {done.ok:,} images -> {out.url}/{first} ...")
+    print(f"convert: {done.ok:,} images -> {out.url_of(first)} ...")
     if done.quarantined:
-        print(f"convert: {done.quarantined:,} could not be read -> {out.url}/_run/quarantine")
+        print(f"convert: {done.quarantined:,} could not be read -> {out.url_of('_run/quarantine')}")

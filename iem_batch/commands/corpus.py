@@ -32,7 +32,7 @@ def topk(job: Job) -> None:
     print(
         f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
         f"{selection.num_undefined:,} empty or full masks left out; first mask of highest mean "
-        f"error {selection.side} -> {job.run.url}/{run_folder.TOPK}"
+        f"error {selection.side} -> {job.run.url_of(run_folder.TOPK)}"
     )
     for number, why in (
         (selection.num_outside, "for the area of their mask, or for being in no group"),
@@ -53,7 +53,7 @@ def export(job: Job) -> None:
     if target == job.run:
         total = _export_here(job, planned)
         finish(job.run, "corpus", total, planned)
-        folder = f"{job.run.url}/corpus"
+        folder = job.run.url_of("corpus")
     else:
         total = _export_elsewhere(job, replace(job, run=target, overwrite=False), planned)
         folder = target.url

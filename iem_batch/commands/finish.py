@@ -10,7 +10,7 @@ def finish(run: RunFolder, step: str, total: Totals, planned: Plan) -> None:
     """Say what a later step has done, and add its folder to the run's card."""
     masks = totals(run, "masks", planned.num_shards)
     write_card(run, masks.ok, masks.quarantined)
-    print(f"{step}: {total.ok:,} rows -> {run.url}/{step}")
+    print(f"{step}: {total.ok:,} rows -> {run.url_of(step)}")
     lost = total.quarantined - masks.quarantined
     if lost > 0 and step != "corpus":
         print(f"{step}: {lost:,} images had a mask but can no longer be read")

@@ -18,7 +18,7 @@ def plan(job: Job, source: str) -> None:
     planned = write_plan(job.run, open_source(source), job.settings.plan)
     job.store_settings()
     summary, *further = plan_lines(planned)
-    print(f"plan: {summary} -> {job.run.url}/{run_folder.PLAN}{done_before}")
+    print(f"plan: {summary} -> {job.run.url_of(run_folder.PLAN)}{done_before}")
     for line in further:
         print(f"plan: {line}")
 
@@ -79,6 +79,6 @@ def _finish_masks(run: RunFolder, planned: Plan, total: Totals) -> None:
     assert not planned.is_exact or total.planned == planned.num_images, total
     write_card(run, total.ok, total.quarantined)
     run.write_bytes(run_folder.SUCCESS, b"")
-    print(f"segment: {total.ok:,} images with masks -> {run.url}/masks")
+    print(f"segment: {total.ok:,} images with masks -> {run.url_of('masks')}")
     if total.quarantined:
-        print(f"segment: {total.quarantined:,} images not usable -> {run.url}/quarantine")
+        print(f"segment: {total.quarantined:,} images not usable -> {run.url_of('quarantine')}")

@@ -45,7 +45,7 @@ def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[
         print(
             f"evaluate: {evaluation.num_images:,} of {evaluation.num_in_truth:,} images with truth"
         )
-    print(f"evaluate: -> {job.run.url}/{run_folder.EVALUATION}")
+    print(f"evaluate: -> {job.run.url_of(run_folder.EVALUATION)}")
     if against:
         Console().print(comparison_table(compare(job.run, [RunFolder(url) for url in against])))
 
@@ -58,7 +58,7 @@ def report(job: Job) -> None:
     write_report(
         job.run, settings.decode, settings.iem, settings.select.init_choice, settings.report
     )
-    print(f"report: -> {job.run.url}/{run_folder.REPORT}")
+    print(f"report: -> {job.run.url_of(run_folder.REPORT)}")
 
 
 def show(job: Job, image: str, png: str | None) -> None:

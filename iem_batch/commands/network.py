@@ -35,7 +35,7 @@ def train(job: Job) -> None:
     last = history[-1]
     print(
         f"train: {last.epoch} epochs, loss {last.loss:.4f}, IoU with the labels "
-        f"{100 * last.iou:.1f} % -> {job.run.url}/{run_folder.WEIGHTS}"
+        f"{100 * last.iou:.1f} % -> {job.run.url_of(run_folder.WEIGHTS)}"
     )
 
 

@@ -246,7 +246,7 @@ class RunFolder(Folder):
             else ""
         )
         return (
-            f"{self.url}/{step} was begun with other "
+            f"{self.url_of(step)} was begun with other "
             + ("versions:\n" if only_versions else "settings:\n")
             + "\n".join(lines)
             + f"\nUse a new run folder, what it was begun with, {accept}or --overwrite to drop "

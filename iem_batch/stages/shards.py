@@ -211,7 +211,7 @@ def totals(run: RunFolder, step: str, num_shards: int, begun: str | None = None)
             foreign.append(mark["shard"])
     if foreign:
         raise RunMismatchError(
-            f"{len(foreign)} shards of {run.url}/{step}, the first is {foreign[0]}, were done by "
+            f"{len(foreign)} shards of {run.url_of(step)}, the first is {foreign[0]}, were done by "
             "another command with other settings that was at work at the same time; do the step "
             "again with --overwrite, by one command"
         )

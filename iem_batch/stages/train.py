@@ -63,7 +63,7 @@ def read_corpus(run: RunFolder) -> Corpus:
     if not any(mask_HW.any() and not mask_HW.all() for mask_HW in masks):
         found = f"{len(masks)} pairs, whose masks are all empty or full" if masks else "no pairs"
         raise SettingsError(
-            f"SegNet cannot learn from {run.url}/corpus: it has {found}; "
+            f"SegNet cannot learn from {run.url_of('corpus')}: it has {found}; "
             "select other images with `iem-batch topk`"
         )
     return Corpus(image_BHW3=np.stack(images), mask_BHW=np.stack(masks))
@@ -76,7 +76,7 @@ def _decode_pair(
         return schema.decode_pixels(row["image"]["bytes"]), schema.decode_mask(row["mask"]["bytes"])
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise StorageError(
-            f"{run.url}/corpus: the picture or mask of {row['image_id']} is damaged: {error}"
+            f"{run.url_of('corpus')}: the picture or mask of {row['image_id']} is damaged: {error}"
         ) from error
 
 
@@ -90,8 +90,8 @@ def _check_size(
     shape = before[0].shape if before else (*mask_HW.shape, 3)
     if image_HW3.shape != shape or (*mask_HW.shape, 3) != shape:
         raise StorageError(
-            f"{run.url}/corpus: {image_id} has an image of shape {image_HW3.shape} and a mask of "
-            f"{mask_HW.shape} where {shape} is needed; all pairs must have one size"
+            f"{run.url_of('corpus')}: {image_id} has an image of shape {image_HW3.shape} and a "
+            f"mask of {mask_HW.shape} where {shape} is needed; all pairs must have one size"
         )
 
 
@@ -109,7 +109,7 @@ def segnet_depends_on(
     num_selected = len(run.read_table(run_folder.TOPK, columns=["rank"]))
     if num_exported != num_selected:
         raise StepMissingError(
-            f"{run.url}/corpus has {num_exported} of the {num_selected} selected pairs; "
+            f"{run.url_of('corpus')} has {num_exported} of the {num_selected} selected pairs; "
             "run `iem-batch export` on it first"
         )
     decides = asdict(settings)
