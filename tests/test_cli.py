@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -174,6 +175,24 @@ def test_k_is_select_k(finished: Path, call: Call, tmp_path: Path) -> None:
     status, _, error = call("topk", run, "-k", "4")
     assert status == 1
     assert "select.k: 3 before, 4 now" in error
+
+
+def test_evaluate_beside_another_run(finished: Path, call: Call, tmp_path: Path) -> None:
+    run = shutil.copytree(finished / "run", tmp_path / "run")
+    truth = f"--truth={finished / 'truth'}"
+    baselines = ["--evaluate.baselines=[grabcut,otsu]", "--evaluate.grabcut_sides=[24]"]
+    arguments = ["evaluate", run, truth, *baselines, "--evaluate.at=image"]
+    status, output, error = call(*arguments, "--evaluate.quote=[lsun_car]")
+    assert status == 0, error
+    for shown in ("GrabCut", "Otsu", "quoted, another set", "IEM, lowest IoU: disc_", "95 %"):
+        assert shown in output
+    status, _, error = call(*arguments, "--against", finished / "run")
+    assert status == 1
+    assert "were evaluated in different ways" in error
+    status, output, error = call("evaluate", run, truth, "--against", finished / "run")
+    assert status == 0, error
+    assert "difference" in output
+    assert (run / "evaluation" / "comparison.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,27 @@
 import io
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from iem_batch.data import schema
+from iem_batch.data.decode import decode
+from iem_batch.data.geometry import mask_to_square
 from iem_batch.data.run_folder import EVALUATION, RunFolder
 from iem_batch.data.settings import DecodeSettings
-from iem_batch.errors import StepMissingError, TruthError
+from iem_batch.errors import SettingsError, StepMissingError, TruthError
+from iem_batch.metrics import METRICS, as_labelled, confusion
+from iem_batch.stages.baselines import grabcut, otsu
+from iem_batch.stages.compare import read_scores
 from iem_batch.stages.evaluate import evaluate, read_evaluation
 from iem_batch.stages.evaluation_table import extremes, label, rich_tables
 from iem_batch.stages.settings import EvaluateSettings
 from iem_batch.stages.truth import MaskFolder
+from tests.pictures import write_masks
 from tests.stages.hand_made import SIZE, prediction, row, square, write_png, write_shard
 
 DECODE = DecodeSettings(size_px=SIZE)
@@ -251,3 +259,42 @@ def test_ignore_mask_of_another_size(run, folder, tmp_path):
 )
 def test_label(method, shown):
     assert label(method) == shown
+
+
+def test_pixel_baselines(segmented, pictures, picture_folder, tmp_path):
+    """They see the decoded images of the run, each under its own name; one that is gone is left."""
+    folder = shutil.copytree(picture_folder, tmp_path / "copy")
+    write_masks(tmp_path / "truth", pictures)
+    step = segmented(folder=folder)
+    gone, kept = sorted(path.name for path in folder.iterdir())[:2]
+    (folder / gone).unlink()
+    truth = MaskFolder(str(tmp_path / "truth"), step.decode)
+    settings = EvaluateSettings(baselines=("grabcut", "otsu"), grabcut_sides=(12, 24))
+    evaluation = evaluate(step.run, truth, None, step.decode, "dataset", settings)
+    images = {scores.method: scores.num_images for scores in evaluation.methods}
+    every = images["iem"]
+    assert {"grabcut_12": every - 1, "grabcut_24": every - 1, "otsu": every - 1}.items() <= (
+        images.items()
+    )
+    pixels = decode((folder / kept).read_bytes(), step.decode).pixels
+    with Image.open(folder / kept) as image:
+        whole = truth.read(kept, *image.size)
+    wanted = mask_to_square(whole, step.decode.size_px, step.decode.resize)
+    for method, mask in (("grabcut_24", grabcut(pixels, 24)), ("otsu", otsu(pixels))):
+        score = as_labelled(confusion(mask[None], wanted[None]))[0]
+        np.testing.assert_allclose(read_scores(step.run, METRICS)[method][kept], score)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"at": "truth"}, "evaluate.at has 'truth'; it takes engine, image"),
+        ({"baselines": ("otsu", "magic")}, "evaluate.baselines has 'magic'"),
+        ({"min_score": -1.0}, "evaluate.min_score is -1.0"),
+        ({"grabcut_sides": (0,)}, "sides must be above 0"),
+        ({"resamples": -1}, "evaluate.resamples is -1"),
+    ],
+)
+def test_settings_that_cannot_be_used(option, message):
+    with pytest.raises(SettingsError, match=message):
+        EvaluateSettings(**option)
