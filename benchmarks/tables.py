@@ -1,11 +1,17 @@
 """The paper's tables on a set of photographs with truth: methods, first masks, ablations.
 
     python benchmarks/tables.py SET [--quote flowers102] [--run RUN] [--work DIR] [--out FOLDER]
+    python benchmarks/tables.py CUB_200_2011 --format cub200 --quote cub200
+    python benchmarks/tables.py FLOWERS --format flowers102 --quote flowers102
 
-SET is a folder with images/ and masks/ (and ignore/, whose white pixels count nowhere). Everything
-runs through `iem-batch`: IEM with the paper's settings from the squares of side 44, 78 and 92, the
-ablations of its Table 4, GrabCut, Otsu and the squares. RUN is a finished run whose SegNet is
-scored beside them. Markdown and JSON go to FOLDER as tables_SET_DATE. Runs in DIR are resumed.
+SET is a folder with images/ and masks/ (and ignore/, whose white pixels count nowhere), or a data
+set as its authors distribute it, of which the test images are scored; for LSUN Car it has images/,
+and --truth is the COCO file of what a detector found.
+
+Everything runs through `iem-batch`: IEM with the paper's settings from the squares of side 44, 78
+and 92, the ablations of its Table 4, GrabCut, Otsu and the squares. RUN is a finished run whose
+SegNet is scored beside them. Markdown and JSON go to FOLDER as tables_SET_DATE. Runs in DIR are
+resumed.
 
 All differences are paired by image; intervals are of the bootstrap over images (95 %).
 """
@@ -29,7 +35,8 @@ from iem_batch.stages.bootstrap import interval
 from iem_batch.stages.compare import read_scores
 from iem_batch.stages.evaluate import Evaluation, read_evaluation
 from iem_batch.stages.evaluation_table import METRIC_LABELS, label
-from iem_batch.stages.published import PUBLISHED, PUBLISHED_ABLATIONS, SET_LABELS
+from iem_batch.stages.published import PUBLISHED_ABLATIONS, SET_LABELS, quoted_rows
+from iem_batch.stages.truth.sets import SOURCES
 
 SIDES = (44, 78, 92)
 BASELINES = (
@@ -106,13 +113,15 @@ def run_iem(args: argparse.Namespace, name: str, options: Iterable[str]) -> RunF
     """Segment the set with the paper's settings and some options, and evaluate it."""
     run = args.work / args.set.name / name
     sides = f"--segment.init_sides={list(SIDES)}"
-    iem_batch(["segment", str(args.set / "images"), str(run), "--local", sides, *options])
+    images = args.set / SOURCES.get(args.format, "images")
+    iem_batch(["segment", str(images), str(run), "--local", sides, *options])
     return evaluate(args, run, [])
 
 
 def evaluate(args: argparse.Namespace, run: Path, options: Iterable[str]) -> RunFolder:
     """Evaluate a run against the truth of the set."""
-    truth = [f"--truth={args.set / 'masks'}", "--evaluate.resamples=0"]
+    url = args.truth or (args.set if args.format in SOURCES else args.set / "masks")
+    truth = [f"--truth={url}", f"--evaluate.format={args.format}", "--evaluate.resamples=0"]
     if (args.set / "ignore").is_dir():
         truth.append(f"--ignore={args.set / 'ignore'}")
     iem_batch(["evaluate", str(run), *truth, *options])
@@ -175,7 +184,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def method_tables(rows: list[Row], quote: list[str]) -> Iterator[str]:
+def method_tables(rows: list[Row], args: argparse.Namespace) -> Iterator[str]:
     """Write Tables 1 to 3 in both polarities; published figures are of the better polarity."""
     for title, columns in COLUMNS.items():
         yield f"\n### Methods, {title}\n"
@@ -183,11 +192,10 @@ def method_tables(rows: list[Row], quote: list[str]) -> Iterator[str]:
         for row in rows:
             values = row.figures()
             lines.append([row.name, *(str(values[name]) for name in columns)])
-        for row in PUBLISHED if title == "best polarity" else ():
-            if row.data_set in quote:
-                name = f"*{row.method}: quoted, another set ({SET_LABELS[row.data_set]})*"
-                cells = (f"*{row.metrics[m]:.1f}*" if m in row.metrics else "-" for m in METRICS)
-                lines.append([name, *cells])
+        for name, metrics in quoted_rows(tuple(args.quote), args.format):
+            if title == "best polarity":
+                cells = (f"*{metrics[m]:.1f}*" if m in metrics else "-" for m in METRICS)
+                lines.append([f"*{name}*", *cells])
         yield table(["", *METRIC_LABELS.values()], lines)
 
 
@@ -228,6 +236,8 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("set", type=Path, help="folder with images/ and masks/")
+    parser.add_argument("--format", default="auto", help="as --evaluate.format; auto: masks/")
+    parser.add_argument("--truth", type=Path, help="where the truth is not in the set")
     parser.add_argument("--run", type=Path, help="finished run of this set, for SegNet's rows")
     parser.add_argument("--quote", nargs="*", default=[], choices=list(SET_LABELS))
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "iem_tables")
@@ -252,7 +262,7 @@ def main() -> None:
         f"sigma 5, lambda 0.001. First mask of highest mean error over the set: {side}. Means over "
         "images in percent with 95 % intervals of the bootstrap over images; differences are "
         "paired by image.",
-        *method_tables(rows, args.quote),
+        *method_tables(rows, args),
         *losses(rows),
         *ablation_tables(ablations, args.quote),
     ]
