@@ -86,13 +86,19 @@ class TarReader:
 
         Raises:
             StorageError: the store failed.
-            tarfile.TarError: the member is not as its header says.
+            tarfile.TarError: the member is cut.
         """
         assert self._tar is not None
         assert member.info is not None
-        file = self._tar.extractfile(member.info)  # which also puts sparse files together
-        assert file is not None
-        return file.read()
+        if member.info.issparse():
+            file = self._tar.extractfile(member.info)
+            assert file is not None
+            return file.read()
+        self.file.seek(member.info.offset_data)
+        data = self.file.read(member.info.size)
+        if len(data) != member.info.size:
+            raise tarfile.ReadError("the archive ends within this member")
+        return data
 
     def _headers(self) -> Iterator[tarfile.TarInfo]:
         try:
