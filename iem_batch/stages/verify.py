@@ -30,7 +30,7 @@ THREADS = 8
 EXAMPLES = 10
 """Findings of one kind that are told one by one; the others are counted."""
 
-SHARD_STEPS = ("masks", "corpus", "predictions", "refined")
+SHARD_STEPS = ("masks", "corpus", "predictions", "refined", "upscaled")
 
 
 @dataclass

@@ -1,0 +1,195 @@
+"""Damages real photographs in many ways and runs the real command on them among good ones.
+
+Each damaged file must come out either as Pillow decodes it or as a row of the quarantine, and the
+good ones as if the others were not there. The files depend on the seed and the photographs alone.
+
+    python -m benchmarks.fuzz PHOTOS --count 10000 --seed 1 --output benchmarks/results/fuzz.json
+"""
+
+import argparse
+import io
+import json
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.damage import base_files, write_damaged
+from iem_batch.data.decode import FORMATS, decode
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.settings import DecodeSettings
+from iem_batch.errors import ImageRejectedError
+
+SIZE_PX = 32
+POLICIES = frozenset({"too_large", "extreme_aspect", "unsupported_mode"})
+"""Reasons to reject what Pillow might decode."""
+
+
+@dataclass
+class Outcome:
+    """What became of the files."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    decoded: int = 0
+    rejected: int = 0
+    compared: int = 0
+    """Decoded ones whose pixels were compared with Pillow's own."""
+    faults: list[str] = field(default_factory=list)
+    peak_mb: float = 0.0
+    """Of the process that did all: interpreter, torch, pixels and tables."""
+    seconds: float = 0.0
+
+
+def segment(source: Path, run: Path) -> tuple[int, float]:
+    """Run the command in a process of its own; returns its status and peak memory in MB."""
+    settings = [f"--decode.size_px={SIZE_PX}", "--iem.iterations=1", "--segment.init_sides=[16]"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from iem_batch.cli import main; main()"]
+        + ["segment", str(source), str(run), "--local", "--segment.backend=torch", *settings],
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    return os.waitstatus_to_exitcode(status), usage.ru_maxrss / 1024
+
+
+def rows_of(run: RunFolder, folder: str) -> dict[str, dict[str, Any]]:
+    """Read the rows of a folder; an id that comes twice is an error."""
+    rows = {}
+    for name in run.names(folder):
+        for row in run.read_table(f"{folder}/{name}").to_pylist():
+            assert row["image_id"] not in rows, row
+            rows[row["image_id"]] = row
+    return rows
+
+
+def fuzz(
+    folder: Path, base: Sequence[tuple[str, bytes]], count: int, rng: random.Random
+) -> Outcome:
+    """Damage files, run the command on them among good ones, and judge what comes out."""
+    outcome, began = Outcome(), time.monotonic()
+    source, alone = folder / "photos", folder / "good"
+    outcome.kinds = write_damaged(source, base, count, rng)
+    alone.mkdir()
+    for index, (extension, data) in enumerate(base):
+        # Among the others in the order of names, so that each shard has some.
+        name = f"{index * max(1, count // len(base)):05d}-good.{extension}"
+        (source / name).write_bytes(data)
+        (alone / name).write_bytes(data)
+    status, outcome.peak_mb = segment(source, folder / "run")
+    if status != 0 or segment(alone, folder / "expected")[0] != 0:
+        outcome.faults.append(f"the command ended with {status}")
+        return outcome
+    expected = rows_of(RunFolder(str(folder / "expected")), "masks")
+    run = RunFolder(str(folder / "run"))
+    _judge(source, rows_of(run, "masks"), rows_of(run, "quarantine"), expected, outcome)
+    outcome.seconds = round(time.monotonic() - began, 1)
+    return outcome
+
+
+def _judge(
+    source: Path,
+    masks: dict[str, dict[str, Any]],
+    quarantine: dict[str, dict[str, Any]],
+    expected: dict[str, dict[str, Any]],
+    outcome: Outcome,
+) -> None:
+    outcome.decoded, outcome.rejected = len(masks), len(quarantine)
+    outcome.reasons = Counter(row["error_class"] for row in quarantine.values())
+    names = {path.name for path in source.iterdir()}
+    for name in sorted(names ^ (masks.keys() | quarantine.keys())):
+        outcome.faults.append(f"{name} has no row, or is none of the files")
+    for name, row in masks.items():
+        if not np.isfinite([row["error"], row["error_foreground"], row["error_background"]]).all():
+            outcome.faults.append(f"{name} has an error that is no number")
+    for name, row in expected.items():
+        same = {key: value for key, value in masks.get(name, {}).items() if key != "uri"}
+        if same != {key: value for key, value in row.items() if key != "uri"}:
+            outcome.faults.append(f"{name} is good, and comes out otherwise among damaged ones")
+    for name in sorted(masks.keys() | quarantine.keys()):
+        fault = _against_pillow((source / name).read_bytes(), quarantine.get(name), outcome)
+        if fault:
+            outcome.faults.append(f"{name}: {fault}")
+
+
+def _against_pillow(data: bytes, row: dict[str, Any] | None, outcome: Outcome) -> str | None:
+    """Compare with Pillow by itself; returns what is wrong."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if row is not None and row["error_class"] in POLICIES:
+            return None
+        try:
+            pixels = pillow_pixels(data)
+        except Exception as error:  # noqa: BLE001 - Pillow raises nearly anything
+            return None if row is not None else f"Pillow cannot decode it: {error}"
+        if row is not None:
+            many_scans = "scans" in row["message"]
+            return None if many_scans else f"Pillow decodes what was rejected: {row['message']}"
+        try:
+            got = decode(data, DecodeSettings(size_px=SIZE_PX)).pixels
+        except ImageRejectedError as error:
+            return f"decoded in the run and rejected now: {error}"
+    if pixels is not None:
+        outcome.compared += 1
+        if not np.array_equal(pixels, got):
+            return "the pixels are not Pillow's"
+    return None
+
+
+def pillow_pixels(data: bytes) -> np.ndarray | None:
+    """Decode by Pillow alone, as the paper preprocesses; None for modes with more to decide."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.load()
+        if image.mode not in ("RGB", "L") or "transparency" in image.info:
+            return None
+        width, height = image.size
+        short = min(width, height)
+        size = int(SIZE_PX * width / short), int(SIZE_PX * height / short)
+        small = np.asarray(image.resize(size, Image.Resampling.NEAREST).convert("RGB"))
+        left, top = (int(round((side - SIZE_PX) / 2)) for side in size)
+        return small[top : top + SIZE_PX, left : left + SIZE_PX]
+
+
+def main() -> None:
+    """Damage so many files, and write what became of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        base = base_files(options.photos, options.count // 20 + 20, rng)
+        outcome = fuzz(Path(folder), base, options.count, rng)
+    report = {
+        "command": f"python -m benchmarks.fuzz PHOTOS --count {options.count} "
+        f"--seed {options.seed}",
+        "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
+        "good": len(base),
+        **outcome.__dict__,
+        "peak_mb_of_this_process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    print(json.dumps(report, indent=1))
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(report, indent=1) + "\n")
+    sys.exit(1 if outcome.faults else 0)
+
+
+if __name__ == "__main__":
+    main()
