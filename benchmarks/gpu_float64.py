@@ -47,7 +47,7 @@ def segment_by_autograd(
     """
     image_B3HW = torch.from_numpy(np.stack([centred(image) for image in image_BHW3]))
     image_BCHW = image_B3HW.permute(0, 3, 1, 2).to(device, dtype) / 127.5
-    first = torch.from_numpy(np.ascontiguousarray(first_mask_HW)).to(device)
+    first = torch.from_numpy(np.array(first_mask_HW)).to(device)
     mask_BHW = first.expand(len(image_BHW3), -1, -1)
     gradient = vmap(grad(_objective))
     with exact_torch(1):
