@@ -72,16 +72,30 @@ class Evaluation:
 
 @dataclass(kw_only=True)
 class _Scored:
-    """The scores of one method; over all shards this is all that grows with the images."""
+    """The scores of one method on the images of a shard."""
 
     image_id: list[str] = field(default_factory=list)
     error: list[float | None] = field(default_factory=list)
+    score: list[NDArray[np.float64]] = field(default_factory=list)
+
+    @property
+    def score_NM(self) -> NDArray[np.float64]:
+        return np.reshape(self.score, (-1, 2 * len(METRICS)))
+
+
+@dataclass(kw_only=True)
+class _Total:
+    """The scores of one method on all images: the bootstrap draws from them.
+
+    This is all that grows with the number of images: 64 bytes for each of them and method.
+    """
+
+    image_id: list[str] = field(default_factory=list)
     score_NM: list[NDArray[np.float64]] = field(default_factory=list)
 
-    def extend(self, other: "_Scored") -> None:
-        self.image_id += other.image_id
-        self.error += other.error
-        self.score_NM += other.score_NM
+    def add(self, scored: _Scored) -> None:
+        self.image_id += scored.image_id
+        self.score_NM.append(scored.score_NM)
 
 
 def evaluate(
@@ -115,22 +129,18 @@ def evaluate(
     shards = sorted(run.committed("masks"))
     if not shards:
         raise StepMissingError(f"{run.url} has no masks; run `iem-batch segment` on it first")
-    pixels = None
-    if settings.baselines:
-        require_opencv()
-        pixels = Pixels(source=open_source(read_plan(run).source_url), decode=decode)
+    pixels = _pixels(run, decode) if settings.baselines else None
     truths = Truths(truth=truth, ignore=ignore, decode=decode, at=settings.at)
     side = dataset_side(run.marks("masks", shards))
     run.delete("evaluation")
     num_rows = 0
-    scored: dict[str, _Scored] = {}
+    totals: dict[str, _Total] = {}
     for shard in shards:
         rows = read_masks(run, shard)
         chosen = chosen_rows(rows, init_choice, side)
         num_rows += len(chosen)
-        known = chosen.filter(
-            pa.array([truth.has(name) for name in chosen["image_id"].to_pylist()], pa.bool_())
-        )
+        has_truth = [truth.has(image_id) for image_id in chosen["image_id"].to_pylist()]
+        known = chosen.filter(pa.array(has_truth, pa.bool_()))
         if not len(known):
             continue
         methods = [
@@ -142,10 +152,10 @@ def evaluate(
         found = _score(methods, known, truths)
         run.write_table(run_folder.part("evaluation/per_image", shard), _table(found))
         for method, scores in found.items():
-            scored.setdefault(method, _Scored()).extend(scores)
-    if not scored.get("iem", _Scored()).image_id:
+            totals.setdefault(method, _Total()).add(scores)
+    if not totals.get("iem", _Total()).image_id:
         raise _no_truth(run, shards[0], truth)
-    num_images = len(scored["iem"].image_id)
+    num_images = len(totals["iem"].image_id)
     evaluation = Evaluation(
         truth_url=truth.url,
         ignore_url=None if ignore is None else ignore.url,
@@ -154,15 +164,18 @@ def evaluate(
         num_images=num_images,
         num_without_truth=num_rows - num_images,
         methods=[
-            _summary(method, scores, settings)
-            for method, scores in scored.items()
-            if scores.image_id
+            _summary(name, total, settings) for name, total in totals.items() if total.image_id
         ],
         num_in_truth=truth.num_images,
         settings=settings,
     )
     run.write_json(run_folder.EVALUATION, asdict(evaluation))
     return evaluation
+
+
+def _pixels(run: RunFolder, decode: DecodeSettings) -> Pixels:
+    require_opencv()
+    return Pixels(source=open_source(read_plan(run).source_url), decode=decode)
 
 
 def read_evaluation(run: RunFolder) -> Evaluation | None:
@@ -191,29 +204,29 @@ def _score(methods: list[Masks], known: pa.Table, truths: Truths) -> dict[str, _
                 scored = found[masks.method]
                 scored.image_id.append(key[0])
                 scored.error.append(masks.error[b])
-                scored.score_NM.append(yardstick.score(mask_SS))
+                scored.score.append(yardstick.score(mask_SS))
     return found
 
 
 def _table(found: dict[str, _Scored]) -> pa.Table:
     tables = []
     for method, scored in found.items():
-        score_MN = np.reshape(scored.score_NM, (-1, 2 * len(METRICS))).T
-        columns = [scored.image_id, [method] * len(scored.image_id), scored.error, *score_MN]
+        names = [method] * len(scored.image_id)
+        columns = [scored.image_id, names, scored.error, *scored.score_NM.T]
         arrays = [pa.array(c, f.type) for c, f in zip(columns, schema.EVALUATION, strict=True)]
         tables.append(pa.table(arrays, schema=schema.EVALUATION))
     return pa.concat_tables(tables)
 
 
-def _summary(method: str, scored: _Scored, settings: EvaluateSettings) -> MethodScores:
-    score_NM = np.stack(scored.score_NM)
+def _summary(method: str, total: _Total, settings: EvaluateSettings) -> MethodScores:
+    score_NM = np.concatenate(total.score_NM)
     # fsum rounds once, so the means do not depend on the sharding by more than the last digit.
     means = [math.fsum(column) / len(score_NM) for column in score_NM.T]
     half = len(METRICS)
     ends: list[list[float]] = []
     if settings.resamples:
         ends = interval(score_NM, settings.resamples, settings.seed).T.tolist()
-    iou_of = dict(zip(scored.image_id, score_NM[:, METRICS.index("iou")].tolist(), strict=True))
+    iou_of = dict(zip(total.image_id, score_NM[:, METRICS.index("iou")].tolist(), strict=True))
     worst = sorted(iou_of.items(), key=lambda item: (item[1], item[0]))[: settings.num_listed]
     best = sorted(iou_of.items(), key=lambda item: (-item[1], item[0]))[: settings.num_listed]
     return MethodScores(
