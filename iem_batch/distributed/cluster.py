@@ -28,13 +28,17 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
         return
     if settings.address is not None:
         _require_listener(settings.address)
+    # Ray by itself would join any cluster of this machine, and go down with it: another command's.
+    address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
     # Ray's usage report needs the internet; a job must not wait for it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # The errors of tasks are looked at where their results are; Ray prints those of other outputs.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
-            address=settings.address,
-            include_dashboard=None if settings.address else False,
+            address=address,
+            include_dashboard=False if address == "local" else None,
             logging_level=logging.ERROR,
             # What workers print stands in Ray's logs; here it would tear the progress bar, and most
             # of it is Ray talking about itself. Errors arrive as exceptions.
