@@ -7,7 +7,6 @@ from iem_batch.data import run_folder
 from iem_batch.data.plan import Plan, read_plan
 from iem_batch.errors import RunMismatchError
 from iem_batch.job import Job
-from iem_batch.stages.settings import ExportSettings
 from iem_batch.stages.shards import Totals, outputs_digest
 
 
@@ -58,6 +57,11 @@ def export(job: Job) -> None:
         total = _export_elsewhere(job, replace(job, run=target, overwrite=False), planned)
         folder = target.url
         print(f"export: {total.ok:,} pairs as {job.settings.export.format} -> {folder}")
+        if not job.run.exists(run_folder.step_record("corpus")):
+            print(
+                f"export: SegNet is trained on {job.run.url}/corpus, which is not there yet; "
+                "`iem-batch export` writes it if no export.* setting is given"
+            )
     if total.quarantined:
         first = lost_pairs(target)[0]
         print(
@@ -68,14 +72,9 @@ def export(job: Job) -> None:
 
 def export_for_training(job: Job) -> None:
     """Write RUN/corpus, and also what the settings ask for if that is something else."""
-    settings = job.settings
-    plain = ExportSettings(
-        pairs_per_file=settings.export.pairs_per_file,
-        file_mb=settings.export.file_mb,
-        val_share=settings.export.val_share,
-    )
-    export(replace(job, settings=replace(settings, export=plain)))
-    if settings.export != plain:
+    plain = job.settings.export.for_training
+    export(replace(job, settings=replace(job.settings, export=plain)))
+    if job.settings.export != plain:
         export(job)
 
 

@@ -55,8 +55,8 @@ def corpus_files(run: RunFolder, settings: ExportSettings) -> list[CorpusFile]:
 
 
 def num_corpus_files(run: RunFolder, settings: ExportSettings) -> int:
-    """Count the files of a corpus."""
-    return len(corpus_files(run, settings))
+    """Count the files of RUN/corpus, where the settings may ask for another corpus as well."""
+    return len(corpus_files(run, settings.for_training))
 
 
 def _share(image_id: str) -> float:

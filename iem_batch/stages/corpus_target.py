@@ -21,7 +21,7 @@ DELETERS = 8
 
 def corpus_target(run: RunFolder, settings: ExportSettings) -> RunFolder:
     """Say where a corpus goes: the run itself, or a folder of its own."""
-    if settings.trains_segnet:
+    if settings == settings.for_training:
         return run
     name = f"exports/{settings.format}-{settings.size}-{settings.masks}"
     return RunFolder(settings.to if settings.to is not None else run.url_of(name))

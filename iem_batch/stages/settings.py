@@ -193,9 +193,11 @@ class ExportSettings:
             )
 
     @property
-    def trains_segnet(self) -> bool:
-        """Whether this is RUN/corpus."""
-        return (self.format, self.size, self.masks, self.to) == ("parquet", "engine", "masks", None)
+    def for_training(self) -> "ExportSettings":
+        """The settings of RUN/corpus, cut into files in the same way."""
+        return ExportSettings(
+            pairs_per_file=self.pairs_per_file, file_mb=self.file_mb, val_share=self.val_share
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
