@@ -1,6 +1,6 @@
 """Object stores: their URLs, their clients and what their errors mean.
 
-With `iem_batch.data.storage` the only file that touches fsspec or a store's own client.
+With `storage` and `web` the only file that touches fsspec or a store's own client.
 
 A URL is `scheme://bucket/key`, nothing in it percent-decoded. How the store is reached comes from
 the usual environment of its client (for S3 the AWS_* variables and ~/.aws), or from options behind

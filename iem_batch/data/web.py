@@ -5,6 +5,7 @@ from typing import Any, Literal, cast
 
 import fsspec
 
+from iem_batch.data.object_store import redacted
 from iem_batch.errors import StorageError
 
 _BUSY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -66,7 +67,9 @@ class WebFile:
         except Exception as error:
             raise self._explained(error) from error
         if size is None:
-            raise StorageError(f"{self.url}: the server does not say how large the file is")
+            raise StorageError(
+                f"{redacted(self.url)}: the server does not say how large the file is"
+            )
         return int(size)
 
     def read_bytes(self, name: str) -> bytes:
@@ -101,9 +104,10 @@ class WebFile:
     def _explained(self, error: Exception) -> StorageError:
         """Tell what may pass from what is final; aiohttp's types need not be importable."""
         status = getattr(error, "status", None)
-        what = f"HTTP {status}" if status else " ".join(f"{type(error).__name__}: {error}".split())
+        text = redacted(" ".join(f"{type(error).__name__}: {error}".split()))
+        what = f"HTTP {status}" if status else text
         kind = BusyError if status is None or status in _BUSY_STATUS else StorageError
-        return kind(f"cannot read {self.url.partition('?')[0]}: {what}")
+        return kind(f"cannot read {redacted(self.url)}: {what}")
 
 
 def _filesystem() -> Any:
