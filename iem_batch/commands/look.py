@@ -1,5 +1,6 @@
 """The commands that look at a run or a machine: evaluate, report, show, status, doctor."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -68,12 +69,19 @@ def show(job: Job, image: str, png: str | None) -> None:
         raise SettingsError(f"{image} is neither an image of {job.run.url} nor a file")
     path = png or f"{PurePath(image).stem}.iem.png"
     picture.save(path)
-    if sys.stdout.isatty() and find_spec("textual_image"):
-        from rich.console import Console
-        from textual_image.renderable import Image as Renderable
-
-        Console().print(Renderable(picture))
+    if sys.stdout.isatty() and os.get_terminal_size(sys.stdout.fileno()).columns:
+        _show_on_terminal(picture)
     print(f"show: -> {path}")
+
+
+def _show_on_terminal(picture: "Image") -> None:
+    """Draw a picture by sixels, Kitty's graphics or coloured blocks, whatever the terminal can."""
+    if find_spec("textual_image") is None:
+        return
+    from rich.console import Console
+    from textual_image.renderable import Image as Renderable
+
+    Console().print(Renderable(picture))
 
 
 def _of_run(job: Job, image: str) -> "Image | None":

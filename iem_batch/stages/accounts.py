@@ -18,6 +18,7 @@ STEPS = {
     "corpus": "export",
     "predictions": "predict",
     "refined": "refine",
+    "upscaled": "upscale",
 }
 """Folder of a step that goes over shards -> the command that fills it."""
 

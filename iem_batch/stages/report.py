@@ -50,6 +50,7 @@ FILES = {
     "segnet": "SegNet's weights and history",
     "predictions": "SegNet's masks",
     "refined": "SegNet's masks, refined by IEM",
+    "upscaled": "masks at the size of their photos",
     "evaluation": "scores against ground truth",
     "_run": "plan, settings and commit marks",
 }

@@ -1,3 +1,13 @@
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +26,7 @@ from tests.stages.test_report import DECODE, HOSTILE, do_everything, planned
 
 __all__ = ["planned"]
 
+FLAGS = ("--decode.size_px", "32", "--segment.init_sides", "[20]", "--segment.backend", "torch")
 CONFIG_8PX = b"decode: {size_px: 8}\nsegment: {init_sides: [4], backend: torch}\n"
 
 
@@ -64,9 +75,33 @@ def test_command_on_a_run_and_on_a_file(planned, tmp_path, monkeypatch, capsys):
 def test_photo_without_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(textured_disc(0, 40, 60).image).save("cat.jpg")
-    flags = ["--decode.size_px", "32", "--segment.init_sides", "[20]", "--segment.backend", "torch"]
-    main(["show", "cat.jpg", *flags])
+    main(["show", "cat.jpg", *FLAGS])
     assert columns_of_file("cat.iem.png") == 3
+
+
+@pytest.mark.parametrize("columns", [0, 100])
+def test_picture_on_a_terminal(tmp_path, columns):
+    """A terminal that does not say how wide it is gets the file's name alone."""
+    pytest.importorskip("textual_image", reason="textual-image is not installed")
+    Image.fromarray(textured_disc(0, 40, 60).image).save(tmp_path / "cat.jpg")
+    code = f"from iem_batch.cli import main; main({['show', 'cat.jpg', *FLAGS]})"
+    here, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 30, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLORTERM": "truecolor"},
+        **dict.fromkeys(("stdin", "stdout", "stderr"), terminal),
+    )
+    os.close(terminal)
+    said = b""
+    with suppress(OSError):  # how Linux says that nobody writes any more
+        while said_now := os.read(here, 1 << 16):
+            said += said_now
+    os.close(here)
+    assert process.wait() == 0, said.decode()
+    assert "show: -> cat.iem.png" in said.decode()
+    assert ("▀" in said.decode()) == bool(columns)
 
 
 def test_long_captions_are_cut_at_their_start():
