@@ -4,6 +4,7 @@ H, W = pixels of a photo, S = side of the engine's square.
 """
 
 from collections.abc import Callable, Container
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -87,18 +88,15 @@ class UpscaleStep(ImageStep):
 
     def open_engine(self, num_threads: int) -> Callable[[SmallMasks], ShardOutput]:
         """Load the backend, which only some settings run."""
-        return partial(self._compute, load_backend(self.backend))
+        return partial(self._compute, load_backend(self.backend), num_threads)
 
-    def _compute(self, engine: Segment, small: SmallMasks) -> ShardOutput:
-        made, rejected = [], []
-        for row, photo in zip(small.rows.to_pylist(), small.photos, strict=True):
-            try:
-                made.append(self._row(engine, row, photo))
-            except ImageRejectedError as error:
-                rejected.append(
-                    {key: row[key] for key in ("image_id", "uri")}
-                    | {"error_class": error.reason, "message": error.message}
-                )
+    def _compute(self, engine: Segment, num_threads: int, small: SmallMasks) -> ShardOutput:
+        # Each thread holds one decoded photo; decoding and filtering leave Python's lock.
+        with ThreadPoolExecutor(num_threads) as pool:
+            one = partial(self._row_or_reason, engine)
+            results = list(pool.map(one, small.rows.to_pylist(), small.photos))
+        made = [row for row in results if "error_class" not in row]
+        rejected = [row for row in results if "error_class" in row]
         table = pa.Table.from_pylist(made, schema=schema.UPSCALED)
         return ShardOutput(
             shard=small.shard,
@@ -108,6 +106,16 @@ class UpscaleStep(ImageStep):
             quarantined=small.planned - len(made),
             facts={"rejected": rejected},
         )
+
+    def _row_or_reason(
+        self, engine: Segment, row: dict[str, Any], photo: RawImage | ImageRejectedError
+    ) -> dict[str, Any]:
+        """Make a row of `schema.UPSCALED`, or of `schema.QUARANTINE`."""
+        try:
+            return self._row(engine, row, photo)
+        except ImageRejectedError as error:
+            kept = {"image_id": row["image_id"], "uri": row["uri"]}
+            return kept | {"error_class": error.reason, "message": error.message}
 
     def _row(
         self, engine: Segment, row: dict[str, Any], photo: RawImage | ImageRejectedError
