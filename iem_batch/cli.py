@@ -39,7 +39,8 @@ COMMANDS = {
         ("source", "run", "--truth", "--ignore", *PLAN_FLAGS),
     ),
     "plan": Command(
-        "List the images of a source and cut them into shards.", ("source", "run", *PLAN_FLAGS)
+        "List the images of a source and cut them into shards.",
+        ("source", "run", "--estimate", *PLAN_FLAGS),
     ),
     "segment": Command("Run IEM on every image: masks and errors.", ("source", "run", *PLAN_FLAGS)),
     "topk": Command(
@@ -82,6 +83,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "--png": {"default": None, "help": "file for the picture; IMAGE.iem.png if not given"},
     "out": {"help": "folder for the shards: a local path or any fsspec URL"},
     "--to": {"default": "parquet", "help": "parquet or tar (WebDataset)"},
+    "--estimate": {
+        "action": "store_true",
+        "help": "time a sample of the images and print the hours and the cost of segment",
+    },
     "--limit": {"type": int, "default": None, "help": "short for --plan.limit"},
     "--sample": {"type": float, "default": None, "help": "short for --plan.sample"},
     "--shard-size": {"type": int, "default": None, "help": "short for --plan.shard_size"},

@@ -145,6 +145,15 @@ class Job:
             segment = replace(self.settings.segment, backend=backend)
             yield replace(self, settings=replace(self.settings, segment=segment))
 
+    def room_for_engines(self) -> tuple[int, float]:
+        """As `iem_batch.distributed.engines.room_for_engines`; in this process there is one."""
+        if self.local:
+            return 1, 0.0
+        with self.ray():
+            from iem_batch.distributed.engines import room_for_engines
+
+            return room_for_engines(self.settings.cluster)
+
     def beside_engine(self, function: Callable[[], Result]) -> Result:
         """Call a function where an engine can run: the head of a cluster may have no GPU."""
         if self.local:

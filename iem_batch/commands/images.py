@@ -1,5 +1,9 @@
 """The commands from images to masks: plan, segment."""
 
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
 from iem_batch.data import run_folder
 from iem_batch.data.card import write_card
 from iem_batch.data.plan import Plan, read_plan, require_same_settings, write_plan
@@ -8,9 +12,18 @@ from iem_batch.data.sources import open_source
 from iem_batch.job import Job
 from iem_batch.stages.shards import Totals
 
+if TYPE_CHECKING:
+    from iem_batch.stages.segment import SegmentStep
 
-def plan(job: Job, source: str) -> None:
-    """List the source and write the plan, or check that the run has just this one."""
+
+def plan(job: Job, source: str, estimate: bool = False) -> None:
+    """List the source and write the plan, or check that the run has just this one.
+
+    Args:
+        job: the job.
+        source: where the images are.
+        estimate: whether to time a sample of them.
+    """
     if job.overwrite:
         job.drop("masks")
         job.run.delete(run_folder.PLAN)
@@ -21,6 +34,30 @@ def plan(job: Job, source: str) -> None:
     print(f"plan: {summary} -> {job.run.url_of(run_folder.PLAN)}{done_before}")
     for line in further:
         print(f"plan: {line}")
+    if estimate:
+        with job.engine_settled() as settled:
+            _estimate(settled, planned)
+
+
+def _estimate(job: Job, planned: Plan) -> None:
+    from iem_batch.stages.estimate import Estimate, estimate_lines, time_sample, write_estimate
+
+    num_workers, cpus_per_gpu = job.room_for_engines()
+    num_threads = (os.cpu_count() or 1) if job.local else 1
+    step = _segment_step(job, planned)
+    cluster = job.settings.cluster
+    estimate = Estimate(
+        num_images=planned.num_images,
+        sample=job.beside_engine(partial(time_sample, step, planned.num_shards, num_threads)),
+        backend=job.settings.segment.backend,
+        cpus_per_gpu=cpus_per_gpu,
+        num_workers=num_workers,
+        worker_price_per_hour=cluster.worker_price_per_hour,
+        head_price_per_hour=cluster.head_price_per_hour,
+    )
+    write_estimate(job.run, estimate)
+    for line in estimate_lines(estimate):
+        print(f"estimate: {line}")
 
 
 def plan_lines(planned: Plan) -> list[str]:
@@ -59,9 +96,17 @@ def segment(job: Job, source: str) -> None:
 
 
 def _segment(job: Job, planned: Plan) -> None:
-    from iem_batch.stages.segment import SegmentStep, masks_depend_on
+    from iem_batch.stages.segment import masks_depend_on
 
-    step = SegmentStep(
+    step = _segment_step(job, planned)
+    begun = job.begin(step.name, masks_depend_on(step, planned))
+    _finish_masks(job.run, planned, job.run_shards(step, planned.num_shards, begun))
+
+
+def _segment_step(job: Job, planned: Plan) -> "SegmentStep":
+    from iem_batch.stages.segment import SegmentStep
+
+    return SegmentStep(
         run=job.run,
         source_url=planned.source_url,
         decode=job.settings.decode,
@@ -69,12 +114,12 @@ def _segment(job: Job, planned: Plan) -> None:
         segment=job.settings.segment,
         memory_bytes=job.settings.shards.memory_bytes,
     )
-    begun = job.begin(step.name, masks_depend_on(step, planned))
-    _finish_masks(job.run, planned, job.run_shards(step, planned.num_shards, begun))
 
 
 def _finish_masks(run: RunFolder, planned: Plan, total: Totals) -> None:
     """Check that no image is lost, and only then mark the masks as complete."""
+    from iem_batch.stages.estimate import compare_with_truth, read_estimate
+
     assert total.planned == total.ok + total.quarantined, total
     assert not planned.is_exact or total.planned == planned.num_images, total
     write_card(run, total.ok, total.quarantined)
@@ -82,3 +127,6 @@ def _finish_masks(run: RunFolder, planned: Plan, total: Totals) -> None:
     print(f"segment: {total.ok:,} images with masks -> {run.url_of('masks')}")
     if total.quarantined:
         print(f"segment: {total.quarantined:,} images not usable -> {run.url_of('quarantine')}")
+    if (estimate := read_estimate(run)) is not None:
+        marks = run.each_mark("masks", range(planned.num_shards))
+        print(f"segment: {compare_with_truth(estimate, marks)}")
