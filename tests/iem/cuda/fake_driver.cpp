@@ -45,6 +45,9 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
         case 16: *value = 3; return kSuccess;  // multiprocessors
         case 75: *value = static_cast<int>(asked("FAKE_ARCHITECTURE", 90)) / 10; return kSuccess;
         case 76: *value = static_cast<int>(asked("FAKE_ARCHITECTURE", 90)) % 10; return kSuccess;
+        case 13: *value = 1980000; return kSuccess;  // kHz
+        case 36: *value = 3201000; return kSuccess;  // kHz of the memory
+        case 37: *value = 6144; return kSuccess;     // bits of its bus
         case 97: *value = 232448; return kSuccess;  // shared memory of a block
     }
     return kNotFound;
