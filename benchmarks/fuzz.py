@@ -64,7 +64,8 @@ def segment(source: Path, run: Path) -> tuple[int, float]:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     _, status, usage = os.wait4(process.pid, 0)
-    return os.waitstatus_to_exitcode(status), usage.ru_maxrss / 1024
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_maxrss / 1024
 
 
 def rows_of(run: RunFolder, folder: str) -> dict[str, dict[str, Any]]:

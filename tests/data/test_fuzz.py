@@ -16,7 +16,7 @@ def test_damaged_files_are_decoded_as_pillow_would_or_named(photos: Path, tmp_pa
     assert outcome.faults == []
     assert outcome.kinds.keys() == DAMAGES.keys()
     assert outcome.decoded + outcome.rejected == COUNT + 21
-    assert outcome.compared > 100
+    assert outcome.compared > 60
     assert outcome.rejected > 100
     # A bomb that was decoded would take 900 MB for its pixels alone.
     assert outcome.peak_mb < 900
