@@ -44,14 +44,18 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def planned(tmp_path):
-    """A planned run of five photos, one of them with a hostile name."""
+    return plan_photos(tmp_path)
+
+
+def plan_photos(folder):
+    """Plan a run of five photos, one of them with a hostile name."""
     rng = np.random.default_rng(0)
     for name in ("a.png", "b.png", "c.png", "broken.png", HOSTILE):
-        path = tmp_path / "photos" / name
+        path = folder / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)).save(path)
-    run = RunFolder(str(tmp_path / "run"))
-    write_plan(run, open_source(str(tmp_path / "photos")), PlanSettings(shard_size=3))
+    run = RunFolder(str(folder / "run"))
+    write_plan(run, open_source(str(folder / "photos")), PlanSettings(shard_size=3))
     return run
 
 

@@ -1,17 +1,14 @@
 """The report in a real browser; skips without one."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
 from iem_batch.data.run_folder import REPORT
-from tests.stages.test_report import HOSTILE, do_everything, planned, report
+from tests.stages.test_report import HOSTILE, do_everything, plan_photos, report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-
-__all__ = ["planned"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
@@ -36,11 +33,13 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page_url(planned, tmp_path: Path) -> str:
-    do_everything(planned, tmp_path)
-    report(planned)
-    return (tmp_path / "run" / REPORT).as_uri()
+@pytest.fixture(scope="module")
+def page_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    run = plan_photos(folder)
+    do_everything(run, folder)
+    report(run)
+    return (folder / "run" / REPORT).as_uri()
 
 
 @pytest.fixture
