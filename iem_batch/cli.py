@@ -70,7 +70,10 @@ COMMANDS = {
         ("source", "out", "--to", *PLAN_FLAGS),
         defaults={"plan.shard_size": 1024},
     ),
-    "doctor": Command("Print what this machine can run, and why not.", ()),
+    "doctor": Command(
+        "Print what this machine or a cluster can run, and what to do where it cannot.",
+        ("--address", "--run", "--source"),
+    ),
 }
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -83,6 +86,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "--png": {"default": None, "help": "file for the picture; IMAGE.iem.png if not given"},
     "out": {"help": "folder for the shards: a local path or any fsspec URL"},
     "--to": {"default": "parquet", "help": "parquet or tar (WebDataset)"},
+    "--address": {"default": None, "help": "Ray cluster to look at, e.g. auto or head:6379"},
+    "--run": {"default": None, "help": "folder to write to, read from and delete from"},
+    "--source": {"default": None, "help": "images to read one of"},
     "--estimate": {
         "action": "store_true",
         "help": "time a sample of the images and print the hours and the cost of segment",
@@ -198,7 +204,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
     from iem_batch.job import Job
 
     if command == "doctor":
-        commands.doctor()
+        commands.doctor(**{name: parsed.doctor[name] for name in ("address", "run", "source")})
         return
     run = RunFolder(parsed[command].get("run") or parsed[command].out)
     if run.exists(CONFIG):

@@ -131,9 +131,31 @@ def status(job: Job, json: bool) -> None:
             print(note)
 
 
-def doctor() -> None:
-    """Print what this machine can run, and why not."""
-    from iem_batch.stages.doctor import examine
+def doctor(address: str | None, run: str | None, source: str | None) -> None:
+    """Print what this machine or the cluster can run, and what to do where it cannot.
 
-    for finding in examine():
-        print(f"{'ok ' if finding.ok else 'no '} {finding.name}: {finding.detail}")
+    Args:
+        address: a cluster to examine; None takes the one a job was submitted to, if it was.
+        run: a run folder to write to.
+        source: images to read one of.
+
+    Raises:
+        SystemExit: something is wrong.
+    """
+    from iem_batch.distributed.settings import ClusterSettings
+    from iem_batch.stages.doctor import Finding, examine, finding_lines
+
+    if address is None and "RAY_ADDRESS" not in os.environ:
+        examinations = [examine(run, source)]
+        common: list[Finding] = []
+    else:
+        from iem_batch.distributed.cluster import cluster
+        from iem_batch.distributed.doctor import examine_nodes
+
+        with cluster(ClusterSettings(address=address)):
+            examinations, common = examine_nodes(run, source)
+    for line in finding_lines(examinations, common):
+        print(line)
+    findings = [finding for each in examinations for finding in each.findings]
+    if any(finding.level == "problem" for finding in (*findings, *common)):
+        raise SystemExit(1)
