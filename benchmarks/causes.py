@@ -36,9 +36,10 @@ TERMS = {
     "E_F": "mean error of the foreground inpainted from the background",
     "E_B": "mean error of the background inpainted from the foreground",
     "lambda D": "the diversity term",
-    "|dE/dm|": "median over the boundary",
-    "|lambda dD/dm|": "median over the boundary",
-    "sign decided by D": "share of the boundary where the sign of dL/dm is that of -dD/dm",
+    "|dE/dm|": "median over the boundary, without the frame of the image, as all that follows",
+    "|lambda dD/dm|": "likewise",
+    "E against D": "share where the two want a pixel on different sides",
+    "D wins": "share of those where dL/dm has the sign of -dD/dm",
 }
 """What is computed of a mask."""
 
@@ -137,16 +138,20 @@ def terms(photos: Photos, mask_BHW: Masks) -> NDArray[np.float64]:
         (of_error_HW,) = torch.autograd.grad(foreground + background, field_HW)
         (of_diversity_HW,) = torch.autograd.grad(-weighted, field_HW)
         movable_HW = movable_pixels(torch.from_numpy(mask_HW), PAPER)
+        movable_HW[[0, -1]] = movable_HW[:, [0, -1]] = False
         error_N, diversity_N = of_error_HW[movable_HW], of_diversity_HW[movable_HW]
-        agrees = (error_N + diversity_N).sign() == diversity_N.sign()
+        disagrees = error_N.sign() != diversity_N.sign()
+        wins = diversity_N[disagrees].abs() > error_N[disagrees].abs()
         values = [
             foreground,
             background,
             weighted,
             error_N.abs().median(),
             diversity_N.abs().median(),
+            disagrees.double().mean(),
+            wins.double().mean() if len(wins) else torch.tensor(0.5),
         ]
-        rows.append((*(float(value) for value in values), float(agrees.double().mean())))
+        rows.append(tuple(float(value.detach()) for value in values))
     return np.array(rows)
 
 

@@ -49,7 +49,7 @@ class CocoMasks:
         self._by_name: dict[str, list[str]] = {}
         try:
             self._add(_read(self._url), category, min_score)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             message = f"{self._url} is not of COCO's form: {type(error).__name__} {error}"
             raise TruthError(message) from error
         for path in self._instances:

@@ -103,6 +103,7 @@ def test_bare_detections(tmp_path):
         ("{}", "is not of COCO's form: KeyError 'annotations'"),
         ('{"annotations": [{"image_id": 1}]}', "KeyError 'segmentation'"),
         ("[1]", "is not of COCO's form"),
+        ('[{"image_id": "", "segmentation": []}]', "ValueError"),
     ],
 )
 def test_other_files_are_refused(tmp_path, text, message):
