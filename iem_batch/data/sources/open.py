@@ -144,8 +144,7 @@ def _first_schema(pieces: Pieces) -> pa.Schema:
         if format_of(pieces.head(file.name)) != "parquet":
             continue
         try:
-            with pieces.open(file.name, 0, file.num_bytes) as opened:
-                return ParquetTable(opened).schema
+            return ParquetTable(pieces.whole(file.name, file.num_bytes)).schema
         except (pa.ArrowException, OSError) as error:
             why = f"{file.name or 'it'} cannot be read: {' '.join(str(error).split())}"
     raise SourceError(f"{pieces.folder.url}: {why}")

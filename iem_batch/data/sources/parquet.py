@@ -1,6 +1,5 @@
 """Parquet files with a column of images, or of their URLs, as a source."""
 
-import io
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -19,13 +18,11 @@ from iem_batch.data.sources.protocol import (
     UnreadableImage,
     changed,
     duplicate,
+    gone,
 )
 from iem_batch.data.sources.repeats import Listed, mark_repeats
 from iem_batch.data.storage import FoundFile
-from iem_batch.errors import SourceError
-
-_BLOCK_BYTES = 64 << 10
-"""Footers are small, and what is larger is read by requests of its own size."""
+from iem_batch.errors import SourceError, StorageError
 
 
 @dataclass(frozen=True)
@@ -86,25 +83,22 @@ class ParquetSource:
             yield Listed(self.pieces.entry_of_problem(file, problem))
 
     def _ranges(self, name: str, uri: str, size: int, max_images: int) -> Iterator[Listed]:
-        with self._open(name, size) as file:
-            table = ParquetTable(file)
-            column = self.id or (self.image if self._is_url(table) else None)
-            ids = table.texts(column, 0, table.num_rows) if column is not None else None
-            for start, stop in table.ranges(max_images):
-                entry = Entry(
-                    uri=uri,
-                    start=start,
-                    stop=stop,
-                    num_bytes=table.num_bytes(self.image, start, stop),
-                    end=size,
-                )
-                rows = range(start, stop)
-                some = islice(ids, len(rows)) if ids is not None else [None] * len(rows)
-                known = [
-                    self._image_id(name, row, own) for row, own in zip(rows, some, strict=True)
-                ]
-                # Numbers of rows are unique by themselves.
-                yield Listed(entry, known if ids is not None else ())
+        table = ParquetTable(self.pieces.whole(name, size))
+        column = self.id or (self.image if self._is_url(table) else None)
+        ids = table.texts(column, 0, table.num_rows) if column is not None else None
+        for start, stop in table.ranges(max_images):
+            entry = Entry(
+                uri=uri,
+                start=start,
+                stop=stop,
+                num_bytes=table.num_bytes(self.image, start, stop),
+                end=size,
+            )
+            rows = range(start, stop)
+            some = islice(ids, len(rows)) if ids is not None else [None] * len(rows)
+            known = [self._image_id(name, row, own) for row, own in zip(rows, some, strict=True)]
+            # Numbers of rows are unique by themselves.
+            yield Listed(entry, known if ids is not None else ())
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None
@@ -121,10 +115,14 @@ class ParquetSource:
         assert entry.end is not None
         name = self.pieces.name(entry.uri)
         try:
-            with self._open(name, entry.end) as file:
-                yield from self._rows(ParquetTable(file), name, entry, wanted)
-        except (pa.ArrowException, FileNotFoundError) as error:
+            table = ParquetTable(self.pieces.whole(name, entry.end))
+            yield from self._rows(table, name, entry, wanted)
+        except pa.ArrowException as error:
             raise changed(entry.uri) from error
+        except FileNotFoundError as error:
+            raise gone(entry.uri) from error
+        except OSError as error:
+            raise StorageError(f"cannot read {entry.uri}: {error.strerror or error}") from error
 
     def _rows(
         self, table: ParquetTable, name: str, entry: Entry, wanted: Container[str] | None
@@ -156,9 +154,6 @@ class ParquetSource:
 
     def _image_id(self, name: str, row: int, own: str | None) -> str:
         return own if own is not None else self.pieces.image_id(name, str(row), "#")
-
-    def _open(self, name: str, size: int) -> io.BufferedReader:
-        return self.pieces.open(name, 0, size, _BLOCK_BYTES)
 
 
 def _image(image_id: str, uri: str, value: object) -> RawImage | UnreadableImage:

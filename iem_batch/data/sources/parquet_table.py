@@ -22,14 +22,15 @@ class ParquetTable:
     """An open Parquet file.
 
     Args:
-        file: the file, seekable.
+        file: its path, or the file itself, seekable.
 
     Raises:
         pyarrow.ArrowException: it is no Parquet file.
+        OSError: likewise, or the local disk failed.
         StorageError: the store failed.
     """
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: str | io.RawIOBase) -> None:
         self.file = file
         self.metadata = pq.read_metadata(file)
         self.schema: pa.Schema = self.metadata.schema.to_arrow_schema()
@@ -107,16 +108,16 @@ class ParquetTable:
         top, *inner = column.split(".") if column not in self.schema.names else [column]
         num_bytes = sum(self._column_bytes(group, top) for group in groups)
         is_small = num_bytes <= _MAX_BUFFERED_BYTES
-        file = pq.ParquetFile(
+        with pq.ParquetFile(
             self.file,
             metadata=self.metadata,
             pre_buffer=is_small,
             buffer_size=0 if is_small else _STREAM_BYTES,
-        )
-        batches = file.iter_batches(batch_size, groups, columns=[column], use_threads=False)
-        for batch in batches:
-            values = batch.column(top)
-            yield pc.struct_field(values, inner) if inner else values
+        ) as file:
+            batches = file.iter_batches(batch_size, groups, columns=[column], use_threads=False)
+            for batch in batches:
+                values = batch.column(top)
+                yield pc.struct_field(values, inner) if inner else values
 
     def _groups(self, start: int, stop: int) -> list[int]:
         edges = enumerate(pairwise(self._edges))

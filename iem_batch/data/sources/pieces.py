@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from iem_batch.data.read_ahead import read_ahead
 from iem_batch.data.sources.formats import HEAD_BYTES, is_hidden
-from iem_batch.data.sources.protocol import Entry, UnreadableImage
+from iem_batch.data.sources.protocol import Entry, UnreadableImage, gone
 from iem_batch.data.storage import Folder, FoundFile
 from iem_batch.data.web import WebFile
 from iem_batch.errors import SourceError, StorageError
@@ -91,6 +92,12 @@ class Pieces:
         block = LOCAL_BLOCK_BYTES if self.folder.is_local else REMOTE_BLOCK_BYTES
         return io.BufferedReader(_Window(self.folder, name, start, stop), block_bytes or block)
 
+    def whole(self, name: str, size: int) -> str | io.RawIOBase:
+        """Give a piece to a library that reads files itself: its path, or one request a read."""
+        if isinstance(self.folder, Folder) and self.folder.is_local:
+            return self.folder.url_of(name)
+        return _Window(self.folder, name, 0, size)
+
     def unreadable(self, entry: Entry) -> UnreadableImage:
         """Make the item for a piece with a problem."""
         assert entry.problem is not None
@@ -117,13 +124,17 @@ def is_private(name: str) -> bool:
 
 
 class _Window(io.RawIOBase):
-    """A range of a file on any storage; each read is one request."""
+    """A range of a file on any storage; each read of a remote one is one request."""
 
     def __init__(self, folder: Folder | WebFile, name: str, start: int, stop: int) -> None:
         super().__init__()
         self._folder, self._name = folder, name
         self._start, self._size = start, stop - start
         self._position = 0
+        self._file: Any = None
+        if isinstance(folder, Folder) and folder.is_local:
+            with self._explained():
+                self._file = folder.open(name)
 
     def readable(self) -> bool:
         return True
@@ -140,15 +151,32 @@ class _Window(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        stop = min(self._position + len(buffer), self._size)
-        if stop <= self._position:
+        wanted = min(len(buffer), self._size - self._position)
+        if wanted <= 0:
             return 0
         first = self._start + self._position
+        with self._explained():
+            if self._file is not None:
+                self._file.seek(first)
+                count: int = self._file.readinto(memoryview(buffer)[:wanted])
+            else:
+                data = self._folder.read_range(self._name, first, first + wanted)
+                count = len(data)
+                buffer[:count] = data
+        self._position += count
+        return count
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        uri = self._folder.url_of(self._name)
         try:
-            data = self._folder.read_range(self._name, first, self._start + stop)
+            yield
         except FileNotFoundError as error:
-            uri = self._folder.url_of(self._name)
-            raise SourceError(f"{uri} is gone; it was there when the run was planned") from error
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+            raise gone(uri) from error
+        except OSError as error:
+            raise StorageError(f"cannot read {uri}: {error.strerror or error}") from error

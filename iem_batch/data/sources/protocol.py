@@ -135,6 +135,11 @@ def changed(uri: str) -> SourceError:
     return SourceError(f"{uri} has changed since the run was planned")
 
 
+def gone(uri: str) -> SourceError:
+    """Make the error for a piece that is no longer there."""
+    return SourceError(f"{uri} is gone; it was there when the run was planned")
+
+
 def duplicate(image_id: str, uri: str) -> UnreadableImage:
     """Make the item for an image whose id belongs to an earlier one."""
     message = f"an earlier image of the source is {image_id} too; that one is kept"

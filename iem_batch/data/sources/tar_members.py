@@ -8,8 +8,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 from iem_batch.data.sources.formats import image_extension, is_hidden, is_image_name
 from iem_batch.data.sources.protocol import MAX_FILE_BYTES, utf8
@@ -105,7 +104,7 @@ class TarReader:
             # Blocks that are no header are passed over, as are the end marks inside archives that
             # were put one behind the other.
             self._tar = tarfile.open(  # noqa: SIM115 - the caller closes the file
-                fileobj=self.file, mode="r:", ignore_zeros=True
+                fileobj=self.file, mode="r:", ignore_zeros=True, tarinfo=_QuickTarInfo
             )
         except (tarfile.TarError, EOFError):
             return
@@ -144,8 +143,7 @@ class TarReader:
         )
 
     def _verdict(self, info: tarfile.TarInfo, name: str, has_id: bool) -> tuple[str | None, str]:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
+        if name.startswith("/") or ".." in name.split("/"):
             return "unsafe_path", "the path leads out of the archive"
         if info.issym() or info.islnk():
             kind = "symbolic" if info.issym() else "hard"
@@ -180,6 +178,33 @@ class TarReader:
                 return True
             start += len(block)
         return False
+
+
+class _QuickTarInfo(tarfile.TarInfo):
+    """Parses the usual header in a third of the time: only what is used here of it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Parse a header; whatever is not usual is left to the standard library."""
+        kind = buf[156:157]
+        # A file or a pax header, of at most 11 octal digits, without a prefix to its name.
+        is_usual = (
+            len(buf) == tarfile.BLOCKSIZE
+            and kind in (b"0", b"x")
+            and buf[135] in b"\0 "
+            and not buf[345]
+        )
+        try:
+            if not is_usual or int(buf[148:154], 8) != sum(buf) - sum(buf[148:156]) + 256:
+                return super().frombuf(buf, encoding, errors)
+            size = int(buf[124:135], 8)
+        except ValueError:
+            return super().frombuf(buf, encoding, errors)
+        info = cls(bytes(buf[:100]).partition(b"\0")[0].decode(encoding, errors))
+        info.size, info.type = size, bytes(kind)
+        return info
 
 
 def _stored_bytes(info: tarfile.TarInfo) -> int:
