@@ -72,10 +72,11 @@ def failures(run: RunFolder, step: str) -> dict[int, dict[str, Any]]:
     shards = {run_folder.shard_of(name) for name in run.names(f"_run/failures/{step}")}
     if not shards:
         return {}
+    committed = run.committed(step)
     return {
         shard: run.read_json(run_folder.failure(step, shard))
         for shard in sorted(shard for shard in shards if shard is not None)
-        if shard not in run.committed(step)
+        if shard not in committed
     }
 
 
@@ -193,8 +194,8 @@ def delete_unfinished_writes(run: RunFolder, step: str) -> None:
     """Delete the hidden files of writes that a kill has cut off; only local folders have them."""
     if not run.is_local:
         return
-    for folder in (step, "quarantine", f"_run/stats/{step}", f"_run/failures/{step}"):
-        for file in Path(run.url, folder).glob(".*.tmp"):
+    for folder in (step, "quarantine", "selection", "segnet", "_run"):
+        for file in Path(run.url, folder).rglob(".*.tmp"):
             file.unlink(missing_ok=True)
 
 

@@ -169,8 +169,8 @@ def _against_the_plan(
 ) -> list[tuple[str, str]]:
     try:
         entries = shard_entries(run, shard)
-    except StorageError:
-        return []  # told of where the plan is checked
+    except StorageError as error:
+        return [("plan", str(error))]
     found = []
     in_plan = sum(entry.stop - entry.start for entry in entries)
     if all(entry.count == "exact" for entry in entries) and mark["planned"] != in_plan:

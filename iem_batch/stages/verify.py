@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from iem_batch.data import run_folder
-from iem_batch.data.plan import Plan, read_plan, shard_entries
+from iem_batch.data.plan import Plan, read_plan
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.sources import Source
 from iem_batch.data.storage import Folder
-from iem_batch.errors import StorageError
 from iem_batch.stages.export import num_corpus_files
 from iem_batch.stages.settings import ExportSettings
 from iem_batch.stages.shard_check import CheckedShard, check_shard, id_hashes, image_ids
@@ -171,11 +170,6 @@ def _check_success(run: RunFolder, plan: Plan, findings: Findings) -> None:
         findings.add(
             "success", f"{run_folder.SUCCESS} is there, but {missing:,} shards of masks are not"
         )
-    try:
-        for shard in range(plan.num_shards):
-            shard_entries(run, shard)
-    except StorageError as error:
-        findings.add("plan", str(error))
 
 
 def _find_repeats(run: RunFolder, plan: Plan, hashes: np.ndarray, findings: Findings) -> None:

@@ -62,16 +62,6 @@ def test_the_images_that_kill_are_named_and_their_neighbours_done(step: Poisoned
     }
 
 
-def test_an_image_that_never_returns_is_named(
-    step: PoisonedStep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("iem_batch.stages.isolate.MIN_PROBE_TIMEOUT_S", 3.0)
-    (step.trouble / "hang-0.0").touch()
-    done = do_alone(step, 0, 2, "", ShardSettings(timeout_s=3))
-    assert (done["ok"], done["quarantined"]) == (5, 1)
-    assert read_killers(step.run, "masks", 0) == {"0.0": "gave no result within 3 s"}
-
-
 def test_an_image_in_the_works_when_somebody_killed_the_process_is_not_blamed(
     step: PoisonedStep,
 ) -> None:
@@ -105,19 +95,24 @@ def test_an_engine_that_always_dies_is_not_the_images_fault(
     assert not step.run.exists("_run/killers")
 
 
+def do_shards_in_a_process(step: PoisonedStep, settings: ShardSettings) -> int:
+    """Do shards 0 to 2 in a process of their own, as --local does; returns how it ended."""
+    code = (
+        "import pickle, sys\n"
+        "from iem_batch.stages.in_process import run_in_process\n"
+        "step, settings = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
+        "run_in_process(step, range(3), lambda mark: None, settings)\n"
+    )
+    command = [sys.executable, "-c", code, pickle.dumps((step, settings)).hex()]
+    return subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode
+
+
 def test_a_command_that_an_image_has_killed_finds_it_when_started_again(
     step: PoisonedStep,
 ) -> None:
     """Catches --local, which has no worker to lose but itself, dying at the same image for ever."""
     (step.trouble / "segfault-1.4").touch()
-    code = (
-        "import pickle, sys\n"
-        "from iem_batch.stages.in_process import run_in_process\n"
-        "run_in_process(pickle.loads(bytes.fromhex(sys.argv[1])), range(3), lambda mark: None)\n"
-    )
-    command = [sys.executable, "-c", code, pickle.dumps(step).hex()]
-    died = subprocess.run(command, cwd=Path(__file__).parents[2])
-    assert died.returncode == -signal.SIGSEGV
+    assert do_shards_in_a_process(step, SETTINGS) == -signal.SIGSEGV
     assert step.run.committed("masks") == {0}
     assert len(step.run.names(DRIVERS)) == 1
     seen: list[dict[str, Any]] = []
@@ -128,6 +123,20 @@ def test_a_command_that_an_image_has_killed_finds_it_when_started_again(
     ]
     assert list(read_killers(step.run, "masks", 1)) == ["1.4"]
     assert not step.run.names(DRIVERS)
+
+
+def test_a_command_that_hangs_ends_and_finds_the_image_when_started_again(
+    step: PoisonedStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a run that stands still for ever because of one image."""
+    monkeypatch.setattr("iem_batch.stages.isolate.MIN_PROBE_TIMEOUT_S", 3.0)
+    (step.trouble / "hang-1.0").touch()
+    settings = ShardSettings(timeout_s=3)
+    assert do_shards_in_a_process(step, settings) == 1
+    assert step.run.committed("masks") == {0}
+    run_in_process(step, [1, 2], lambda mark: None, settings)
+    assert [mark["ok"] for mark in step.run.marks("masks", range(3))] == [6, 5, 6]
+    assert read_killers(step.run, "masks", 1) == {"1.0": "gave no result within 3 s"}
 
 
 @dataclass(frozen=True, kw_only=True)
