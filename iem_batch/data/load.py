@@ -67,11 +67,14 @@ def load_shard(
     """
     entries = shard_entries(run, shard)
     is_exact = all(entry.count == "exact" for entry in entries)
-    kept: list[tuple[str, str, Decoded]] = []
+    in_plan = sum(entry.stop - entry.start for entry in entries)
+    # Pixels go where they will stay, each while it is still in the processor's cache.
+    image_BHW3 = np.empty((in_plan, settings.size_px, settings.size_px, 3), np.uint8)
+    kept: list[tuple[str, str, int, int]] = []
     rejected: list[dict[str, str]] = []
     for item in read_entries(source, entries, wanted):
         try:
-            kept.append((item.image_id, item.uri, _decode(item, settings)))
+            decoded = _decode(item, settings)
         except ImageRejectedError as error:
             rejected.append(
                 {
@@ -81,20 +84,21 @@ def load_shard(
                     "message": error.message,
                 }
             )
+            continue
+        if len(kept) == len(image_BHW3):  # of an estimated entry
+            image_BHW3 = np.concatenate([image_BHW3, np.empty_like(image_BHW3)])
+        image_BHW3[len(kept)] = decoded.pixels
+        kept.append((item.image_id, item.uri, decoded.width, decoded.height))
     planned = len(kept) + len(rejected)
     if wanted is None and is_exact:
-        in_plan = sum(entry.stop - entry.start for entry in entries)
         assert planned == in_plan, f"shard {shard}: the source lost images"
-    image_BHW3 = np.empty((len(kept), settings.size_px, settings.size_px, 3), np.uint8)
-    for index, (_, _, decoded) in enumerate(kept):
-        image_BHW3[index] = decoded.pixels
     return LoadedShard(
         shard=shard,
-        image_BHW3=image_BHW3,
-        image_id=[image_id for image_id, _, _ in kept],
-        uri=[uri for _, uri, _ in kept],
-        width=[decoded.width for _, _, decoded in kept],
-        height=[decoded.height for _, _, decoded in kept],
+        image_BHW3=image_BHW3[: len(kept)],
+        image_id=[image_id for image_id, _, _, _ in kept],
+        uri=[uri for _, uri, _, _ in kept],
+        width=[width for _, _, width, _ in kept],
+        height=[height for _, _, _, height in kept],
         rejected=rejected,
         planned=planned,
     )
