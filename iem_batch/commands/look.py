@@ -22,7 +22,7 @@ def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[
 
     from iem_batch.stages.compare import compare, comparison_table
     from iem_batch.stages.evaluate import evaluate
-    from iem_batch.stages.evaluation_table import extremes, rich_tables
+    from iem_batch.stages.evaluation_table import notes, rich_tables
     from iem_batch.stages.truth import MaskFolder, open_truth
 
     if truth is None:
@@ -41,7 +41,7 @@ def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[
     )
     for table in rich_tables(evaluation):
         Console().print(table)
-    print(*extremes(evaluation), sep="\n")
+    print(*notes(evaluation), sep="\n")
     if evaluation.num_in_truth is not None:
         print(
             f"evaluate: {evaluation.num_images:,} of {evaluation.num_in_truth:,} images with truth"

@@ -61,8 +61,12 @@ def rich_tables(evaluation: Evaluation) -> Iterator[Table]:
         yield table
 
 
-def extremes(evaluation: Evaluation) -> Iterator[str]:
-    """Name the images on which the first method did worst and best."""
+def notes(evaluation: Evaluation) -> Iterator[str]:
+    """Say which first mask the first method has, and on which images it did worst and best."""
+    if evaluation.init_choice == "image":
+        yield "IEM: for each image the first mask of highest error"
+    elif any(scores.method == f"iem_{evaluation.init_side}" for scores in evaluation.methods):
+        yield f"IEM: first mask of side {evaluation.init_side}, of highest mean error over the run"
     scores = evaluation.methods[0]
     for name, images in (("lowest", scores.worst_images), ("highest", scores.best_images)):
         if images:

@@ -18,7 +18,7 @@ from iem_batch.metrics import METRICS, as_labelled, confusion
 from iem_batch.stages.baselines import grabcut, otsu
 from iem_batch.stages.compare import read_scores
 from iem_batch.stages.evaluate import evaluate, read_evaluation
-from iem_batch.stages.evaluation_table import extremes, label, rich_tables
+from iem_batch.stages.evaluation_table import label, notes, rich_tables
 from iem_batch.stages.settings import EvaluateSettings
 from iem_batch.stages.truth import MaskFolder
 from tests.pictures import write_masks
@@ -103,7 +103,9 @@ def test_each_first_mask_is_scored_and_the_choice_follows_the_error(run, folder)
         | {"centre_square_2": square_2, "centre_square_4": 4 / 28}
         | {"centre_square": 4 / 28, "all_foreground": 1 / 4}
     )
+    assert next(notes(by_dataset)).startswith("IEM: first mask of side 4")
     by_image = evaluate(run, truth, None, DECODE, "image")
+    assert next(notes(by_image)) == "IEM: for each image the first mask of highest error"
     assert iou(by_image)["iem"] == pytest.approx(1 / 3)  # a with side 4, b with side 2
     # The baseline takes the square of the first mask that was chosen: 4 of 28, 4 of 16 pixels.
     assert iou(by_image)["centre_square"] == pytest.approx((4 / 28 + square_2) / 2)
@@ -208,7 +210,7 @@ def test_worst_and_best_images(run, folder):
     evaluation = evaluate(run, truth, None, DECODE, "dataset", settings)
     assert evaluation.methods[0].worst_images == pytest.approx({"c.jpg": 0, "b.jpg": 1 / 3})
     assert list(evaluation.methods[0].best_images) == ["a.jpg", "d.jpg"]
-    assert list(extremes(evaluation)) == [
+    assert list(notes(evaluation)) == [
         "IEM, lowest IoU: c.jpg 0, b.jpg 33",
         "IEM, highest IoU: a.jpg 100, d.jpg 100",
     ]
