@@ -89,3 +89,25 @@ def test_dockerfile_copies_what_is_there():
     names = [name for line in copied for name in line.split() if not name.startswith("--")]
     assert len(names) >= 8
     assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_every_machine_has_a_driver_of_today(cluster):
+    """Ray's default is an image of 2022, whose driver knows no CUDA 13."""
+    images = {kind["node_config"]["ImageId"] for kind in cluster["available_node_types"].values()}
+    assert len(images) == 1
+    assert "nvidia-driver" in images.pop()
+
+
+def test_configuration_asks_for_gpus_that_are_not_there_yet():
+    """Both GPU groups begin with no node."""
+    configuration = yaml.safe_load((ROOT / "configs/lsun_car.yaml").read_text())["cluster"]
+    assert configuration["device"] == "gpu"
+    assert configuration["num_workers"] == 32
+    assert "--config configs/lsun_car.yaml" in (ROOT / "cluster.yaml").read_text()
+
+
+def test_the_engine_is_compiled_where_it_runs():
+    """Catches a wheel that needs a newer C library than the image has."""
+    stages = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.M)
+    assert len(stages) == 2
+    assert len(set(stages)) == 1
