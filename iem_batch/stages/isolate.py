@@ -46,10 +46,16 @@ def do_alone(
     with Child() as child:
         try:
             return child.call(settings.timeout_s, _do_shard, step, shard, attempt, begun)
-        except WorkerKilledError as error:
-            killers = _Search(child, step, shard, settings).killers(error)
-        step.keep_back(shard, killers)
-        return child.call(settings.timeout_s, _do_shard, step, shard, attempt, begun)
+        except WorkerKilledError as death:
+            search = _Search(child, step, shard, settings)
+            killers = search.killers(death)
+        if killers:
+            step.keep_back(shard, killers)
+        # Without killers too: it may have been somebody's hand, or somebody else has found them.
+        try:
+            return child.call(settings.timeout_s, _do_shard, step, shard, attempt, begun)
+        except WorkerKilledError as death:
+            raise search.nobody(death) from death
 
 
 class _Search:
@@ -64,7 +70,7 @@ class _Search:
         self._num_images = 0
 
     def killers(self, death: WorkerKilledError) -> dict[str, str]:
-        """Find image_id -> what it did.
+        """Find image_id -> what it did; none if no single image is to blame.
 
         Args:
             death: how the child died of the whole shard.
@@ -72,8 +78,6 @@ class _Search:
         image_ids = self._child.call(self._timeout_s, self._step.image_ids, self._shard)
         self._num_images = len(image_ids)
         self._search(image_ids, death)
-        if not self._killers:
-            raise self._nobody(death)
         return self._killers
 
     def _search(self, image_ids: Sequence[str], death: WorkerKilledError) -> None:
@@ -109,7 +113,8 @@ class _Search:
             return error
         return None
 
-    def _nobody(self, death: WorkerKilledError) -> WorkerKilledError:
+    def nobody(self, death: WorkerKilledError) -> WorkerKilledError:
+        """Make the error for a shard that kills as a whole."""
         try:
             largest = self._child.call(self._timeout_s, self._step.largest_images, self._shard)
         except WorkerKilledError:  # the images cannot even be read

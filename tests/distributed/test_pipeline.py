@@ -70,7 +70,7 @@ def test_images_that_kill_their_worker_are_named_and_all_else_done(step: Poisone
 
 def test_an_image_that_never_returns_is_named(step: PoisonedStep) -> None:
     (step.trouble / "hang-2.5").touch()
-    run_on_cluster(step, range(4), SETTINGS, ignore, ShardSettings(timeout_s=3))
+    run_on_cluster(step, range(4), SETTINGS, ignore, ShardSettings(timeout_s=5))
     assert [mark["ok"] for mark in step.run.marks("masks", range(4))] == [6, 6, 5, 6]
     assert list(read_killers(step.run, "masks", 2)) == ["2.5"]
 
