@@ -21,7 +21,7 @@ from swift.common.ring.builder import RingBuilder
 MIN_PART_BYTES = 5 << 20
 """What S3 itself allows as the least for a part of a multipart upload, except the last."""
 
-MAX_KEYS = 100
+MAX_KEYS = 25
 """Keys in a page of a listing; S3 has 1,000, and a test needs more objects than a page holds."""
 
 SWIFT_CONF = """

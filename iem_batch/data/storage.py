@@ -100,8 +100,12 @@ class Folder:
                     _replace(path, data)
                 else:
                     object_store.write(filesystem, path, data)
-        except FileNotFoundError as error:  # a store's way to say that there is no such bucket
-            raise StorageError(f"cannot write {self.url_of(name)}: {self._cause(error)}") from error
+        except FileNotFoundError as error:
+            # A parent that another process takes away, or a store's way to say there is no bucket.
+            what = "" if self.is_local else "there is no such bucket: "
+            raise StorageError(
+                f"cannot write {self.url_of(name)}: {what}{self._cause(error)}"
+            ) from error
         return hashlib.sha256(data).hexdigest()
 
     def open(self, name: str) -> BinaryIO:

@@ -213,7 +213,9 @@ def test_missing_bucket_is_no_missing_file_when_writing(monkeypatch):
         raise FileNotFoundError(errno.ENOENT, "The specified bucket does not exist")
 
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", fails)
-    with pytest.raises(StorageError, match="cannot write memory://b/x: The specified bucket does"):
+    with pytest.raises(
+        StorageError, match="cannot write memory://b/x: there is no such bucket: The"
+    ):
         Folder("memory://b").write_bytes("x", b"1")
 
 
