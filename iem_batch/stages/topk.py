@@ -12,12 +12,12 @@ from iem_batch.data import run_folder, schema
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.stages.candidates import (
-    ERROR_BINS,
     NO_ROWS,
     ORDER,
     Candidates,
     Query,
     candidates,
+    error_histogram,
     first_rows,
 )
 from iem_batch.stages.choose import dataset_side
@@ -87,7 +87,15 @@ def topk(
     """
     marks = run.marks("masks", range(num_shards))
     k = _number(settings, marks)
-    query = Query(run=run, settings=settings, k=k, side=dataset_side(marks))
+    query = Query(
+        run=run,
+        settings=settings,
+        k=k,
+        side=dataset_side(marks),
+        ids_at_once=(
+            settings.init_choice == "image" or settings.per_group is not None or k > num_shards
+        ),
+    )
     left_out = LeftOut()
     if settings.diversity_bits is None:
         found = search(query, num_shards)
@@ -152,7 +160,7 @@ def _write(
         cut=float(error[-1]) if len(best) else None,
         side=query.side,
         histogram=found.histogram.tolist(),
-        histogram_selected=np.histogram(error, ERROR_BINS)[0].tolist(),
+        histogram_selected=error_histogram(error).tolist(),
     )
     rank = pa.array(np.arange(len(best), dtype=np.int32))
     table = best.select(NO_ROWS.column_names).append_column("rank", rank).cast(schema.SELECTION)
