@@ -169,3 +169,16 @@ def test_missing_step_names_the_command(run: RunFolder):
         run.require(run_folder.SUCCESS, "segment")
     run.write_bytes(run_folder.SUCCESS, b"")
     run.require(run_folder.SUCCESS, "segment")
+
+
+def test_how_a_table_is_written_is_pinned(run: RunFolder):
+    """Catches a default of pyarrow's that changes: a run resumed under it would not be one run."""
+    table = pa.Table.from_pylist(ROWS * 3, schema=QUARANTINE)
+    run.write_table("x.parquet", table)
+    with run.open("x.parquet") as file:
+        metadata = pq.ParquetFile(file).metadata
+    assert metadata.format_version == "2.6"
+    assert metadata.created_by == f"parquet-cpp-arrow version {pa.__version__}"
+    column = metadata.row_group(0).column(0)
+    assert (column.compression, column.encodings) == ("ZSTD", ("PLAIN", "RLE", "RLE_DICTIONARY"))
+    assert column.statistics is not None
