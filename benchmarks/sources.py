@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
 import time
@@ -75,6 +76,7 @@ def main() -> None:
     named = {f"{name}.jpg": data for name, data in photos.items()}
     works: dict[str, Callable[[], int]] = {}
     for name, write in FORMS.items():
+        shutil.rmtree(arguments.folder / name, ignore_errors=True)
         run = RunFolder(str(arguments.folder / f"run-{name}"))
         run.delete("")
         url = write(arguments.folder / name, photos if name == "lmdb" else named)
