@@ -1,7 +1,7 @@
 """From a planned shard to pixels; whatever cannot be used becomes a row."""
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
@@ -43,6 +43,10 @@ class LoadedShard:
     height: list[int]
     rejected: list[dict[str, str]]
     planned: int
+
+    def without_pixels(self) -> "LoadedShard":
+        """Give the same with images of 0 x 0 pixels: for who needs only what they are."""
+        return replace(self, image_BHW3=self.image_BHW3[:, :0, :0])
 
 
 def load_shard(

@@ -16,7 +16,7 @@ from iem_batch.data import run_folder, schema
 from iem_batch.data.load import LoadedShard
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.iem.backends import Segment, load_backend
-from iem_batch.iem.result import Status
+from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
@@ -65,22 +65,7 @@ class PredictStep(ImageStep):
             num_threads=num_threads,
         )
         grey_BHW = np.rint(255 * probability_BHW).astype(np.uint8)
-        columns = {
-            "image_id": loaded.image_id,
-            "uri": loaded.uri,
-            "width": loaded.width,
-            "height": loaded.height,
-            "mask": schema.image_column([schema.encode_mask(mask_HW) for mask_HW in mask_BHW]),
-            "probability": schema.image_column(
-                [schema.encode_pixels(grey_HW) for grey_HW in grey_BHW]
-            ),
-            "error": scores.error_BS[:, 0],
-            "error_foreground": scores.error_foreground_BS[:, 0],
-            "error_background": scores.error_background_BS[:, 0],
-            "area": mask_BHW.mean(axis=(1, 2)) if len(mask_BHW) else np.empty(0),
-            "status": [Status(int(code)).name.lower() for code in scores.status_BS[:, 0]],
-        }
-        table = pa.table(columns, schema=schema.PREDICTIONS)
+        table = partial(_predictions_table, loaded.without_pixels(), mask_BHW, grey_BHW, scores)
         return ShardOutput(
             shard=loaded.shard,
             tables={run_folder.part(self.name, loaded.shard): table},
@@ -88,6 +73,28 @@ class PredictStep(ImageStep):
             ok=len(loaded.image_id),
             quarantined=len(loaded.rejected),
         )
+
+
+def _predictions_table(
+    loaded: LoadedShard,
+    mask_BHW: NDArray[np.bool_],
+    grey_BHW: NDArray[np.uint8],
+    scores: IEMResult,
+) -> pa.Table:
+    columns = {
+        "image_id": loaded.image_id,
+        "uri": loaded.uri,
+        "width": loaded.width,
+        "height": loaded.height,
+        "mask": schema.image_column([schema.encode_mask(mask_HW) for mask_HW in mask_BHW]),
+        "probability": schema.image_column([schema.encode_pixels(grey_HW) for grey_HW in grey_BHW]),
+        "error": scores.error_BS[:, 0],
+        "error_foreground": scores.error_foreground_BS[:, 0],
+        "error_background": scores.error_background_BS[:, 0],
+        "area": mask_BHW.mean(axis=(1, 2)) if len(mask_BHW) else np.empty(0),
+        "status": [Status(int(code)).name.lower() for code in scores.status_BS[:, 0]],
+    }
+    return pa.table(columns, schema=schema.PREDICTIONS)
 
 
 def predictions_depend_on(step: PredictStep, plan_digest: str, weights: bytes) -> dict[str, Any]:

@@ -85,7 +85,11 @@ class RefineStep(ImageStep):
         )
         return ShardOutput(
             shard=images.shard,
-            tables={run_folder.part(self.name, images.shard): masks_table(images, result, (None,))},
+            tables={
+                run_folder.part(self.name, images.shard): partial(
+                    masks_table, images.without_pixels(), result, (None,)
+                )
+            },
             planned=images.planned,
             ok=len(images.image_id),
             quarantined=len(images.rejected),

@@ -63,8 +63,8 @@ class SegmentStep(ImageStep):
         result = engine(loaded.image_BHW3, first_mask_BSHW, self.iem, num_threads=num_threads)
         rejected = pa.Table.from_pylist(loaded.rejected, schema=schema.QUARANTINE)
         tables = {
-            run_folder.part(self.name, loaded.shard): masks_table(
-                loaded, result, self.segment.init_sides
+            run_folder.part(self.name, loaded.shard): partial(
+                masks_table, loaded.without_pixels(), result, self.segment.init_sides
             ),
             run_folder.part("quarantine", loaded.shard): rejected if loaded.rejected else None,
         }

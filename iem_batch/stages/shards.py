@@ -35,10 +35,11 @@ class ShardOutput:
     """What one shard of one step gives."""
 
     shard: int
-    tables: dict[str, pa.Table | bytes | None]
+    tables: dict[str, pa.Table | bytes | Callable[[], pa.Table] | None]
     """Name inside the run folder -> rows, or the bytes of a file that is no table; all written
-    before the commit mark. None is a file that must not be there: an attempt before may have left
-    one."""
+    before the commit mark. What is called for the rows is called where they are written, so that
+    encoding masks does not hold up an engine. None is a file that must not be there: an attempt
+    before may have left one."""
     planned: int
     """Images the shard was given."""
     ok: int
@@ -120,14 +121,16 @@ def commit(
     return mark
 
 
-def _write(run: RunFolder, name: str, content: pa.Table | bytes | None) -> str | None:
+def _write(
+    run: RunFolder, name: str, content: pa.Table | bytes | Callable[[], pa.Table] | None
+) -> str | None:
     """Write or delete one file; returns its SHA-256 if there is one."""
     if content is None:
         run.delete(name)
         return None
     if isinstance(content, bytes):
         return run.write_bytes(name, content)
-    return run.write_table(name, content)
+    return run.write_table(name, content() if callable(content) else content)
 
 
 def do_shard(

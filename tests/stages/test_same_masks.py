@@ -65,8 +65,8 @@ def rows(run: RunFolder, source_url: str, shard_size: int = 16) -> dict[str, dic
     for shard in range(plan.num_shards):
         output = engine(step.load(shard))
         assert output.planned <= shard_size
-        commit(step, output, 0.0)
-        found += [row for table in output.tables.values() if table for row in table.to_pylist()]
+        for name in commit(step, output, 0.0)["files"]:
+            found += run.read_table(name).to_pylist()
     assert len(found) == plan.num_images or not plan.is_exact
     by_id = {row.pop("image_id"): row for row in found}
     assert len(by_id) == len(found)
