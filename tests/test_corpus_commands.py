@@ -11,6 +11,7 @@ from PIL import Image
 
 from iem_batch.cli import main
 from iem_batch.data.run_folder import RunFolder, mark, part
+from iem_batch.stages import corpus_files
 from tests.pictures import Picture, write_folder
 from tests.test_cli import QUICK, Call, call  # noqa: F401
 
@@ -224,3 +225,18 @@ def test_short_flags(selected: Path, call: Call, tmp_path: Path) -> None:  # noq
     assert "6 of 12 images" in output
     stored = yaml.safe_load((run / "_run/config.yaml").read_text())["select"]
     assert (stored["fraction"], stored["per_group"]) == (0.5, "folder")
+
+
+def test_original_images_are_not_all_in_memory(
+    selected: Path,
+    call: Call,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """1,024 photographs of 10 MB would take 10 GB of a worker."""
+    monkeypatch.setattr(corpus_files, "MAX_FILE_MB", 0.02)  # some pictures of 4 to 15 kB
+    to = f"--export.to={tmp_path / 'corpus'}"
+    arguments = ["--export.size=original", "--export.pairs_per_file=1024", to]
+    assert call("export", selected / "run", "--local", *arguments)[0] == 0
+    names = RunFolder(str(tmp_path / "corpus")).names("")
+    assert 3 <= sum(name.endswith(".parquet") for name in names) <= 9

@@ -13,6 +13,9 @@ from iem_batch.stages.settings import ExportSettings
 
 SPLITS = ("train", "val")
 
+MAX_FILE_MB = 256.0
+"""Of original images, where the settings name no size: a file of them is in memory as a whole."""
+
 _CHANNELS = 3
 
 
@@ -66,12 +69,18 @@ def _share(image_id: str) -> float:
 
 
 def _pairs_per_file(run: RunFolder, settings: ExportSettings) -> int:
-    if settings.file_mb is None:
-        return settings.pairs_per_file
     if settings.size == "original":
         plan = read_plan(run)
         pair_bytes = plan.num_bytes / plan.num_images
-    else:
-        size_px = run.read_json(run_folder.step_record("masks"))["decode"]["size_px"]
-        pair_bytes = _CHANNELS * size_px**2  # a PNG of a photograph is seldom much smaller
-    return max(1, round(settings.file_mb * 1e6 / max(pair_bytes, 1)))
+        if settings.file_mb is None:
+            return min(settings.pairs_per_file, _count(MAX_FILE_MB, pair_bytes))
+        return _count(settings.file_mb, pair_bytes)
+    if settings.file_mb is None:
+        return settings.pairs_per_file
+    size_px = run.read_json(run_folder.step_record("masks"))["decode"]["size_px"]
+    # A PNG of a photograph is seldom much smaller than its pixels.
+    return _count(settings.file_mb, _CHANNELS * size_px**2)
+
+
+def _count(file_mb: float, pair_bytes: float) -> int:
+    return max(1, round(file_mb * 1e6 / max(pair_bytes, 1)))

@@ -161,7 +161,8 @@ class ExportSettings:
     RUN/exports/FORMAT-SIZE-MASKS for what SegNet is not trained on."""
 
     pairs_per_file: int = 1024
-    """(image, mask) pairs in one file of the corpus, or written at once."""
+    """(image, mask) pairs in one file of the corpus, or written at once; at the original size so
+    many at most as have about 256 MB."""
 
     file_mb: float | None = None
     """About so many megabytes in one file, instead of pairs_per_file; judged by the mean size of
