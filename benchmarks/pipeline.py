@@ -1,0 +1,270 @@
+"""The whole job beside its parts, in one run: engine, decoding, tar to committed Parquet.
+
+    python -m benchmarks.pipeline PHOTOS [--copies 3] [--rounds 3] [--json OUT.json]
+
+PHOTOS is a folder of photographs. Every round measures the native engine alone on decoded arrays,
+decoding alone, and the whole job from a tar on the local disk to committed Parquet on a local Ray,
+one after the other. What a job may reach is what the slower part reaches alone. Processor time is
+that of all processes taken together and does not depend on what else the machine does; of the
+job that and the rate are taken while all workers are at work, without starting them. Then: the memory of the driver for plans of 10,000 to 1,000,000 tiny images with an
+instant engine, and what Ray adds to a shard.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fake import EmptyStep, InstantEngine, write_parquet
+from iem_batch.data.decode import decode
+from iem_batch.data.load import load_shard
+from iem_batch.data.plan import Plan, write_plan
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.schema import encode_pixels
+from iem_batch.data.settings import DecodeSettings, PlanSettings
+from iem_batch.data.sources import open_source
+from iem_batch.distributed.cluster import cluster
+from iem_batch.distributed.pipeline import run_on_cluster
+from iem_batch.distributed.settings import ClusterSettings
+from iem_batch.iem.backends import load_backend
+from iem_batch.iem.masks import centred_squares
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.stages.in_process import run_in_process
+from iem_batch.stages.segment import SegmentStep
+from iem_batch.stages.settings import SegmentSettings
+
+DECODE = DecodeSettings()
+SHARD_SIZE = 64
+CPUS = 2
+PLANS = (10_000, 100_000, 1_000_000)
+EMPTY_SHARDS = 300
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def processor_seconds() -> float:
+    """Processor time of this process, of all below it, and of those of them that have ended."""
+    fields, children = {}, dict[int, list[int]]()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            rest = path.read_text().rpartition(")")[2].split()
+            pid = int(path.parent.name)
+            fields[pid] = sum(map(int, rest[11:15])) / _TICKS
+            children.setdefault(int(rest[1]), []).append(pid)
+    total, pids = 0.0, [os.getpid()]
+    while pids:
+        pid = pids.pop()
+        total += fields.get(pid, 0.0)
+        pids += children.get(pid, [])
+    return total
+
+
+def measured(work: Callable[[], int]) -> dict[str, float]:
+    """Give images a second and processor milliseconds an image of something that does images."""
+    cpu, started = processor_seconds(), time.monotonic()
+    count = work()
+    seconds, cpu = time.monotonic() - started, processor_seconds() - cpu
+    return {"images/s": count / seconds, "cpu ms": 1000 * cpu / count}
+
+
+def write_tar(photos: Path, copies: int, path: Path) -> None:
+    """Write the photographs into a tar, each so many times under other names."""
+    files = sorted(file for file in photos.iterdir() if file.is_file())
+    with tarfile.open(path, "w") as tar:
+        for copy in range(copies):
+            for file in files:
+                tar.add(file, f"{copy}_{file.name}")
+
+
+def engine_alone(image_BHW3: np.ndarray) -> int:
+    """Run the native engine on decoded photographs, each once."""
+    first_mask_BSHW = np.broadcast_to(
+        centred_squares(DECODE.size_px, DECODE.size_px, (78,)),
+        (len(image_BHW3), 1, DECODE.size_px, DECODE.size_px),
+    )
+    load_backend("native")(image_BHW3, first_mask_BSHW, IEMSettings(), num_threads=CPUS)
+    return len(image_BHW3)
+
+
+def load_one(run: RunFolder, url: str, shard: int) -> int:
+    """Read and decode a shard."""
+    return len(load_shard(run, shard, open_source(url), DECODE).image_id)
+
+
+def whole_job(run: RunFolder, plan: Plan, cpus: int) -> dict[str, float]:
+    """Do all shards on Ray; the figures are those of the time in which all workers are at work.
+
+    At both ends of it as many shards are in the works, so what is done of them cancels out.
+    """
+    step = SegmentStep(
+        name="masks",
+        run=run,
+        source_url=plan.source_url,
+        decode=DECODE,
+        iem=IEMSettings(),
+        segment=SegmentSettings(backend="native"),
+    )
+    points: list[tuple[float, float, int]] = []
+
+    def progress(mark: dict[str, Any]) -> None:
+        done = mark["planned"] + (points[-1][2] if points else 0)
+        points.append((time.monotonic(), processor_seconds(), done))
+
+    started = time.monotonic()
+    run_on_cluster(step, range(plan.num_shards), ClusterSettings(), progress)
+    window = cpus * ClusterSettings().shards_per_worker
+    (began, cpu_began, before), (ended, cpu_ended, done) = points[cpus], points[-1 - window]
+    return {
+        "images/s": (done - before) / (ended - began),
+        "cpu ms": 1000 * (cpu_ended - cpu_began) / (done - before),
+        "images/s with the start of the workers": points[-1][2] / (points[-1][0] - started),
+    }
+
+
+def throughput(photos: Path, copies: int, rounds: int, folder: Path) -> dict[str, Any]:
+    """Measure the parts and the whole, round by round."""
+    write_tar(photos, copies, folder / "photos.tar")
+    source = open_source(str(folder / "photos.tar"))
+    results: dict[str, list[dict[str, float]]] = {"engine": [], "decoding": [], "job": []}
+    context = get_context("spawn")
+    files = sorted(file for file in photos.iterdir() if file.is_file())
+    images = np.stack([decode(file.read_bytes(), DECODE).pixels for file in files])
+    with cluster(ClusterSettings()), ProcessPoolExecutor(CPUS, context) as pool:
+        for number in range(rounds):
+            run = RunFolder(str(folder / f"run{number}"))
+            plan = write_plan(run, source, PlanSettings(shard_size=SHARD_SIZE))
+            load = partial(load_one, run, plan.source_url)
+            list(pool.map(load, range(CPUS)))  # the processes have imported what they need
+            results["engine"].append(measured(partial(engine_alone, images)))
+            results["decoding"].append(measured(partial(_sum, pool, load, range(plan.num_shards))))
+            results["job"].append(whole_job(run, plan, CPUS))
+    by_round = list(zip(*results.values(), strict=True))
+    shares = {
+        "images/s": [
+            job["images/s"] / min(part["images/s"] for part in parts) for *parts, job in by_round
+        ],
+        "processor time": [
+            max(part["cpu ms"] for part in parts) / job["cpu ms"] for *parts, job in by_round
+        ],
+    }
+    return {"rounds": results, "job as a share of its slower part": shares}
+
+
+def _sum(pool: ProcessPoolExecutor, work: Callable[[int], int], shards: range) -> int:
+    return sum(pool.map(work, shards))
+
+
+def driver_memory(num_images: int, folder: Path) -> dict[str, float]:
+    """Plan and do tiny images with an instant engine; run in a process of its own."""
+    picture = encode_pixels(np.full((8, 8), 128, np.uint8))
+    write_parquet(folder / "images", num_images, picture, 100_000)
+    run = RunFolder(str(folder / "run"))
+    started = time.monotonic()
+    plan = write_plan(run, open_source(str(folder / "images")), PlanSettings(shard_size=1000))
+    planned = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    step = InstantEngine(
+        name="masks",
+        run=run,
+        source_url=plan.source_url,
+        decode=DecodeSettings(size_px=8),
+        iem=IEMSettings(),
+        segment=SegmentSettings(backend="native", init_sides=(2,)),
+    )
+    count = 0
+
+    def progress(mark: dict[str, Any]) -> None:
+        nonlocal count
+        count += mark["ok"]
+
+    with cluster(ClusterSettings()):
+        run_on_cluster(step, range(plan.num_shards), ClusterSettings(num_workers=CPUS), progress)
+    assert count == num_images
+    return {
+        "images": num_images,
+        "MB at most while planning": planned,
+        "MB at most": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "images/s with plan and start": num_images / (time.monotonic() - started),
+    }
+
+
+def overhead(folder: Path) -> dict[str, float]:
+    """Send empty shards through Ray and through this process."""
+
+    def step(name: str) -> EmptyStep:
+        url = str(folder / name)
+        return EmptyStep(name="masks", run=RunFolder(url), source_url="", decode=DECODE)
+
+    marks: list[float] = []
+    with cluster(ClusterSettings()):
+        cpu = time.process_time()
+        shards = range(EMPTY_SHARDS)
+        settings = ClusterSettings(num_workers=CPUS)
+        run_on_cluster(step("ray"), shards, settings, lambda _: marks.append(time.monotonic()))
+        cpu = time.process_time() - cpu
+    started = time.monotonic()
+    run_in_process(step("here"), range(EMPTY_SHARDS), lambda _: None)
+    here = (time.monotonic() - started) / EMPTY_SHARDS
+    skipped = 20
+    wall = (marks[-1] - marks[skipped]) / (EMPTY_SHARDS - skipped - 1)
+    return {
+        "ms of wall time for an empty shard on Ray, two at a time": 1000 * wall,
+        "ms of the driver's processor time for it": 1000 * cpu / EMPTY_SHARDS,
+        "ms for it in one process": 1000 * here,
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--copies", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--plans", type=int, nargs="*", default=PLANS)
+    parser.add_argument("--only-memory", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.only_memory:
+            print(json.dumps(driver_memory(options.only_memory, folder)))
+            return
+        results: dict[str, Any] = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "load average before": os.getloadavg()[0],
+            "overhead": overhead(folder / "overhead"),
+        }
+        if options.rounds:
+            parts = throughput(options.photos, options.copies, options.rounds, folder)
+            results["throughput"] = parts
+            for figure, values in parts["job as a share of its slower part"].items():
+                print(f"job, share of its slower part, {figure}: {statistics.median(values):.3f}")
+    results["driver"] = [_in_new_process(count) for count in options.plans]
+    print(json.dumps(results, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _in_new_process(num_images: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.pipeline", ".", "--only-memory", str(num_images)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    figures: dict[str, float] = json.loads(printed.splitlines()[-1])
+    return figures
+
+
+if __name__ == "__main__":
+    main()
