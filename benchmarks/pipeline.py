@@ -5,9 +5,10 @@
 PHOTOS is a folder of photographs. Every round measures the native engine alone on decoded arrays,
 decoding alone, and the whole job from a tar on the local disk to committed Parquet on a local Ray,
 one after the other. What a job may reach is what the slower part reaches alone. Processor time is
-that of all processes taken together and does not depend on what else the machine does; of the
-job that and the rate are taken while all workers are at work, without starting them. Then: the memory of the driver for plans of 10,000 to 1,000,000 tiny images with an
-instant engine, and what Ray adds to a shard.
+that of all processes taken together and does not depend on what else the machine does; of the job
+that and the rate are taken while all workers are at work, without starting them. Then: the memory
+of the driver for plans of 10,000 to 1,000,000 tiny images with an instant engine, and what Ray adds
+to a shard.
 """
 
 import argparse
