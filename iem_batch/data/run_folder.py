@@ -14,7 +14,6 @@ RUN/
   _run/drivers/HOST-PID.json          what a command at work has in flight
 """
 
-import io
 import json
 import re
 from collections import deque
@@ -27,6 +26,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from iem_batch.data.range_file import RangeFile
 from iem_batch.data.storage import Folder
 from iem_batch.errors import RunMismatchError, StepMissingError, StorageError
 
@@ -91,36 +91,6 @@ def step_record(step: str) -> str:
     return f"_run/steps/{step}.json"
 
 
-class _Ranges(io.RawIOBase):
-    """A stored file of which each read is one request for just these bytes; nothing is cached."""
-
-    def __init__(self, folder: Folder, name: str) -> None:
-        self._folder, self._name = folder, name
-        self._size, self._position = folder.size(name), 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
-        self._position = origin[whence] + offset
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        stop = self._size if size < 0 else min(self._position + size, self._size)
-        if stop <= self._position:
-            return b""
-        data = self._folder.read_range(self._name, self._position, stop)
-        self._position = stop
-        return data
-
-
 @dataclass(frozen=True)
 class RunFolder(Folder):
     """A run folder; what it holds is in this file's docstring."""
@@ -146,7 +116,7 @@ class RunFolder(Folder):
             FileNotFoundError: there is no such file.
             StorageError: it is damaged, or cannot be read.
         """
-        source = self.url_of(name) if self.is_local else pa.PythonFile(_Ranges(self, name), "r")
+        source = self.url_of(name) if self.is_local else pa.PythonFile(RangeFile(self, name), "r")
         try:
             with pq.ParquetFile(source, pre_buffer=not self.is_local) as file:
                 yield file
