@@ -20,10 +20,10 @@ IMAGES_PER_SHARD = 6
 def suffer(trouble: Path, image_ids: Sequence[str], where: str = "decoder") -> None:
     """Do what the files in a folder say of images: KIND-IMAGE_ID.
 
-    segfault, abort and hang happen whenever the image is decoded, engine when it is computed; once
-    and engineonce are a kill from outside, which does not happen again; pair kills where all images
-    of that kind are together; error is an error like any other, flaky one that happens only
-    once.
+    segfault, abort and hang happen whenever the image is decoded, engine when it is computed. once
+    and engineonce are a kill from outside, which does not happen again; hangonce and flaky do not
+    happen again either. pair kills where all images of that kind are together; error is an error
+    like any other.
     """
     kinds: dict[str, set[str]] = {}
     for file in trouble.iterdir():
@@ -42,6 +42,9 @@ def suffer(trouble: Path, image_ids: Sequence[str], where: str = "decoder") -> N
     if kinds.get("abort", set()) & there:
         os.abort()
     if kinds.get("hang", set()) & there:
+        time.sleep(600)
+    for image_id in kinds.get("hangonce", set()) & there:
+        (trouble / f"hangonce-{image_id}").unlink()
         time.sleep(600)
     for image_id in kinds.get("once", set()) & there:
         (trouble / f"once-{image_id}").unlink()
