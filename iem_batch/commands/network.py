@@ -31,7 +31,8 @@ def train(job: Job) -> None:
         with job.ray():
             from iem_batch.distributed.train import train_ray
 
-            history = train_ray(job.run, segnet, settings, show)
+            device = job.settings.cluster.device
+            history = train_ray(job.run, segnet, settings, show, device)
     last = history[-1]
     print(
         f"train: {last.epoch} epochs, loss {last.loss:.4f}, IoU with the labels "

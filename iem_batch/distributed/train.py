@@ -37,6 +37,7 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 from ray.util.queue import Queue
 
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.distributed.settings import Device
 from iem_batch.errors import SettingsError, ShardsFailedError
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
@@ -72,7 +73,11 @@ class _Work:
 
 
 def train_ray(
-    run: RunFolder, segnet: SegNetSettings, settings: TrainSettings, progress: EpochProgress
+    run: RunFolder,
+    segnet: SegNetSettings,
+    settings: TrainSettings,
+    progress: EpochProgress,
+    device: Device = "auto",
 ) -> list[EpochRecord]:
     """Train with `settings.num_workers` workers of the Ray cluster, and write segnet/.
 
@@ -83,6 +88,7 @@ def train_ray(
         segnet: the shape of the network.
         settings: how it is trained.
         progress: called here after each epoch; again for epochs done again after a failure.
+        device: as in `ClusterSettings`; with gpu the nodes may come when they are asked for.
 
     Returns:
         One record for each epoch, also of those done before an interruption.
@@ -96,7 +102,7 @@ def train_ray(
     if finished is not None:
         return finished
     key = training_key(segnet_depends_on(run, segnet, settings))
-    use_gpu = _use_gpu(settings.num_workers)
+    use_gpu = device == "gpu" or _use_gpu(settings.num_workers, device)
     with _forwarding(progress) as records, _own_interrupt_handler():
         work = _Work(run=run, segnet=segnet, settings=settings, use_gpu=use_gpu, records=records)
         try:
@@ -113,17 +119,18 @@ def train_ray(
     return finish_training(run, training)
 
 
-def _use_gpu(num_workers: int) -> bool:
+def _use_gpu(num_workers: int, device: Device) -> bool:
     """Tell whether the cluster has GPUs to train on, and that it has enough of what is used.
 
     Ray Train would wait for more without end.
     """
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    kind = "GPU" if resources.get("GPU", 0) else "CPU"
+    kind = "GPU" if resources.get("GPU", 0) and device == "auto" else "CPU"
     if resources.get(kind, 0) < num_workers:
         raise SettingsError(
             f"train.num_workers is {num_workers}, the Ray cluster has {resources.get(kind, 0):.0f} "
-            f"{kind}s now; lower it, or start more nodes first"
+            f"{kind}s now; lower it, start more nodes first, or say cluster.device=gpu to wait for "
+            "GPUs"
         )
     return kind == "GPU"
 
