@@ -37,6 +37,7 @@ class Worker:
     answer: "Ref[str] | None"
     """What it will answer when it is set up: its node. None once it has answered."""
     node: str = ""
+    """Where it is; empty until it is set up."""
     load: int = 0
     """Shards it was given that are not written yet."""
     in_doubt: list[Attempt] = field(default_factory=list)
@@ -91,7 +92,8 @@ class Workers:
         while len(self._workers) < wanted:
             actor = self._start()
             self._workers.append(Worker(actor=actor, answer=actor.node.remote()))
-        for worker in list(self.answers.values())[: max(0, len(self._workers) - wanted)]:
+        new = [worker for worker in self._workers if not worker.node]
+        for worker in new[: max(0, len(self._workers) - wanted)]:
             self._drop(worker)
         if not self.ready and now - self._told > WAITING_S:
             self._told = now
@@ -159,16 +161,18 @@ class Workers:
         return True
 
     def free(self, nodes: Collection[str]) -> Worker | None:
-        """Find the worker with the least to do, rather on one of some nodes; None if all are full.
+        """Find a worker for a shard, rather on one of some nodes; None if all are full.
 
         Args:
             nodes: those that have the data.
         """
-        ready = [worker for worker in self.ready if worker.load < self._settings.shards_per_worker]
-        near = [worker for worker in ready if worker.node in nodes]
-        # One that has nothing to do must not wait for data that are near.
-        idle = [worker for worker in ready if worker.load == 0]
-        return min(near or idle or ready, key=lambda worker: worker.load, default=None)
+        free = [worker for worker in self.ready if worker.load < self._settings.shards_per_worker]
+        # One that has nothing to do gets what there is, near or not.
+        return min(
+            free,
+            key=lambda worker: (worker.load > 0, worker.node not in nodes, worker.load),
+            default=None,
+        )
 
     def stop(self) -> None:
         """End all: the next step needs what they have."""

@@ -88,3 +88,23 @@ def test_a_person_is_told_what_is_missing(
     told = capsys.readouterr().err.splitlines()
     assert set(told) == {"waiting for a node with a free GPU"}
     assert 3 <= len(told) <= 5, "in four minutes"
+
+
+def test_idle_workers_first_then_those_near_the_data(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a GPU that stands still beside one with a queue, and data sent about for nothing."""
+    nodes = iter(["a", "a", "b"])
+    monkeypatch.setattr(module.ray, "get", lambda answer: next(nodes))
+    workers = Workers(Actor, ClusterSettings(shards_per_worker=2), gpus=True)
+    cluster.count(workers, GPU=3)
+    for answer in list(workers.answers):
+        workers.answered(answer)
+    given = []
+    for _ in range(6):
+        worker = workers.free(["b"])
+        assert worker is not None
+        worker.load += 1
+        given.append(worker.node)
+    assert given == ["b", "a", "a", "b", "a", "a"]
+    assert workers.free(["b"]) is None
