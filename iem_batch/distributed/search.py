@@ -12,7 +12,7 @@ FAN_IN = 8
 
 @ray.remote(num_cpus=1, max_retries=3)
 def _candidates_task(query: Query, shards: range) -> Candidates:
-    return candidates(query, shards)
+    return candidates(query, shards, num_threads=1)
 
 
 @ray.remote(num_cpus=1, max_retries=3)

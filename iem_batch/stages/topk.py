@@ -1,5 +1,6 @@
 """The step `topk`: the masks of highest inpainting error in the whole run."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -56,7 +57,7 @@ class Selection:
 
 def search_here(query: Query, num_shards: int) -> Candidates:
     """Find the candidates of all shards in this process."""
-    return candidates(query, range(num_shards))
+    return candidates(query, range(num_shards), os.cpu_count() or 1)
 
 
 def topk(
