@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -55,31 +56,47 @@ SHARD_SIZE = 64
 CPUS = 2
 PLANS = (10_000, 100_000, 1_000_000)
 EMPTY_SHARDS = 300
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def processor_seconds() -> float:
-    """Processor time of this process, of all below it, and of those of them that have ended."""
-    fields, children = {}, dict[int, list[int]]()
+RAYS_OWN = re.compile(r"^ray::(Dashboard|RuntimeEnv)|site-packages/ray/(?!.*default_worker)")
+"""Command lines of what Ray runs beside the workers."""
+
+Ticks = dict[int, tuple[int, bool]]
+"""Process -> processor time in ticks so far, and whether it is one of Ray's own."""
+
+
+def processor_ticks() -> Ticks:
+    """Look at this process and all below it."""
+    ticks: Ticks = {}
+    children = dict[int, list[int]]()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            rest = path.read_text().rpartition(")")[2].split()
-            pid = int(path.parent.name)
-            fields[pid] = sum(map(int, rest[11:15])) / _TICKS
-            children.setdefault(int(rest[1]), []).append(pid)
-    total, pids = 0.0, [os.getpid()]
+            fields, pid = path.read_text().rpartition(")")[2].split(), int(path.parent.name)
+            command = (path.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            ticks[pid] = (int(fields[11]) + int(fields[12]), bool(RAYS_OWN.search(command)))
+            children.setdefault(int(fields[1]), []).append(pid)
+    family, pids = set[int](), [os.getpid()]
     while pids:
         pid = pids.pop()
-        total += fields.get(pid, 0.0)
+        family.add(pid)
         pids += children.get(pid, [])
-    return total
+    return {pid: value for pid, value in ticks.items() if pid in family}
+
+
+def processor_seconds(before: Ticks, after: Ticks, *, rays_own: bool = False) -> float:
+    """Give the time that processes took which are there at the end: those at work, or Ray's own."""
+    return sum(
+        ticks - before.get(pid, (0, own))[0]
+        for pid, (ticks, own) in after.items()
+        if own == rays_own
+    ) / os.sysconf("SC_CLK_TCK")
 
 
 def measured(work: Callable[[], int]) -> dict[str, float]:
     """Give images a second and processor milliseconds an image of something that does images."""
-    cpu, started = processor_seconds(), time.monotonic()
+    before, started = processor_ticks(), time.monotonic()
     count = work()
-    seconds, cpu = time.monotonic() - started, processor_seconds() - cpu
+    seconds, cpu = time.monotonic() - started, processor_seconds(before, processor_ticks())
     return {"images/s": count / seconds, "cpu ms": 1000 * cpu / count}
 
 
@@ -120,19 +137,22 @@ def whole_job(run: RunFolder, plan: Plan, cpus: int) -> dict[str, float]:
         iem=IEMSettings(),
         segment=SegmentSettings(backend="native"),
     )
-    points: list[tuple[float, float, int]] = []
+    points: list[tuple[float, Ticks, int]] = []
 
     def progress(mark: dict[str, Any]) -> None:
         done = mark["planned"] + (points[-1][2] if points else 0)
-        points.append((time.monotonic(), processor_seconds(), done))
+        points.append((time.monotonic(), processor_ticks(), done))
 
     started = time.monotonic()
     run_on_cluster(step, range(plan.num_shards), ClusterSettings(), progress)
     window = cpus * ClusterSettings().shards_per_worker
-    (began, cpu_began, before), (ended, cpu_ended, done) = points[cpus], points[-1 - window]
+    (began, ticks_began, before), (ended, ticks_ended, done) = points[cpus], points[-1 - window]
+    cpu = processor_seconds(ticks_began, ticks_ended)
+    rays_own = processor_seconds(ticks_began, ticks_ended, rays_own=True)
     return {
         "images/s": (done - before) / (ended - began),
-        "cpu ms": 1000 * (cpu_ended - cpu_began) / (done - before),
+        "cpu ms": 1000 * cpu / (done - before),
+        "share of a processor for Ray's own processes": rays_own / (ended - began),
         "images/s with the start of the workers": points[-1][2] / (points[-1][0] - started),
     }
 
