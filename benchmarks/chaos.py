@@ -32,8 +32,8 @@ from PIL import Image
 from iem_batch.data.run_folder import SUCCESS, RunFolder
 from iem_batch.data.storage import Folder
 from iem_batch.interrupts import descendants
-from iem_batch.stages.settings import ExportSettings
-from iem_batch.stages.verify import verify
+from iem_batch.stages.corpus.settings import ExportSettings
+from iem_batch.stages.upkeep.verify import verify
 
 Kind = Literal["driver", "worker", "raylet", "node"]
 

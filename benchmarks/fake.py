@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from iem_batch.data import run_folder, schema
 from iem_batch.data.load import LoadedShard
 from iem_batch.iem.result import IEMResult
+from iem_batch.shards.step import ShardOutput
 from iem_batch.stages.image_step import ImageStep
 from iem_batch.stages.segment import SegmentStep
-from iem_batch.stages.shards import ShardOutput
 
 
 class InstantEngine(SegmentStep):

@@ -34,7 +34,7 @@ from iem_batch.data.settings import DecodeSettings
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.stages.upsampling import segment_whole, sharpen, upsample, upsample_whole
+from iem_batch.stages.native_size.upsampling import segment_whole, sharpen, upsample, upsample_whole
 
 Mask = NDArray[np.bool_]
 Photo = NDArray[np.uint8]

@@ -47,7 +47,7 @@ from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.stages.in_process import run_in_process
+from iem_batch.shards.in_process import run_in_process
 from iem_batch.stages.segment import SegmentStep
 from iem_batch.stages.settings import SegmentSettings
 

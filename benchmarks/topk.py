@@ -132,8 +132,8 @@ def make(args: argparse.Namespace) -> None:
 
 def run_topk(run: Path, k: int) -> int:
     """Select with this program: all of the step, the reading of the commit marks included."""
-    from iem_batch.stages.settings import SelectSettings
-    from iem_batch.stages.topk import topk
+    from iem_batch.stages.selection.settings import SelectSettings
+    from iem_batch.stages.selection.topk import topk
 
     target = RunFolder(str(run))
     for name in (run_folder.TOPK, run_folder.mark("selection", 0)):

@@ -10,17 +10,13 @@ from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.errors import SettingsError
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.stages.settings import (
-    DemoSettings,
-    EvaluateSettings,
-    ExportSettings,
-    PredictSettings,
-    ReportSettings,
-    SegmentSettings,
-    SelectSettings,
-    ShardSettings,
-    UpscaleSettings,
-)
+from iem_batch.shards.settings import ShardSettings
+from iem_batch.stages.corpus.settings import ExportSettings
+from iem_batch.stages.evaluation.settings import EvaluateSettings
+from iem_batch.stages.native_size.settings import UpscaleSettings
+from iem_batch.stages.report.settings import ReportSettings
+from iem_batch.stages.selection.settings import SelectSettings
+from iem_batch.stages.settings import DemoSettings, PredictSettings, SegmentSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from iem_batch.data.versions import library_versions
 from iem_batch.errors import RunMismatchError
 from iem_batch.iem.backends import resolve
 from iem_batch.progress import shard_progress
-from iem_batch.stages.in_process import run_in_process
-from iem_batch.stages.journal import drivers
-from iem_batch.stages.shards import ShardStep, Totals, totals
-from iem_batch.stages.topk import Search, search_here
+from iem_batch.shards.in_process import run_in_process
+from iem_batch.shards.journal import drivers
+from iem_batch.shards.step import ShardStep, Totals, totals
+from iem_batch.stages.selection.topk import Search, search_here
 
 Result = TypeVar("Result")
 

@@ -54,8 +54,8 @@ class Segmentation:
             A picture that a notebook shows by itself and that has `save`; of many images the first
             `MAX_PLOTTED`.
         """
-        from iem_batch.stages.panels import draw_panels
-        from iem_batch.stages.sheet import Row, draw_sheet
+        from iem_batch.stages.report.panels import draw_panels
+        from iem_batch.stages.report.sheet import Row, draw_sheet
 
         shown = zip(self.names, self.images, self.masks, self.errors, strict=True)
         return draw_sheet(

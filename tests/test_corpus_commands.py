@@ -11,7 +11,7 @@ from PIL import Image
 
 from iem_batch.cli import main
 from iem_batch.data.run_folder import RunFolder, mark, part
-from iem_batch.stages import corpus_files
+from iem_batch.stages.corpus import files as corpus_files
 from tests.pictures import Picture, write_folder
 from tests.test_cli import QUICK, Call, call  # noqa: F401
 

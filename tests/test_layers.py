@@ -16,18 +16,19 @@ ALLOWED: dict[str, set[str]] = {
     "iem": {"errors"},
     "segnet": {"errors", "metrics"},
     "data": {"errors"},
-    "stages": {"errors", "metrics", "iem", "segnet", "data"},
-    "distributed": {"errors", "iem", "segnet", "data", "stages"},
+    "shards": {"errors", "data"},
+    "stages": {"errors", "metrics", "iem", "segnet", "data", "shards"},
+    "distributed": {"errors", "iem", "segnet", "data", "shards", "stages"},
     # The settings of `distributed` are one of the sections of the configuration.
-    "config": {"errors", "iem", "segnet", "data", "stages", "distributed"},
-    "notebook": {"errors", "iem", "data", "stages"},
+    "config": {"errors", "iem", "segnet", "data", "shards", "stages", "distributed"},
+    "notebook": {"errors", "iem", "data", "shards", "stages"},
     # The command line, in the files that make it up.
     "progress": {"errors"},
     "interrupts": {"errors"},
-    "job": {"errors", "config", "progress", "iem", "data", "stages", "distributed"},
+    "job": {"errors", "config", "progress", "iem", "data", "shards", "stages", "distributed"},
     "commands": {
         *("errors", "config", "job", "notebook", "progress", "metrics"),
-        *("segnet", "data", "stages", "distributed"),
+        *("segnet", "data", "shards", "stages", "distributed"),
     },
     "cli": {
         "errors",
@@ -37,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
         "commands",
         "iem",
         "data",
+        "shards",
         "stages",
         "distributed",
     },

@@ -15,7 +15,7 @@ from iem_batch.data.schema import decode_mask
 from iem_batch.data.settings import DecodeSettings, PlanSettings
 from iem_batch.data.sources import open_source
 from iem_batch.errors import ImageRejectedError, SettingsError
-from iem_batch.stages.in_process import run_in_process
+from iem_batch.shards.in_process import run_in_process
 from iem_batch.stages.segment import SegmentStep
 from iem_batch.stages.settings import SegmentSettings
 from tests.pictures import textured_disc

@@ -18,7 +18,7 @@ def verify(job: Job, json: bool, reread: bool) -> None:
     Raises:
         VerificationError: something is not as it should be; what it is was printed.
     """
-    from iem_batch.stages.verify import verify
+    from iem_batch.stages.upkeep.verify import verify
 
     source = open_source(read_plan(job.run).source_url) if reread else None
     result = verify(job.run, job.settings.export, source)
@@ -38,8 +38,8 @@ def verify(job: Job, json: bool, reread: bool) -> None:
 
 def retry(job: Job, quarantined: bool) -> None:
     """Do again what failed, and on request what was put into the quarantine."""
-    from iem_batch.stages.journal import failures
-    from iem_batch.stages.retry import healable_shards, later_steps, reopen
+    from iem_batch.shards.journal import failures
+    from iem_batch.stages.upkeep.retry import healable_shards, later_steps, reopen
 
     planned = read_plan(job.run)
     failed = {

@@ -7,15 +7,15 @@ from iem_batch.data import run_folder
 from iem_batch.data.plan import Plan, read_plan
 from iem_batch.errors import RunMismatchError
 from iem_batch.job import Job
-from iem_batch.stages.shards import Totals, outputs_digest
+from iem_batch.shards.step import Totals, outputs_digest
 
 
 def topk(job: Job) -> None:
     """Select the masks of highest inpainting error."""
     from rich.console import Console
 
-    from iem_batch.stages.histogram import histogram_table
-    from iem_batch.stages.topk import read_selection, selection_depends_on, topk
+    from iem_batch.stages.selection.histogram import histogram_table
+    from iem_batch.stages.selection.topk import read_selection, selection_depends_on, topk
 
     planned = read_plan(job.run)
     job.run.require(run_folder.SUCCESS, "segment")
@@ -44,7 +44,7 @@ def topk(job: Job) -> None:
 
 def export(job: Job) -> None:
     """Write the selected pairs as a corpus: RUN/corpus, or one for other tools elsewhere."""
-    from iem_batch.stages.corpus_target import corpus_target, lost_pairs
+    from iem_batch.stages.corpus.target import corpus_target, lost_pairs
 
     planned = read_plan(job.run)
     job.run.require(run_folder.TOPK, "topk")
@@ -79,7 +79,7 @@ def export_for_training(job: Job) -> None:
 
 
 def _export_here(job: Job, planned: Plan) -> Totals:
-    from iem_batch.stages.export import ExportStep, corpus_depends_on, num_corpus_files
+    from iem_batch.stages.corpus.export import ExportStep, corpus_depends_on, num_corpus_files
 
     step = ExportStep(
         run=job.run,
@@ -100,9 +100,9 @@ def _export_elsewhere(job: Job, there: Job, planned: Plan) -> Totals:
         there: at the folder.
         planned: the plan of the run.
     """
-    from iem_batch.stages.corpus_files import corpus_files
-    from iem_batch.stages.corpus_target import clear, finish_target, require_own
-    from iem_batch.stages.export import ExportStep, corpus_depends_on
+    from iem_batch.stages.corpus.export import ExportStep, corpus_depends_on
+    from iem_batch.stages.corpus.files import corpus_files
+    from iem_batch.stages.corpus.target import clear, finish_target, require_own
 
     settings = job.settings
     step = ExportStep(

@@ -3,7 +3,7 @@
 from iem_batch.data.card import write_card
 from iem_batch.data.plan import Plan
 from iem_batch.data.run_folder import RunFolder
-from iem_batch.stages.shards import Totals, totals
+from iem_batch.shards.step import Totals, totals
 
 
 def finish(run: RunFolder, step: str, total: Totals, planned: Plan) -> None:

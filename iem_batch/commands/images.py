@@ -10,7 +10,7 @@ from iem_batch.data.plan import Plan, read_plan, require_same_settings, write_pl
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.sources import open_source
 from iem_batch.job import Job
-from iem_batch.stages.shards import Totals
+from iem_batch.shards.step import Totals
 
 if TYPE_CHECKING:
     from iem_batch.stages.segment import SegmentStep

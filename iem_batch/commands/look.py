@@ -20,9 +20,9 @@ def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[
     """Measure all masks against ground truth, and beside those of other runs."""
     from rich.console import Console
 
-    from iem_batch.stages.compare import compare, comparison_table
-    from iem_batch.stages.evaluate import evaluate
-    from iem_batch.stages.evaluation_table import notes, rich_tables
+    from iem_batch.stages.evaluation.compare import compare, comparison_table
+    from iem_batch.stages.evaluation.evaluate import evaluate
+    from iem_batch.stages.evaluation.table import notes, rich_tables
     from iem_batch.stages.truth import MaskFolder, open_truth
 
     if truth is None:
@@ -53,7 +53,7 @@ def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[
 
 def report(job: Job) -> None:
     """Write one HTML page about the run."""
-    from iem_batch.stages.report import write_report
+    from iem_batch.stages.report.page import write_report
 
     settings = job.settings
     write_report(
@@ -86,9 +86,9 @@ def _show_on_terminal(picture: "Image") -> None:
 
 def _of_run(job: Job, image: str) -> "Image | None":
     from iem_batch.data.plan import read_plan
-    from iem_batch.stages.evaluate import read_evaluation
-    from iem_batch.stages.report import open_sources
-    from iem_batch.stages.show import draw_image
+    from iem_batch.stages.evaluation.evaluate import read_evaluation
+    from iem_batch.stages.report.page import open_sources
+    from iem_batch.stages.report.show import draw_image
 
     if not job.run.exists(run_folder.PLAN):
         return None
@@ -120,7 +120,7 @@ def status(job: Job, json: bool) -> None:
     """Print what is done and what is left."""
     from rich.console import Console
 
-    from iem_batch.stages.status import run_status, status_json, status_notes, status_table
+    from iem_batch.stages.upkeep.status import run_status, status_json, status_notes, status_table
 
     steps = run_status(job.run, job.settings.export)
     if json:
@@ -143,7 +143,7 @@ def doctor(address: str | None, run: str | None, source: str | None) -> None:
         SystemExit: something is wrong.
     """
     from iem_batch.distributed.settings import ClusterSettings
-    from iem_batch.stages.doctor import Finding, examine, finding_lines
+    from iem_batch.stages.upkeep.doctor import Finding, examine, finding_lines
 
     if address is None and "RAY_ADDRESS" not in os.environ:
         examinations = [examine(run, source)]

@@ -8,7 +8,7 @@ from iem_batch.commands.finish import finish
 from iem_batch.data import run_folder
 from iem_batch.data.plan import Plan, read_plan
 from iem_batch.job import Job
-from iem_batch.stages.shards import outputs_digest
+from iem_batch.shards.step import outputs_digest
 
 if TYPE_CHECKING:
     from iem_batch.segnet.training import EpochRecord

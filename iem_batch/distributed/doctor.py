@@ -6,7 +6,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from iem_batch.stages.doctor import Examination, Finding, differences, examine
+from iem_batch.stages.upkeep.doctor import Examination, Finding, differences, examine
 
 TIMEOUT_S = 120.0
 MAX_SKEW_S = 5.0
@@ -17,7 +17,7 @@ def examine_nodes(run: str | None, source: str | None) -> tuple[list[Examination
     """Examine every node of the cluster that has been joined, and compare them.
 
     Args:
-        run: as for `iem_batch.stages.doctor.examine`.
+        run: as for `iem_batch.stages.upkeep.doctor.examine`.
         source: likewise.
 
     Returns:

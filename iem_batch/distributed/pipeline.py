@@ -33,10 +33,10 @@ from iem_batch.distributed.tasks import (
     load_shard_task,
 )
 from iem_batch.distributed.workers import REFRESH_S, Ref, Worker, Workers
-from iem_batch.stages.attempts import Attempt, Attempts
-from iem_batch.stages.journal import Journal
-from iem_batch.stages.settings import ShardSettings
-from iem_batch.stages.shards import Progress, ShardStep, raise_failures
+from iem_batch.shards.attempts import Attempt, Attempts
+from iem_batch.shards.journal import Journal
+from iem_batch.shards.settings import ShardSettings
+from iem_batch.shards.step import Progress, ShardStep, raise_failures
 
 MAX_MOVES = 10
 """How often a shard is begun again because a node is gone, which is no fault of the shard."""
@@ -62,7 +62,7 @@ def run_on_cluster(
         cluster: workers and window.
         progress: called here with the commit mark of each shard as it is done.
         settings: attempts and time limits; None takes the defaults.
-        begun: as for `iem_batch.stages.shards.commit`.
+        begun: as for `iem_batch.shards.step.commit`.
         failed: called here with each shard that is not tried again.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import ray
 
-from iem_batch.stages.candidates import Candidates, Query, candidates, merge
+from iem_batch.stages.selection.candidates import Candidates, Query, candidates, merge
 
 SHARDS_PER_TASK = 64
 

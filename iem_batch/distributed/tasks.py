@@ -10,9 +10,9 @@ from typing import Any
 import ray
 
 from iem_batch.errors import DeviceLostError
-from iem_batch.stages.isolate import do_alone
-from iem_batch.stages.settings import ShardSettings
-from iem_batch.stages.shards import ShardOutput, ShardStep, commit, stopping_after
+from iem_batch.shards.isolate import do_alone
+from iem_batch.shards.settings import ShardSettings
+from iem_batch.shards.step import ShardOutput, ShardStep, commit, stopping_after
 
 # An engine without a GPU leaves part of its CPU to loading and writing, which take about a tenth of
 # the time; if it took all, a machine with one worker per CPU would have none to decode with, and

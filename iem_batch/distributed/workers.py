@@ -15,7 +15,7 @@ from ray.exceptions import NodeDiedError, RayError
 
 from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.errors import BackendUnavailableError
-from iem_batch.stages.attempts import Attempt
+from iem_batch.shards.attempts import Attempt
 
 REFRESH_S = 2.0
 """How often the cluster is asked what it has."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
-from iem_batch.stages.shards import ShardOutput, ShardStep
+from iem_batch.shards.step import ShardOutput, ShardStep
 
 SAMPLE_IMAGES = 256
 """Images that are timed, at most."""

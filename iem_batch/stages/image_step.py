@@ -12,7 +12,7 @@ from iem_batch.data.sources import open_source
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStep:
-    """The part of a `iem_batch.stages.shards.ShardStep` that reads images of the plan."""
+    """The part of a `iem_batch.shards.step.ShardStep` that reads images of the plan."""
 
     name: str
     run: RunFolder

@@ -21,9 +21,9 @@ from iem_batch.iem.settings import IEMSettings
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.weights import load_weights
+from iem_batch.shards.step import ShardOutput
 from iem_batch.stages.image_step import ImageStep
 from iem_batch.stages.settings import PredictSettings
-from iem_batch.stages.shards import ShardOutput
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """What auto chooses from."""
@@ -34,7 +34,7 @@ SAMPLE = 512
 
 @dataclass(frozen=True, kw_only=True)
 class PredictStep(ImageStep):
-    """SegNet over a shard; see `iem_batch.stages.shards.ShardStep`."""
+    """SegNet over a shard; see `iem_batch.shards.step.ShardStep`."""
 
     iem: IEMSettings
     """Only its blur matters here: the predicted mask is scored, not changed."""

@@ -16,9 +16,9 @@ from iem_batch.data.load import LoadedShard
 from iem_batch.errors import SourceError
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.shards.step import ShardOutput
 from iem_batch.stages.image_step import ImageStep
 from iem_batch.stages.segment import masks_table
-from iem_batch.stages.shards import ShardOutput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class PredictedShard:
 
 @dataclass(frozen=True, kw_only=True)
 class RefineStep(ImageStep):
-    """IEM over a shard, from the predicted masks; see `iem_batch.stages.shards.ShardStep`."""
+    """IEM over a shard, from the predicted masks; see `iem_batch.shards.step.ShardStep`."""
 
     iem: IEMSettings
     backend: str

@@ -17,14 +17,14 @@ from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.shards.step import ShardOutput
 from iem_batch.stages.image_step import ImageStep
 from iem_batch.stages.settings import SegmentSettings
-from iem_batch.stages.shards import ShardOutput
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentStep(ImageStep):
-    """Masks and inpainting errors of a shard; see `iem_batch.stages.shards.ShardStep`.
+    """Masks and inpainting errors of a shard; see `iem_batch.shards.step.ShardStep`.
 
     Raises:
         SettingsError: a first mask does not fit the size of the images.

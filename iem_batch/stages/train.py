@@ -20,7 +20,7 @@ from iem_batch.errors import SettingsError, StepMissingError, StorageError
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
 from iem_batch.segnet.weights import save_weights
-from iem_batch.stages.shards import outputs_digest
+from iem_batch.shards.step import outputs_digest
 
 # B = images, H, W = pixels.
 

@@ -11,7 +11,7 @@ from iem_batch.data.run_folder import RunFolder, part
 from iem_batch.distributed.cluster import cluster
 from iem_batch.distributed.pipeline import run_on_cluster
 from iem_batch.distributed.settings import ClusterSettings
-from iem_batch.stages.shards import ShardOutput
+from iem_batch.shards.step import ShardOutput
 
 SECONDS = 0.4
 

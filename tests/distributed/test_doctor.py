@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from iem_batch.distributed.doctor import clock_problems, examine_nodes
-from iem_batch.stages.doctor import Examination
+from iem_batch.stages.upkeep.doctor import Examination
 
 
 @pytest.mark.ray

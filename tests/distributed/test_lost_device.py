@@ -10,7 +10,7 @@ from iem_batch.data.run_folder import RunFolder
 from iem_batch.distributed.pipeline import run_on_cluster
 from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.errors import DeviceLostError
-from iem_batch.stages.shards import ShardOutput
+from iem_batch.shards.step import ShardOutput
 from tests.stages.poisoned import PoisonedStep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]

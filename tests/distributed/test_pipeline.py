@@ -8,9 +8,9 @@ from iem_batch.data.run_folder import DRIVERS, RunFolder, failure, part
 from iem_batch.distributed.pipeline import run_on_cluster
 from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.errors import SettingsError, ShardsFailedError
-from iem_batch.stages.in_process import run_in_process
-from iem_batch.stages.settings import ShardSettings
-from iem_batch.stages.shards import outputs_digest
+from iem_batch.shards.in_process import run_in_process
+from iem_batch.shards.settings import ShardSettings
+from iem_batch.shards.step import outputs_digest
 from tests.stages.poisoned import PoisonedStep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]

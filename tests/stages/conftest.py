@@ -8,7 +8,7 @@ from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings, PlanSettings
 from iem_batch.data.sources import open_source
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.stages.in_process import run_in_process
+from iem_batch.shards.in_process import run_in_process
 from iem_batch.stages.segment import SegmentStep
 from iem_batch.stages.settings import SegmentSettings
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from iem_batch.data.killers import add_killers, read_killers
 from iem_batch.data.run_folder import RunFolder, part
 from iem_batch.errors import StorageError
-from iem_batch.stages.shards import ShardOutput
+from iem_batch.shards.step import ShardOutput
 
 IMAGES_PER_SHARD = 6
 

@@ -6,6 +6,7 @@ import pytest
 
 from iem_batch.cli import main
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.shards.step import ShardOutput
 from iem_batch.stages import estimate as module
 from iem_batch.stages.estimate import (
     Estimate,
@@ -15,7 +16,6 @@ from iem_batch.stages.estimate import (
     read_estimate,
     time_sample,
 )
-from iem_batch.stages.shards import ShardOutput
 from tests.pictures import Picture, write_folder
 from tests.test_cli import QUICK
 

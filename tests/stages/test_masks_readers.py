@@ -11,7 +11,7 @@ import pytest
 from iem_batch.data import schema
 from iem_batch.data.card import write_card
 from iem_batch.data.run_folder import RunFolder, part
-from tests.stages.exports import make_run
+from tests.stages.corpus.exports import make_run
 
 Masks = dict[tuple[str, int], tuple[float, bytes]]
 

@@ -15,14 +15,14 @@ from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import load_weights, save_weights
-from iem_batch.stages.in_process import run_in_process
+from iem_batch.shards.in_process import run_in_process
 from iem_batch.stages.predict import THRESHOLDS, PredictStep, resolve_threshold
 from iem_batch.stages.refine import RefineStep
 from iem_batch.stages.segment import SegmentStep
 from iem_batch.stages.settings import PredictSettings
 from iem_batch.stages.train import read_corpus
 from tests.stages.conftest import IEM, SIZE_PX
-from tests.stages.test_export import export
+from tests.stages.corpus.test_export import export
 
 Segmented = Callable[..., SegmentStep]
 

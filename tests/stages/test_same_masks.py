@@ -16,10 +16,10 @@ from iem_batch.data.settings import DecodeSettings, PlanSettings
 from iem_batch.data.sources import open_source
 from iem_batch.iem.backends import resolve
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.shards.step import commit
 from iem_batch.stages.convert import convert
 from iem_batch.stages.segment import SegmentStep
 from iem_batch.stages.settings import SegmentSettings
-from iem_batch.stages.shards import commit
 from tests import collections_of_photos as collections
 from tests.collections_of_photos import Pictures
 from tests.pictures import textured_disc

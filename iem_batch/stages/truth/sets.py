@@ -14,7 +14,7 @@ from iem_batch.data.decode import decode_whole
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.storage import Folder
 from iem_batch.errors import BackendUnavailableError, ImageRejectedError, TruthError
-from iem_batch.stages.settings import Split
+from iem_batch.stages.evaluation.settings import Split
 from iem_batch.stages.truth.coco import CocoMasks
 from iem_batch.stages.truth.folder import MaskFolder
 from iem_batch.stages.truth.protocol import require_shape

@@ -5,7 +5,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from iem_batch.errors import TruthError
-from iem_batch.stages.settings import EvaluateSettings
+from iem_batch.stages.evaluation.settings import EvaluateSettings
 from iem_batch.stages.truth import open_truth
 from iem_batch.stages.truth.coco import CocoMasks
 from tests.stages.hand_made import SIZE, square

@@ -6,7 +6,7 @@ import pytest
 from iem_batch.data import schema
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import TruthError
-from iem_batch.stages.settings import EvaluateSettings
+from iem_batch.stages.evaluation.settings import EvaluateSettings
 from iem_batch.stages.truth import open_truth
 from iem_batch.stages.truth.parquet import MaskColumn
 from tests.stages.hand_made import SIZE, row, square, write_shard

@@ -10,8 +10,8 @@ from scipy.io import savemat
 
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import TruthError
-from iem_batch.stages.evaluate import evaluate
-from iem_batch.stages.settings import EvaluateSettings
+from iem_batch.stages.evaluation.evaluate import evaluate
+from iem_batch.stages.evaluation.settings import EvaluateSettings
 from iem_batch.stages.truth import open_truth
 from iem_batch.stages.truth.sets import SOURCES
 from tests.stages.hand_made import SIZE, row, square, write_shard

@@ -1,0 +1,1 @@
+"""The step `evaluate`: masks against ground truth, beside baselines."""

@@ -1,0 +1,1 @@
+"""The step `upscale`: masks at the size of their photos."""

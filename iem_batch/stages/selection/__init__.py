@@ -1,0 +1,1 @@
+"""The step `topk`: which masks become labels."""
