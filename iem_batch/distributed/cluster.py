@@ -17,7 +17,7 @@ CONNECT_TIMEOUT_S = 10.0
 
 WORKER_PROCESSES_PER_CPU = 3
 """Ray keeps one, and ends and starts again what is above it all the time; our tasks need parts of a
-CPU. On two CPUs that cost a fifth of the images/s with shards of 64."""
+CPU. With shards of 64 images on two CPUs it is the difference of 185 and 244 images/s."""
 
 
 @contextmanager
