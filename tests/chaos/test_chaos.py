@@ -57,6 +57,7 @@ def test_killed_commands_on_s3(undisturbed: Undisturbed, s3_bucket: str) -> None
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_killed_workers_raylets_nodes_and_commands_on_ray(
     undisturbed: Undisturbed, nodes: Nodes, tmp_path: Path
 ) -> None:
@@ -65,6 +66,7 @@ def test_killed_workers_raylets_nodes_and_commands_on_ray(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_killed_workers_and_nodes_on_ray_and_s3(
     undisturbed: Undisturbed, nodes: Nodes, s3_bucket: str
 ) -> None:

@@ -9,7 +9,7 @@ from iem_batch.data.run_folder import RunFolder, part
 from tests.distributed.nodes import running_nodes
 from tests.distributed.sleeper import SECONDS
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 SHARDS = 60
 

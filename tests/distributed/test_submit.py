@@ -11,7 +11,7 @@ from tests.distributed.nodes import Nodes, running_nodes
 from tests.pictures import Picture, write_folder
 from tests.test_cli import QUICK, data_files
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 STEPS = ("segment", "topk", "export", "train", "predict")
 
