@@ -5,7 +5,7 @@ OUT/
   _run/                                      the plan, commit marks and quarantine, as in a run
 
 Nothing but `_run/` lies beside the shards, so that OUT is a source, a WebDataset or a Hugging Face
-data set as it is. It does not run as a step of `iem_batch.shards`: nothing is decoded or computed, and
+data set as it is. It is no step of `iem_batch.shards`: nothing is decoded or computed, and
 one pass in order is what a disk with an LMDB wants.
 """
 
