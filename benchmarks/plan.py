@@ -149,7 +149,7 @@ def main() -> None:
         shutil.rmtree(made, ignore_errors=True)
         shutil.rmtree(arguments.folder / f"run-{case}", ignore_errors=True)
     report = {
-        "program": "benchmarks/plan.py " + " ".join(sys.argv[1:]),
+        "program": " ".join(["benchmarks/plan.py", *(Path(word).name for word in sys.argv[1:])]),
         "date": time.strftime("%Y-%m-%d"),
         "processors": os.cpu_count(),
         "load_average": os.getloadavg(),

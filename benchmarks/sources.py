@@ -91,7 +91,7 @@ def main() -> None:
             memory_s.append(timed(lambda: from_memory(photos), len(photos)))
             shares[name].append(memory_s[-1] / timed(work, len(photos)))
     report = {
-        "program": "benchmarks/sources.py " + " ".join(sys.argv[1:]),
+        "program": " ".join(["benchmarks/sources.py", *(Path(word).name for word in sys.argv[1:])]),
         "date": time.strftime("%Y-%m-%d"),
         "processors": os.cpu_count(),
         "load_average": os.getloadavg(),
