@@ -294,4 +294,4 @@ def test_help_needs_neither_torch_nor_ray() -> None:
 def test_every_command_has_a_job_or_needs_none() -> None:
     """Catches a step that cannot be submitted."""
     jobs = {file.stem for file in (Path(__file__).parents[1] / "jobs").glob("*.py")}
-    assert jobs == COMMANDS.keys() - {"status", "show", "demo", "doctor"}
+    assert jobs == COMMANDS.keys() - {"status", "show", "demo"}
