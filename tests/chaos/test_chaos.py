@@ -9,6 +9,8 @@ import pytest
 from benchmarks.chaos import Kind, Nodes, Round, checksums, start, storm, write_pictures
 from iem_batch.data.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 Undisturbed = tuple[Path, dict[str, str]]
 
 
@@ -57,7 +59,6 @@ def test_killed_commands_on_s3(undisturbed: Undisturbed, s3_bucket: str) -> None
 
 
 @pytest.mark.ray
-@pytest.mark.slow
 def test_killed_workers_raylets_nodes_and_commands_on_ray(
     undisturbed: Undisturbed, nodes: Nodes, tmp_path: Path
 ) -> None:
@@ -66,7 +67,6 @@ def test_killed_workers_raylets_nodes_and_commands_on_ray(
 
 
 @pytest.mark.ray
-@pytest.mark.slow
 def test_killed_workers_and_nodes_on_ray_and_s3(
     undisturbed: Undisturbed, nodes: Nodes, s3_bucket: str
 ) -> None:
