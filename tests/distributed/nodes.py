@@ -100,9 +100,12 @@ class Nodes:
     def kill(self, name: str) -> None:
         """Take a node away without notice, as if its machine were switched off."""
         process = self.started.pop(name)
-        for pid in descendants({process.pid}):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        family = descendants({process.pid})
+        # Stopped first, so that none lives to tell of another's end, as none would.
+        for signum in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in family:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signum)
         process.wait()
 
     def stop(self) -> None:
