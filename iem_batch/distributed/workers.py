@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import NodeDiedError, RayError
+from ray.exceptions import ActorUnavailableError, NodeDiedError, RayError
 
 from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.errors import BackendUnavailableError
@@ -19,6 +19,9 @@ from iem_batch.shards.attempts import Attempt
 
 REFRESH_S = 2.0
 """How often the cluster is asked what it has."""
+
+ASK_AGAIN_S = 0.1
+"""Between two questions to a worker that cannot be reached."""
 
 WAITING_S = 60.0
 """How often a person is told that there is no worker."""
@@ -123,6 +126,12 @@ class Workers:
         in_doubt, worker.in_doubt = worker.in_doubt, []
         try:
             worker.node = ray.get(answer)
+        except ActorUnavailableError:
+            # Ray does not know yet what has become of it: of the worker alone, or of its node.
+            time.sleep(ASK_AGAIN_S)
+            worker.in_doubt = in_doubt
+            worker.answer = worker.actor.node.remote()
+            return []
         except RayError as error:
             self._drop(worker)
             self._count_failed_start(error)
