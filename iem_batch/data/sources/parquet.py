@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from iem_batch.data.sources.fetch import Request, fetch
 from iem_batch.data.sources.formats import format_of
 from iem_batch.data.sources.parquet_columns import content_of, require_id_column
 from iem_batch.data.sources.parquet_table import ParquetTable
-from iem_batch.data.sources.pieces import Pieces, is_private
+from iem_batch.data.sources.pieces import Pieces
 from iem_batch.data.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -20,9 +21,11 @@ from iem_batch.data.sources.protocol import (
     duplicate,
     gone,
 )
-from iem_batch.data.sources.repeats import Listed, mark_repeats
+from iem_batch.data.sources.repeats import Listed
 from iem_batch.data.storage import FoundFile
 from iem_batch.errors import SourceError, StorageError
+
+_EXTENSIONS = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -58,45 +61,36 @@ class ParquetSource:
         Raises:
             SourceError: the source cannot be listed or read.
         """
-
-        def look(file: FoundFile) -> Iterator[Listed]:
-            return self._look(file, max_images)
-
-        return mark_repeats(self.pieces.look_into(look))
+        return self.pieces.entries(partial(self._look, max_images=max_images))
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
-        uri = self.pieces.uri(file.name)
-        if file.num_bytes is None or is_private(file.name):
-            yield Listed(IgnoredFile(uri=uri))
-            return
         if format_of(self.pieces.head(file.name)) != "parquet":
-            is_meant = self.pieces.is_single or file.name.lower().endswith((".parquet", ".pq"))
-            problem = "it does not begin as a Parquet file"
-            entry = self.pieces.entry_of_problem(file, problem)
-            yield Listed(entry if is_meant else IgnoredFile(uri=uri))
+            yield self.pieces.misfit(file, _EXTENSIONS, "it does not begin as a Parquet file")
             return
         try:
-            yield from self._ranges(file.name, uri, file.num_bytes, max_images)
+            yield from self._ranges(file, max_images)
         except (pa.ArrowException, OSError, SourceError) as error:
             # All of the file, or what is left of it behind damage in the column of ids.
             problem = " ".join(str(error).split())
             yield Listed(self.pieces.entry_of_problem(file, problem))
 
-    def _ranges(self, name: str, uri: str, size: int, max_images: int) -> Iterator[Listed]:
-        table = ParquetTable(self.pieces.whole(name, size))
+    def _ranges(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
+        assert file.num_bytes is not None
+        table = ParquetTable(self.pieces.whole(file.name, file.num_bytes))
         column = self.id or (self.image if self._is_url(table) else None)
         ids = table.texts(column, 0, table.num_rows) if column is not None else None
         for start, stop in table.ranges(max_images):
             entry = Entry(
-                uri=uri,
+                uri=self.pieces.uri(file.name),
                 start=start,
                 stop=stop,
                 num_bytes=table.num_bytes(self.image, start, stop),
-                end=size,
+                end=file.num_bytes,
             )
             rows = range(start, stop)
             some = islice(ids, len(rows)) if ids is not None else [None] * len(rows)
-            known = [self._image_id(name, row, own) for row, own in zip(rows, some, strict=True)]
+            pairs = zip(rows, some, strict=True)
+            known = [self._image_id(file.name, row, own) for row, own in pairs]
             # Numbers of rows are unique by themselves.
             yield Listed(entry, known if ids is not None else ())
 

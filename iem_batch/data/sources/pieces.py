@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from iem_batch.data.read_ahead import read_ahead
 from iem_batch.data.sources.formats import HEAD_BYTES, is_hidden
-from iem_batch.data.sources.protocol import Entry, UnreadableImage, gone
+from iem_batch.data.sources.protocol import Entry, IgnoredFile, UnreadableImage, gone
+from iem_batch.data.sources.repeats import Listed, mark_repeats
 from iem_batch.data.storage import Folder, FoundFile
 from iem_batch.data.web import WebFile
 from iem_batch.errors import SourceError, StorageError
@@ -40,17 +41,32 @@ class Pieces:
     folder: Folder | WebFile
     is_single: bool
 
-    def look_into(self, look: Callable[[FoundFile], Iterable[T]]) -> Iterator[T]:
-        """Do something to each piece, several at a time; the results come in order of names.
+    def entries(
+        self, look: Callable[[FoundFile], Iterable[Listed]]
+    ) -> Iterator[Entry | IgnoredFile]:
+        """Look into all pieces that are not private, several at a time.
+
+        Args:
+            look: gives what is in a piece.
+
+        Yields:
+            What was found, in order of the names of the pieces, with repeated ids marked.
 
         Raises:
             SourceError: the source cannot be listed or read.
         """
         try:
-            parts = (partial(look, file) for file in self.files())
-            yield from read_ahead(parts, NUM_THREADS, RANGES_AHEAD)
+            parts = (partial(self._look, look, file) for file in self.files())
+            yield from mark_repeats(read_ahead(parts, NUM_THREADS, RANGES_AHEAD))
         except (StorageError, FileNotFoundError) as error:
             raise SourceError(f"cannot list {self.folder.url}: {error}") from error
+
+    def _look(
+        self, look: Callable[[FoundFile], Iterable[Listed]], file: FoundFile
+    ) -> Iterable[Listed]:
+        if file.num_bytes is None or is_private(file.name):
+            return [Listed(IgnoredFile(uri=self.uri(file.name)))]
+        return look(file)
 
     def files(self) -> Iterator[FoundFile]:
         """List all files there are, in order of their names.
@@ -105,6 +121,12 @@ class Pieces:
         return UnreadableImage(
             image_id=name, uri=entry.uri, reason="unreadable", message=entry.problem
         )
+
+    def misfit(self, file: FoundFile, extensions: tuple[str, ...], problem: str) -> Listed:
+        """Judge a piece of another format: a problem if its name or the user says it is one."""
+        if self.is_single or file.name.lower().endswith(extensions):
+            return Listed(self.entry_of_problem(file, problem))
+        return Listed(IgnoredFile(uri=self.uri(file.name)))
 
     def entry_of_problem(self, file: FoundFile, problem: str) -> Entry:
         """Make the entry of a piece that cannot be read."""

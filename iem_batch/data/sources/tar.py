@@ -3,10 +3,11 @@
 import tarfile
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from iem_batch.data.sources.formats import format_of
-from iem_batch.data.sources.pieces import Pieces, is_private
+from iem_batch.data.sources.pieces import Pieces
 from iem_batch.data.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -15,7 +16,7 @@ from iem_batch.data.sources.protocol import (
     changed,
     duplicate,
 )
-from iem_batch.data.sources.repeats import Listed, mark_repeats
+from iem_batch.data.sources.repeats import Listed
 from iem_batch.data.sources.tar_members import Member, TarReader
 from iem_batch.data.storage import FoundFile
 
@@ -52,17 +53,10 @@ class TarSource:
         Raises:
             SourceError: the source cannot be listed or read.
         """
-
-        def look(file: FoundFile) -> Iterator[Listed]:
-            return self._look(file, max_images)
-
-        return mark_repeats(self.pieces.look_into(look))
+        return self.pieces.entries(partial(self._look, max_images=max_images))
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
-        uri = self.pieces.uri(file.name)
-        if file.num_bytes is None or is_private(file.name):
-            yield Listed(IgnoredFile(uri=uri))
-            return
+        assert file.num_bytes is not None
         head = self.pieces.head(file.name)
         if format_of(head) != "tar" and (any(head) or not head):
             problem = (
@@ -71,15 +65,13 @@ class TarSource:
                 if format_of(head) == "packed"
                 else "it does not begin as a tar archive"
             )
-            known = self.pieces.is_single or file.name.lower().endswith(_EXTENSIONS)
-            entry = self.pieces.entry_of_problem(file, problem)
-            yield Listed(entry if known else IgnoredFile(uri=uri))
+            yield self.pieces.misfit(file, _EXTENSIONS, problem)
             return
         estimate = self._estimate(file.name, file.num_bytes)
         if estimate is not None and estimate <= max_images:
             yield Listed(
                 Entry(
-                    uri=uri,
+                    uri=self.pieces.uri(file.name),
                     start=0,
                     stop=estimate,
                     num_bytes=file.num_bytes,
