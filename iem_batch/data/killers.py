@@ -14,6 +14,7 @@ from PIL import Image
 
 from iem_batch.data import run_folder
 from iem_batch.data.decode import FORMATS
+from iem_batch.data.load import read_entries
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
@@ -119,22 +120,17 @@ def add_killers(run: RunFolder, step: str, shard: int, messages: Mapping[str, st
 
 def planned_ids(run: RunFolder, shard: int, source: Source) -> list[str]:
     """List the ids of what a shard has to decode, in the order of the plan; decodes nothing."""
-    return [
-        item.image_id
-        for entry in shard_entries(run, shard)
-        for item in source.read(entry)
-        if isinstance(item, RawImage)
-    ]
+    items = read_entries(source, shard_entries(run, shard))
+    return [item.image_id for item in items if isinstance(item, RawImage)]
 
 
 def largest_images(run: RunFolder, shard: int, source: Source, count: int = 3) -> str:
     """Name the images of a shard that have most pixels, by their headers alone."""
     sizes: list[tuple[int, str]] = []
-    for entry in shard_entries(run, shard):
-        for item in source.read(entry):
-            size = header_size(item.data) if isinstance(item, RawImage) else None
-            if size is not None:
-                sizes.append((size[0] * size[1], f"{item.image_id} ({size[0]}x{size[1]})"))
+    for item in read_entries(source, shard_entries(run, shard)):
+        size = header_size(item.data) if isinstance(item, RawImage) else None
+        if size is not None:
+            sizes.append((size[0] * size[1], f"{item.image_id} ({size[0]}x{size[1]})"))
     sizes.sort(reverse=True)
     return ", ".join(name for _, name in sizes[:count])
 

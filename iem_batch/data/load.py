@@ -8,10 +8,11 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.data.decode import Decoded, decode
+from iem_batch.data.decode import decode
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.read_ahead import read_ahead
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.schema import quarantine_row
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import Entry, RawImage, Reader, UnreadableImage
 from iem_batch.errors import ImageRejectedError
@@ -78,16 +79,9 @@ def load_shard(
     rejected: list[dict[str, str]] = []
     for item in read_entries(source, entries, wanted):
         try:
-            decoded = _decode(item, settings)
+            decoded = decode(data_of(item), settings)
         except ImageRejectedError as error:
-            rejected.append(
-                {
-                    "image_id": item.image_id,
-                    "uri": item.uri,
-                    "error_class": error.reason,
-                    "message": error.message,
-                }
-            )
+            rejected.append(quarantine_row(item.image_id, item.uri, error.reason, error.message))
             continue
         if len(kept) == len(image_BHW3):  # of an estimated entry
             image_BHW3 = np.concatenate([image_BHW3, np.empty_like(image_BHW3)])
@@ -128,7 +122,12 @@ def read_entries(
     return chain.from_iterable(part() for part in parts)
 
 
-def _decode(item: RawImage | UnreadableImage, settings: DecodeSettings) -> Decoded:
+def data_of(item: RawImage | UnreadableImage) -> bytes:
+    """Give the encoded bytes of what a source has read.
+
+    Raises:
+        ImageRejectedError: it could not be read.
+    """
     if isinstance(item, UnreadableImage):
         raise ImageRejectedError(item.reason, item.message)
-    return decode(item.data, settings)
+    return item.data

@@ -9,6 +9,7 @@ from PIL import Image
 
 from iem_batch.data import schema
 from iem_batch.data.decode import FORMATS, decode_whole
+from iem_batch.data.load import data_of, read_entries
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
@@ -72,35 +73,27 @@ def load_originals(
         SourceError: the source has vanished.
     """
     kept, rejected = [], []
-    for entry in shard_entries(run, shard):
-        for item in source.read(entry, wanted):
-            try:
-                kept.append(_original(item, settings, passed_on))
-            except ImageRejectedError as error:
-                rejected.append(
-                    {
-                        "image_id": item.image_id,
-                        "uri": item.uri,
-                        "error_class": error.reason,
-                        "message": error.message,
-                    }
-                )
+    for item in read_entries(source, shard_entries(run, shard), wanted):
+        try:
+            kept.append(_original(item, settings, passed_on))
+        except ImageRejectedError as error:
+            row = schema.quarantine_row(item.image_id, item.uri, error.reason, error.message)
+            rejected.append(row)
     return kept, rejected
 
 
 def _original(
     item: RawImage | UnreadableImage, settings: DecodeSettings, passed_on: Container[str]
 ) -> Original:
-    if isinstance(item, UnreadableImage):
-        raise ImageRejectedError(item.reason, item.message)
+    data = data_of(item)
     # Decoded in any case: nobody is served by a corpus with images that cannot be opened.
-    pixels_HW3 = decode_whole(item.data, settings)
-    kind = _plain_kind(item.data)
+    pixels_HW3 = decode_whole(data, settings)
+    kind = _plain_kind(data)
     extension = EXTENSIONS[kind] if kind in EXTENSIONS and kind in passed_on else None
     return Original(
         image_id=item.image_id,
         uri=item.uri,
-        data=schema.encode_pixels(pixels_HW3) if extension is None else item.data,
+        data=schema.encode_pixels(pixels_HW3) if extension is None else data,
         extension=extension or "png",
         width=pixels_HW3.shape[1],
         height=pixels_HW3.shape[0],

@@ -154,6 +154,11 @@ Scores are as labelled, or of the better polarity (best_). The error is null for
 """
 
 
+def quarantine_row(image_id: str, uri: str, error_class: str, message: str) -> dict[str, str]:
+    """Make a row of `QUARANTINE`."""
+    return {"image_id": image_id, "uri": uri, "error_class": error_class, "message": message}
+
+
 def encode_mask(mask_HW: NDArray[np.bool_]) -> bytes:
     """Encode a mask as a 1-bit PNG; white is foreground."""
     buffer = io.BytesIO()

@@ -145,12 +145,7 @@ def tar_bytes(images: list[RawImage]) -> bytes:
 
 def _quarantine(rejected: list[UnreadableImage]) -> pa.Table:
     rows = [
-        {
-            "image_id": item.image_id,
-            "uri": item.uri,
-            "error_class": item.reason,
-            "message": item.message,
-        }
+        schema.quarantine_row(item.image_id, item.uri, item.reason, item.message)
         for item in rejected
     ]
     return pa.Table.from_pylist(rows, schema=schema.QUARANTINE)

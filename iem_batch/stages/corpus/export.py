@@ -242,7 +242,7 @@ def corpus_depends_on(step: ExportStep, selection: bytes) -> dict[str, Any]:
 
 
 def _rejected(image_id: str, error_class: str, message: str) -> dict[str, str]:
-    return {"image_id": image_id, "uri": "", "error_class": error_class, "message": message}
+    return schema.quarantine_row(image_id, "", error_class, message)
 
 
 def _tuples(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -17,6 +17,7 @@ import iem_batch
 from iem_batch.data import run_folder, schema
 from iem_batch.data.decode import decode_whole
 from iem_batch.data.killers import guard
+from iem_batch.data.load import read_entries
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.sources import RawImage, open_source
 from iem_batch.errors import BackendUnavailableError, ImageRejectedError
@@ -65,12 +66,11 @@ class UpscaleStep(ImageStep):
         source = open_source(self.source_url)
         guarded = guard(self.run, self.name, shard, source, self.decode, self.memory_bytes)
         read: dict[str, RawImage | ImageRejectedError] = {}
-        for entry in shard_entries(self.run, shard):
-            for item in guarded.read(entry, wanted):
-                if isinstance(item, RawImage):
-                    read[item.image_id] = item
-                else:
-                    read[item.image_id] = ImageRejectedError(item.reason, item.message)
+        for item in read_entries(guarded, shard_entries(self.run, shard), wanted):
+            if isinstance(item, RawImage):
+                read[item.image_id] = item
+            else:
+                read[item.image_id] = ImageRejectedError(item.reason, item.message)
         gone = ImageRejectedError("missing", "it could be read when its mask was made")
         return SmallMasks(
             shard=shard,
@@ -115,8 +115,7 @@ class UpscaleStep(ImageStep):
         try:
             return self._row(engine, row, photo)
         except ImageRejectedError as error:
-            kept = {"image_id": row["image_id"], "uri": row["uri"]}
-            return kept | {"error_class": error.reason, "message": error.message}
+            return schema.quarantine_row(row["image_id"], row["uri"], error.reason, error.message)
 
     def _row(
         self, engine: Segment, row: dict[str, Any], photo: RawImage | ImageRejectedError

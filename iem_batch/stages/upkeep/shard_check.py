@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iem_batch.data import run_folder
+from iem_batch.data.load import read_entries
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.sources import Source
@@ -179,8 +180,7 @@ def _against_the_plan(
     single = all(entry.stop - entry.start == 1 and entry.offset is None for entry in entries)
     if source is not None:
         try:
-            read = (item for entry in entries for item in source.read(entry))
-            expected = {item.image_id for item in read}
+            expected = {item.image_id for item in read_entries(source, entries)}
         except (StorageError, SourceError) as error:
             return [*found, ("unreadable", f"shard {shard} of the source: {error}")]
         there = set(ids)
