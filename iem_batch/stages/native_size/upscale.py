@@ -66,17 +66,19 @@ class UpscaleStep(ImageStep):
         source = open_source(self.source_url)
         guarded = guard(self.run, self.name, shard, source, self.decode, self.memory_bytes)
         read: dict[str, RawImage | ImageRejectedError] = {}
+        planned = 0
         for item in read_entries(guarded, shard_entries(self.run, shard), wanted):
+            planned += 1
             if isinstance(item, RawImage):
                 read[item.image_id] = item
-            else:
-                read[item.image_id] = ImageRejectedError(item.reason, item.message)
+            else:  # an id that comes again is rejected as a duplicate; the first one stays
+                read.setdefault(item.image_id, ImageRejectedError(item.reason, item.message))
         gone = ImageRejectedError("missing", "it could be read when its mask was made")
         return SmallMasks(
             shard=shard,
             photos=[read.get(image_id, gone) for image_id in ids],
             rows=rows,
-            planned=len(read),
+            planned=planned,
         )
 
     def _rows(self, shard: int) -> pa.Table:

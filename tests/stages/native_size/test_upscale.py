@@ -1,3 +1,6 @@
+import io
+import tarfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -92,6 +95,26 @@ def test_photo_that_has_vanished_is_counted(run, tmp_path, capsys):
     assert [row["image_id"] for row in rows] == ["0.png", "2.png", "3.png"]
     assert "1 images had a mask but can no longer be read" in capsys.readouterr().out
     assert run.marks("upscaled", [0])[0]["quarantined"] == 1
+
+
+def test_photo_whose_id_comes_again_keeps_its_mask(tmp_path):
+    """The repeat is rejected under the same id; it took the place of the good photo."""
+    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
+        for name, seed in (("a.png", 0), ("b.png", 1), ("a.png", 2)):
+            photo = io.BytesIO()
+            Image.fromarray(textured_disc(seed, 64, 97).image).save(photo, "PNG")
+            member = tarfile.TarInfo(name)
+            member.size = photo.tell()
+            photo.seek(0)
+            tar.addfile(member, photo)
+    folder = str(tmp_path / "run")
+    main(["segment", str(tmp_path / "photos.tar"), folder, *FLAGS, *IEM])
+    main(["upscale", folder, "--local"])
+    run = RunFolder(folder)
+    rows = run.read_table(part("upscaled", 0)).to_pylist()
+    assert [row["image_id"] for row in rows] == ["a.png", "b.png"]
+    (mark,) = run.marks("upscaled", [0])
+    assert (mark["planned"], mark["ok"], mark["quarantined"]) == (3, 2, 1)
 
 
 def test_other_masks_need_their_step(run, capsys):
