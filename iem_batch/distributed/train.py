@@ -46,6 +46,7 @@ from iem_batch.stages.train import (
     EpochProgress,
     corpus_tensors,
     finish_training,
+    in_memory,
     read_corpus,
     read_history,
     segnet_depends_on,
@@ -174,9 +175,13 @@ def _train_worker(work: _Work) -> SettingsError | None:
     while not training.finished:
         record = train_epoch(
             training,
-            image_BHW3,
-            mask_BHW,
-            rank=context.get_world_rank(),
+            in_memory(
+                image_BHW3,
+                mask_BHW,
+                training,
+                context.get_world_rank(),
+                context.get_world_size(),
+            ),
             sum_over_workers=torch.distributed.all_reduce,
         )
         if context.get_world_rank() == 0:

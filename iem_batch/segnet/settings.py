@@ -9,6 +9,10 @@ Precision = Literal["auto", "fp32", "bf16"]
 """Number format of the convolutions; weights, loss and optimizer are always float32."""
 
 
+LANES = 64
+"""Parts a window of the corpus is shared out in, so the most workers there can be."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SegNetSettings:
     """The shape of the network."""
@@ -55,6 +59,17 @@ class TrainSettings:
     num_workers: int = 1
     """Processes that share each batch; more of them change the result by rounding alone."""
 
+    min_workers: int | None = None
+    """Fewest workers to go on with where nodes are lost; null waits for all of them."""
+
+    shuffle_images: int = 65_536
+    """Images that are mixed with one another, over all workers: an epoch takes the corpus in
+    windows of at most so many rows, in a new order each, and uses up one before the next."""
+
+    cache_mb: int = 16_384
+    """Most disk that a worker takes, in the folder for temporary files, for the decoded images of
+    its share. Windows that fit are read once, others again in each epoch."""
+
     precision: Precision = "auto"
     """fp32, bf16, or auto for bf16 where the processor multiplies bf16 faster than fp32."""
 
@@ -71,9 +86,20 @@ class TrainSettings:
             "num_workers",
             "images_per_pass",
             "checkpoint_every_epochs",
+            "shuffle_images",
+            "cache_mb",
         ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"train.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.num_workers > LANES:
+            raise SettingsError(
+                f"train.num_workers is {self.num_workers}; at most {LANES} can share a batch"
+            )
+        if self.min_workers is not None and not 1 <= self.min_workers <= self.num_workers:
+            raise SettingsError(
+                f"train.min_workers is {self.min_workers}; it must be null, or 1 to "
+                f"train.num_workers, which is {self.num_workers}"
+            )
         if self.seed < 0:
             raise SettingsError(f"train.seed is {self.seed}; it must be 0 or above")
         if not 0 < self.learning_rate < float("inf"):

@@ -1,23 +1,23 @@
 """Training in plain torch.
 
-B = images of the corpus, N = those of one batch, K = those of one pass, H, W = pixels.
+N = images of one worker in one batch, K = those of one pass, H, W = pixels.
 
-All chance comes from (seed, epoch): which images make a batch and which are mirrored does not
-depend on the number of workers or on where a training was interrupted. The gradient of a batch is
-the sum over passes and workers of gradients of the loss summed and divided by the pixels of the
-whole batch, so it is the same however the batch is shared, to rounding.
+All chance comes from (seed, epoch, row of the image): which images make a batch
+(`iem_batch.segnet.order`) and what is done to each does not depend on the number of workers or on
+where a training was interrupted. The gradient of a batch is the sum over passes and workers of
+gradients of the loss summed and divided by the pixels of the whole batch, so it is the same however
+the batch is shared, to rounding.
 """
 
 import io
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Literal, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
@@ -32,6 +32,31 @@ SumOverWorkers = Callable[[Tensor], object]
 
 ONE_SIDED_SHARE = 0.001
 """A network has collapsed if it gives less than this share of the corpus' pixels to a side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One worker's share of a batch, possibly of no image."""
+
+    image_NHW3: Tensor
+    """uint8 RGB."""
+
+    mask_NHW: Tensor
+    """bool, True is foreground."""
+
+    error_N: Tensor
+    """float32, inpainting error of the mask."""
+
+    row_N: Tensor
+    """int64, number of the image in the corpus."""
+
+    num_images: int
+    """Images of the batch over all workers."""
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of the batch over all workers."""
+        return self.num_images * self.mask_NHW.shape[1] * self.mask_NHW.shape[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,48 +201,30 @@ def _running_mean(model: SegNet, decay: float) -> AveragedModel | None:
 
 def train_epoch(
     training: Training,
-    image_BHW3: Tensor,
-    mask_BHW: Tensor,
+    batches: Iterable[Batch],
     *,
-    rank: int = 0,
     sum_over_workers: SumOverWorkers | None = None,
 ) -> EpochRecord:
     """Train one more epoch, or a worker's share of it; appends to `training.history`.
 
     Args:
         training: its weights, optimizer and history change.
-        image_BHW3: uint8 RGB, the whole corpus.
-        mask_BHW: bool, True is foreground.
-        rank: which of the `num_workers` workers this is.
+        batches: those of the epoch, each with the images of this worker.
         sum_over_workers: needed when there are several.
 
     Returns:
         The record, the same for every worker but for the time.
     """
     started = time.monotonic()
-    settings, epoch = training.settings, len(training.history)
+    epoch, pixels = len(training.history), 0
     tally = torch.zeros(4, dtype=torch.float64, device=training.device)
-    mirrored_B = _mirrored(len(image_BHW3), settings, epoch)
     training.model.train()
-    for batch_N in batches(len(image_BHW3), settings, epoch):
-        training.gradient.zero_()
-        share = np.array_split(batch_N, settings.num_workers)[rank]
-        for index_K in _passes(share, settings.images_per_pass):
-            image_K3HW, target_K1HW = _to_network(image_BHW3, mask_BHW, index_K, training.device)
-            flip_K = mirrored_B[index_K].to(training.device)
-            image_K3HW[flip_K] = image_K3HW[flip_K].flip(-1)
-            target_K1HW[flip_K] = target_K1HW[flip_K].flip(-1)
-            tally += _backward(
-                training, image_K3HW, target_K1HW, mask_BHW[0].numel() * len(batch_N)
-            )
-        if sum_over_workers:
-            sum_over_workers(training.gradient)
-        training.optimizer.step()
-        if training.averaged is not None:
-            training.averaged.update_parameters(training.model)
+    for batch in batches:
+        tally += _step(training, batch, epoch, sum_over_workers)
+        pixels += batch.num_pixels
     if sum_over_workers:
         sum_over_workers(tally)
-    loss, both, either, predicted = (tally / mask_BHW.numel()).tolist()
+    loss, both, either, predicted = (tally / pixels).tolist()
     record = EpochRecord(
         epoch=epoch + 1,
         loss=loss,
@@ -227,6 +234,26 @@ def train_epoch(
     )
     training.history.append(record)
     return record
+
+
+def _step(
+    training: Training, batch: Batch, epoch: int, sum_over_workers: SumOverWorkers | None
+) -> Tensor:
+    """Make one step of the optimizer; returns what `_backward` does, over all passes."""
+    tally = torch.zeros(4, dtype=torch.float64, device=training.device)
+    training.gradient.zero_()
+    for start in range(0, len(batch.row_N), training.settings.images_per_pass):
+        part = slice(start, start + training.settings.images_per_pass)
+        image_K3HW = scale_pixels(batch.image_NHW3[part].to(training.device))
+        target_K1HW = batch.mask_NHW[part].to(training.device).float().unsqueeze(1)
+        _mirror(image_K3HW, target_K1HW, batch.row_N[part], training.settings, epoch)
+        tally += _backward(training, image_K3HW, target_K1HW, batch.num_pixels)
+    if sum_over_workers:  # also of a batch that has no image of this worker: the others wait
+        sum_over_workers(training.gradient)
+    training.optimizer.step()
+    if training.averaged is not None:
+        training.averaged.update_parameters(training.model)
+    return tally
 
 
 def _backward(
@@ -246,38 +273,16 @@ def _backward(
     return torch.stack([loss.detach(), *counts]).double()
 
 
-def batches(num_images: int, settings: TrainSettings, epoch: int) -> list[NDArray[np.int64]]:
-    """Cut one epoch into batches.
-
-    Args:
-        num_images: size of the corpus, 1 or more.
-        settings: batch size and seed.
-        epoch: counted from 0.
-
-    Returns:
-        batch_N: indices of images; every image is in one batch, batches differ by at most one.
-    """
-    order_B = np.random.default_rng((settings.seed, epoch, 0)).permutation(num_images)
-    return np.array_split(order_B, -(-num_images // settings.batch_size))
-
-
-def _mirrored(num_images: int, settings: TrainSettings, epoch: int) -> Tensor:
+def _mirror(
+    image_K3HW: Tensor, target_K1HW: Tensor, row_K: Tensor, settings: TrainSettings, epoch: int
+) -> None:
+    """Mirror some images in place, each by a chance of its own."""
     if not settings.horizontal_flips:
-        return torch.zeros(num_images, dtype=torch.bool)
-    rng = np.random.default_rng((settings.seed, epoch, 1))
-    return torch.from_numpy(rng.random(num_images) < 0.5)
-
-
-def _passes(index_N: NDArray[np.int64], images_per_pass: int) -> Iterator[Tensor]:
-    for start in range(0, len(index_N), images_per_pass):
-        yield torch.from_numpy(index_N[start : start + images_per_pass])
-
-
-def _to_network(
-    image_BHW3: Tensor, mask_BHW: Tensor, index_K: Tensor, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    target_K1HW = mask_BHW[index_K].to(device).float().unsqueeze(1)
-    return scale_pixels(image_BHW3[index_K].to(device)), target_K1HW
+        return
+    draws = [np.random.default_rng((settings.seed, epoch, row)).random() for row in row_K.tolist()]
+    flip_K = (torch.tensor(draws) < 0.5).to(image_K3HW.device)
+    image_K3HW[flip_K] = image_K3HW[flip_K].flip(-1)
+    target_K1HW[flip_K] = target_K1HW[flip_K].flip(-1)
 
 
 def _line(error: Exception) -> str:

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,8 +17,9 @@ import iem_batch
 from iem_batch.data import run_folder, schema
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import SettingsError, StepMissingError, StorageError
+from iem_batch.segnet.order import batches, visits, windows
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
+from iem_batch.segnet.training import Batch, EpochRecord, Training, begin_training, train_epoch
 from iem_batch.segnet.weights import save_weights
 from iem_batch.shards.step import outputs_digest
 
@@ -161,10 +162,32 @@ def train_local(
     if run.exists(checkpoint):
         training.resume(run.read_bytes(checkpoint))
     while not training.finished:
-        progress(train_epoch(training, image_BHW3, mask_BHW))
+        progress(train_epoch(training, in_memory(image_BHW3, mask_BHW, training)))
         if training.checkpoint_due:
             run.write_bytes(checkpoint, training.checkpoint())
     return finish_training(run, training)
+
+
+def in_memory(
+    image_BHW3: torch.Tensor,
+    mask_BHW: torch.Tensor,
+    training: Training,
+    rank: int = 0,
+    num_workers: int = 1,
+) -> Iterator[Batch]:
+    """Give the batches of the epoch to come, of a corpus in memory."""
+    settings, epoch = training.settings, len(training.history)
+    rows = windows(len(image_BHW3), settings.shuffle_images)
+    for window in visits(len(rows), settings.seed, epoch):
+        for share in batches(rows[window], window, epoch, settings, rank, num_workers):
+            row_N = torch.from_numpy(share.row_N)
+            yield Batch(
+                image_NHW3=image_BHW3[row_N],
+                mask_NHW=mask_BHW[row_N],
+                error_N=torch.ones(len(row_N)),
+                row_N=row_N,
+                num_images=share.num_images,
+            )
 
 
 def corpus_tensors(corpus: Corpus) -> tuple[torch.Tensor, torch.Tensor]:
