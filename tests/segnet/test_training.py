@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from iem_batch.errors import StorageError
 from iem_batch.segnet.prediction import has_fast_bf16, predict_probability, scale_pixels
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.segnet.training import EpochRecord, Training, batches, begin_training, train_epoch
+from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
 from iem_batch.segnet.weights import save_weights
+from tests.segnet.in_memory import batches
 
 CPU = torch.device("cpu")
 SMALL = SegNetSettings(width=8, num_blocks=1)
@@ -32,7 +33,7 @@ def test_the_mean_of_the_weights_worked_by_hand(discs: Discs) -> None:
     training = begin(average_decay=0.5, batch_size=12, epochs=3)
     weights = []
     for _ in range(3):
-        train_epoch(training, *discs)
+        train_epoch(training, batches(training, *discs))
         weights.append(training.model.state_dict()["head.weight"].clone())
     second = weights[0] * 2 / 11 + weights[1] * 9 / 11
     third = second * 3 / 12 + weights[2] * 9 / 12
@@ -50,7 +51,7 @@ def test_overfits_four_pictures(discs: Discs) -> None:
     image_BHW3, mask_BHW = discs[0][:4], discs[1][:4]
     training = begin(SegNetSettings(width=16, num_blocks=1), learning_rate=1e-2, epochs=40)
     while not training.finished:
-        record = train_epoch(training, image_BHW3, mask_BHW)
+        record = train_epoch(training, batches(training, image_BHW3, mask_BHW))
     predicted_BHW = predict_probability(training.model, image_BHW3.numpy(), precision="fp32") > 0.5
     mask = mask_BHW.numpy()
     assert (predicted_BHW & mask).sum() / (predicted_BHW | mask).sum() > 0.97
@@ -58,30 +59,12 @@ def test_overfits_four_pictures(discs: Discs) -> None:
     assert record.loss < 0.1
 
 
-def test_batches_hold_every_image_once_and_are_of_one_size() -> None:
-    """Catches images left out at the end of an epoch, and a last step on a remnant."""
-    settings = TrainSettings(batch_size=4)
-    cut = batches(10, settings, epoch=0)
-    assert [len(batch_N) for batch_N in cut] == [4, 3, 3]
-    assert sorted(np.concatenate(cut)) == list(range(10))
-    assert [len(batch_N) for batch_N in batches(3, settings, epoch=0)] == [3]
-
-
-def test_order_depends_on_seed_and_epoch_alone() -> None:
-    def order(seed: int, epoch: int, **settings: int) -> list[int]:
-        return list(np.concatenate(batches(50, TrainSettings(seed=seed, **settings), epoch)))
-
-    assert order(1, 2) == order(1, 2, num_workers=3, images_per_pass=1)
-    assert order(1, 2) != order(1, 3)
-    assert order(1, 2) != order(2, 2)
-
-
 def test_first_epoch_by_hand(discs: Discs) -> None:
     """Catches a loss that is not the mean over pixels: logit 0 costs ln 2, whatever the mask."""
     training = begin(batch_size=7)
     nn.init.zeros_(training.model.head.weight)
     nn.init.zeros_(training.model.head.bias)
-    record = train_epoch(training, *discs)
+    record = train_epoch(training, batches(training, *discs))
     assert record.loss == pytest.approx(np.log(2), rel=1e-6)
     assert (record.epoch, record.iou, record.foreground) == (1, 0, 0)
     assert record.collapsed_to == "background"
@@ -119,7 +102,9 @@ def train_together(num_workers: int, discs: Discs, epochs: int) -> list[Training
     def work(rank: int) -> None:
         torch.set_num_threads(1)
         for _ in range(epochs):
-            train_epoch(workers[rank], *discs, rank=rank, sum_over_workers=together.sum_for(rank))
+            worker = workers[rank]
+            shares = batches(worker, *discs, rank, num_workers)
+            train_epoch(worker, shares, sum_over_workers=together.sum_for(rank))
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(num_workers)]
     for thread in threads:
@@ -135,7 +120,7 @@ def test_several_workers_equal_one(num_workers: int, discs: Discs) -> None:
     workers = train_together(num_workers, discs, epochs=3)
     alone = begin()
     for _ in range(3):
-        train_epoch(alone, *discs)
+        train_epoch(alone, batches(alone, *discs))
     assert len({weights_of(worker) for worker in workers}) == 1
     for ours, theirs in zip(workers[0].history, alone.history, strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-4)
@@ -147,7 +132,7 @@ def test_gradient_does_not_depend_on_the_passes(discs: Discs) -> None:
     gradients = []
     for images_per_pass in (1, 3, 7):
         training = begin(batch_size=7, images_per_pass=images_per_pass)
-        train_epoch(training, *discs)
+        train_epoch(training, batches(training, *discs))
         gradients.append(training.gradient)
     scale = gradients[0].abs().max().item()
     for gradient in gradients[1:]:
@@ -159,13 +144,13 @@ def test_resumed_training_equals_the_undisturbed(discs: Discs, average_decay: fl
     """Catches optimizer state, epoch count or order lost with the process."""
     undisturbed, interrupted = (begin(average_decay=average_decay) for _ in range(2))
     for _ in range(4):
-        train_epoch(undisturbed, *discs)
+        train_epoch(undisturbed, batches(undisturbed, *discs))
     for _ in range(2):
-        train_epoch(interrupted, *discs)
+        train_epoch(interrupted, batches(interrupted, *discs))
     resumed = begin(average_decay=average_decay)
     resumed.resume(interrupted.checkpoint())
     for _ in range(2):
-        train_epoch(resumed, *discs)
+        train_epoch(resumed, batches(resumed, *discs))
     assert weights_of(resumed) == weights_of(undisturbed)
     assert save_weights(resumed.result) == save_weights(undisturbed.result)
     assert [record.loss for record in resumed.history] == [
@@ -215,7 +200,7 @@ def test_mirroring_takes_the_mask_along() -> None:
     mask_BHW = image_BHW3[..., 0] > 0
     training, model = begin(batch_size=32, horizontal_flips=True), _Bright()
     training.model = model  # type: ignore[assignment]
-    record = train_epoch(training, image_BHW3, mask_BHW)
+    record = train_epoch(training, batches(training, image_BHW3, mask_BHW))
     assert record.iou == 1
     assert record.loss < 1e-6
     left_B = torch.cat(model.seen)[:, 0, 0, 0] > 0
@@ -246,7 +231,7 @@ def test_pixels_are_scaled_as_for_iem() -> None:
 def test_auto_is_bf16_where_it_is_fast(discs: Discs) -> None:
     def losses(precision: str) -> list[float]:
         training = begin(precision=precision)
-        return [train_epoch(training, *discs).loss for _ in range(2)]
+        return [train_epoch(training, batches(training, *discs)).loss for _ in range(2)]
 
     assert losses("auto") == losses("bf16") != losses("fp32")
     assert losses("bf16") == pytest.approx(losses("fp32"), rel=0.05)
