@@ -1,7 +1,7 @@
 """The settings of SegNet and its training. The defaults are the paper's (Section 4.2)."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from iem_batch.errors import SettingsError
 
@@ -23,6 +23,13 @@ class SegNetSettings:
     num_blocks: int = 3
     """Residual blocks at a quarter of the image's resolution."""
 
+    backbone: str | None = None
+    """Another network in SegNet's place, "package.module:Class": a torch module that turns images
+    (B, 3, H, W) in [-1, 1] into logits (B, 1, H, W), float32, installed on every worker."""
+
+    backbone_args: dict[str, Any] = field(default_factory=dict)
+    """What the class of the other network is called with."""
+
     def __post_init__(self) -> None:
         if self.width < 4 or self.width % 4:
             raise SettingsError(
@@ -30,6 +37,8 @@ class SegNetSettings:
             )
         if self.num_blocks < 0:
             raise SettingsError(f"segnet.num_blocks is {self.num_blocks}; it must be 0 or above")
+        if self.backbone_args and self.backbone is None:
+            raise SettingsError("segnet.backbone_args is for the class that segnet.backbone names")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +58,24 @@ class TrainSettings:
     horizontal_flips: bool = False
     """Whether each image is mirrored with probability 1/2 in each epoch; the paper does not."""
 
+    random_crops: float = 0.0
+    """Each image is seen in each epoch as a crop at random of at least 1 minus this of its sides,
+    brought back to its size; 0 is the whole image, as in the paper."""
+
+    boundary_smoothing: int = 0
+    """Pixels on each side of a label's boundary over which it passes from background to foreground:
+    the label is the mean of the mask over (2n + 1) x (2n + 1) pixels. 0 is as in the paper."""
+
+    error_weighting: float = 0.0
+    """An image counts as its label's inpainting error to the power of this; 0 counts all alike, as
+    in the paper. Only the ratios matter, since Adam's steps do not depend on the loss's scale."""
+
     average_decay: float = 0.0
     """Share that the running mean of the weights keeps at each step; the mean is the result.
     0 makes the last weights the result, as in the paper."""
 
     seed: int = 0
-    """Decides the first weights, and with the epoch the order and the flips."""
+    """Decides the first weights, and with the epoch the order, the flips and the crops."""
 
     num_workers: int = 1
     """Processes that share each batch; more of them change the result by rounding alone."""
@@ -72,6 +93,9 @@ class TrainSettings:
 
     precision: Precision = "auto"
     """fp32, bf16, or auto for bf16 where the processor multiplies bf16 faster than fp32."""
+
+    compile: bool = False
+    """Whether torch compiles the network first; needs a C++ compiler, with GPUs Triton as well."""
 
     images_per_pass: int = 16
     """Most images in one forward and backward pass of a worker; bounds its memory."""
@@ -106,9 +130,18 @@ class TrainSettings:
             raise SettingsError(
                 f"train.learning_rate is {self.learning_rate}; it must be above 0 and finite"
             )
-        if not 0 <= self.average_decay < 1:
+        for name in ("average_decay", "random_crops"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(
+                    f"train.{name} is {getattr(self, name)}; it must be at least 0 and below 1"
+                )
+        if self.boundary_smoothing < 0:
             raise SettingsError(
-                f"train.average_decay is {self.average_decay}; it must be at least 0 and below 1"
+                f"train.boundary_smoothing is {self.boundary_smoothing}; it must be 0 or above"
+            )
+        if not 0 <= self.error_weighting < float("inf"):
+            raise SettingsError(
+                f"train.error_weighting is {self.error_weighting}; it must be 0 or above and finite"
             )
         if self.precision not in get_args(Precision):
             raise SettingsError(

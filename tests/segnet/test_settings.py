@@ -10,7 +10,9 @@ def test_defaults_are_the_recipe_of_the_paper() -> None:
     settings = TrainSettings()
     assert (settings.epochs, settings.batch_size, settings.learning_rate) == (50, 128, 1e-3)
     assert (settings.horizontal_flips, settings.average_decay) == (False, 0)
-    assert SegNetSettings() == SegNetSettings(width=128, num_blocks=3)
+    assert (settings.random_crops, settings.boundary_smoothing) == (0, 0)
+    assert (settings.error_weighting, settings.compile) == (0, False)
+    assert SegNetSettings() == SegNetSettings(width=128, num_blocks=3, backbone=None)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,10 @@ def test_defaults_are_the_recipe_of_the_paper() -> None:
         ({"learning_rate": float("inf")}, "train.learning_rate is inf"),
         ({"average_decay": 1.0}, "train.average_decay is 1.0; it must be at least 0 and below 1"),
         ({"average_decay": -0.1}, "train.average_decay is -0.1"),
+        ({"random_crops": 1.0}, "train.random_crops is 1.0; it must be at least 0 and below 1"),
+        ({"boundary_smoothing": -1}, "train.boundary_smoothing is -1; it must be 0 or above"),
+        ({"error_weighting": -1.0}, "train.error_weighting is -1.0; it must be 0 or above"),
+        ({"error_weighting": float("nan")}, "train.error_weighting is nan"),
         ({"precision": "fp16"}, "train.precision is 'fp16'; it must be one of auto, fp32, bf16"),
     ],
 )
@@ -35,8 +41,10 @@ def test_refuses_training_that_cannot_be(values: dict[str, Any], message: str) -
         TrainSettings(**values)
 
 
-@pytest.mark.parametrize("values", [{"width": 0}, {"width": 30}, {"num_blocks": -1}])
-def test_refuses_networks_that_cannot_be(values: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "values", [{"width": 0}, {"width": 30}, {"num_blocks": -1}, {"backbone_args": {"depth": 2}}]
+)
+def test_refuses_networks_that_cannot_be(values: dict[str, Any]) -> None:
     """Catches a width whose quarter is no whole number of channels."""
     with pytest.raises(SettingsError, match="segnet."):
         SegNetSettings(**values)
