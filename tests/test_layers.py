@@ -13,11 +13,12 @@ PACKAGE = Path(__file__).parents[1] / "iem_batch"
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "metrics": {"errors"},
+    "foreground": set(),
     "iem": {"errors"},
     "segnet": {"errors", "metrics"},
     "data": {"errors"},
     "shards": {"errors", "data"},
-    "stages": {"errors", "metrics", "iem", "segnet", "data", "shards"},
+    "stages": {"errors", "metrics", "foreground", "iem", "segnet", "data", "shards"},
     "distributed": {"errors", "iem", "segnet", "data", "shards", "stages"},
     # The settings of `distributed` are one of the sections of the configuration.
     "config": {"errors", "iem", "segnet", "data", "shards", "stages", "distributed"},

@@ -44,7 +44,7 @@ def topk(job: Job) -> None:
 
 def export(job: Job) -> None:
     """Write the selected pairs as a corpus: RUN/corpus, or one for other tools elsewhere."""
-    from iem_batch.stages.corpus.target import corpus_target, lost_pairs
+    from iem_batch.stages.corpus.target import corpus_target, lost_pairs, num_turned
 
     planned = read_plan(job.run)
     job.run.require(run_folder.TOPK, "topk")
@@ -62,6 +62,11 @@ def export(job: Job) -> None:
                 f"export: SegNet is trained on {job.run.url}/corpus, which is not there yet; "
                 "`iem-batch export` writes it if no export.* setting is given"
             )
+    if turned := num_turned(target):
+        print(
+            f"export: in {turned:,} masks the side at the frame was called foreground; it is "
+            "background now, as in the others"
+        )
     if total.quarantined:
         first = lost_pairs(target)[0]
         print(

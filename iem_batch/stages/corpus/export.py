@@ -20,6 +20,7 @@ from iem_batch.data.plan import read_plan
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.data.sources import open_source
+from iem_batch.foreground import with_consistent_sides
 from iem_batch.shards.step import ShardOutput, outputs_digest
 from iem_batch.stages.corpus.files import CorpusFile, corpus_files, num_corpus_files
 from iem_batch.stages.corpus.settings import ExportSettings
@@ -153,10 +154,13 @@ class ExportStep:
     def _compute(self, loaded: LoadedPairs) -> ShardOutput:
         pairs: list[Pair] = []
         rejected: list[dict[str, str]] = []
+        num_turned = 0
         for offset, row in enumerate(loaded.file.rows.to_pylist()):
             problem = self._problem(loaded, row["image_id"])
             if problem is None:
-                pairs.append(self._pair(loaded, row, loaded.file.first + offset))
+                mask_SS, is_turned = self._mask(loaded.masks[row["image_id"]])
+                num_turned += is_turned
+                pairs.append(self._pair(loaded, row, loaded.file.first + offset, mask_SS))
             else:
                 rejected.append(problem)
         place = self._place(loaded.file)
@@ -168,7 +172,7 @@ class ExportStep:
             planned=len(loaded.file.rows),
             ok=len(pairs),
             quarantined=len(rejected),
-            facts={"split": loaded.file.split, "rejected": rejected},
+            facts={"split": loaded.file.split, "turned": num_turned, "rejected": rejected},
         )
 
     def _place(self, file: CorpusFile) -> Place:
@@ -196,9 +200,18 @@ class ExportStep:
             return _rejected(image_id, "changed", message)
         return None
 
-    def _pair(self, loaded: LoadedPairs, row: dict[str, Any], number: int) -> Pair:
+    def _mask(self, row: dict[str, Any]) -> tuple[NDArray[np.bool_], bool]:
+        """Decode a mask, its sides called as the settings say; tells whether they were swapped."""
+        mask_SS = schema.decode_mask(row["mask"]["bytes"])
+        if self.export.foreground == "as_found":
+            return mask_SS, False
+        turned_1SS, is_turned_1 = with_consistent_sides(mask_SS[None])
+        return turned_1SS[0], bool(is_turned_1[0])
+
+    def _pair(
+        self, loaded: LoadedPairs, row: dict[str, Any], number: int, mask_SS: NDArray[np.bool_]
+    ) -> Pair:
         image = loaded.images[row["image_id"]]
-        mask_SS = schema.decode_mask(loaded.masks[row["image_id"]]["mask"]["bytes"])
         return Pair(
             number=number,
             image_id=image.image_id,

@@ -14,12 +14,16 @@ CorpusSize = Literal["engine", "original"]
 CorpusMasks = Literal["masks", "predictions", "refined"]
 
 
+Foreground = Literal["frame", "as_found"]
+"""Which side of a mask is called foreground."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
     """What the pairs become, and how they are cut into files.
 
-    SegNet is trained on what the defaults give, RUN/corpus. All that has another format, size or
-    masks is a corpus for other tools and goes into a folder of its own.
+    SegNet is trained on what the defaults of format, size and masks give, RUN/corpus. All that has
+    others is a corpus for other tools and goes into a folder of its own.
     """
 
     format: CorpusFormat = "parquet"
@@ -32,6 +36,11 @@ class ExportSettings:
 
     masks: CorpusMasks = "masks"
     """Folder of the run the masks are taken from; which images are taken, `topk` says."""
+
+    foreground: Foreground = "frame"
+    """`frame`: the side whose share of the outermost pixels is higher than its share of the image
+    is background, in every mask of the corpus; `as_found`: masks stay as they are, as in the paper,
+    whose first masks are squares in the centre."""
 
     to: str | None = None
     """Folder to write to, empty or written by this command before; null is RUN/corpus, or
@@ -53,6 +62,7 @@ class ExportSettings:
             "format": CorpusFormat,
             "size": CorpusSize,
             "masks": CorpusMasks,
+            "foreground": Foreground,
         }.items():
             if getattr(self, name) not in get_args(kind):
                 raise SettingsError(
@@ -74,5 +84,8 @@ class ExportSettings:
     def for_training(self) -> "ExportSettings":
         """The settings of RUN/corpus, cut into files in the same way."""
         return ExportSettings(
-            pairs_per_file=self.pairs_per_file, file_mb=self.file_mb, val_share=self.val_share
+            foreground=self.foreground,
+            pairs_per_file=self.pairs_per_file,
+            file_mb=self.file_mb,
+            val_share=self.val_share,
         )

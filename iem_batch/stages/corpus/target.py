@@ -65,6 +65,12 @@ def finish_target(target: RunFolder, settings: ExportSettings, splits: list[str]
     write_corpus_card(target, settings.format, settings.size, splits)
 
 
+def num_turned(target: RunFolder) -> int:
+    """Count the masks of a corpus whose sides were swapped, to be called as in the others."""
+    marks = target.each_mark(STEP, sorted(target.committed(STEP)))
+    return sum(mark["turned"] for mark in marks)
+
+
 def lost_pairs(target: RunFolder) -> list[dict[str, Any]]:
     """List the selected images that are not in a corpus, and why."""
     marks = target.each_mark(STEP, sorted(target.committed(STEP)))

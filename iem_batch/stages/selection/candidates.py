@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from iem_batch.data import run_folder, schema
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.foreground import frame_share
 from iem_batch.stages.selection.choose import chosen_rows
 from iem_batch.stages.selection.groups import Groups, open_groups
 from iem_batch.stages.selection.settings import SelectSettings
@@ -137,7 +138,8 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
         picked = row[inside & (error >= floor)]
         if len(picked) and settings.max_frame < 1:
             masks = file.read(["mask"], use_threads=False)["mask"].take(pa.array(picked))
-            frame = np.array([_frame_share(mask["bytes"].as_py()) for mask in masks])
+            decoded = [schema.decode_mask(mask["bytes"].as_py()) for mask in masks]
+            frame = frame_share(np.stack(decoded))
             picked = picked[frame <= settings.max_frame]
         image_id = NO_ROWS["image_id"]
         if len(picked):
@@ -182,13 +184,6 @@ def _is_defined(
         status = file.read(["status"], use_threads=False)["status"].take(pa.array(row[zero]))
         is_defined[zero] = pc.equal(status, "ok").to_numpy()
     return is_defined
-
-
-def _frame_share(png: bytes) -> float:
-    """Give the foreground's share of the outermost pixels."""
-    mask_HW = schema.decode_mask(png)
-    inner = mask_HW[1:-1, 1:-1]
-    return float((mask_HW.sum() - inner.sum()) / (mask_HW.size - inner.size))
 
 
 def _gathered(offers: Sequence[_Offer], groups: Groups | None) -> Candidates:

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from iem_batch.data import schema
 from iem_batch.data.run_folder import RunFolder, mark, part
@@ -18,14 +19,16 @@ from tests.stages.conftest import SIZE_PX
 Segmented = Callable[..., SegmentStep]
 
 
-def export(step: SegmentStep, pairs_per_file: int, choice: str = "image") -> ExportStep:
+def export(
+    step: SegmentStep, pairs_per_file: int, choice: str = "image", foreground: str = "frame"
+) -> ExportStep:
     """Select the seven best of the twelve pictures and export them."""
     topk(step.run, 3, SelectSettings(k=7, init_choice=choice))  # type: ignore[arg-type]
     exporting = ExportStep(
         run=step.run,
         source_url=step.source_url,
         decode=DecodeSettings(size_px=SIZE_PX),
-        export=ExportSettings(pairs_per_file=pairs_per_file),
+        export=ExportSettings(pairs_per_file=pairs_per_file, foreground=foreground),  # type: ignore[arg-type]
     )
     num_files = num_corpus_files(step.run, exporting.export)
     run_in_process(exporting, range(num_files), lambda mark: None)
@@ -77,6 +80,43 @@ def test_pairs_do_not_depend_on_the_size_of_the_files(segmented: Segmented) -> N
     export(many, pairs_per_file=2)
     assert len(many.run.names("corpus")) == 4
     assert corpus_rows(one.run) == corpus_rows(many.run)
+
+
+def invert_masks(run: RunFolder, shard: int) -> None:
+    """Swap the names of both sides in all masks of a shard; their errors stay what they are."""
+    table = run.read_table(part("masks", shard))
+    inverted = [
+        schema.encode_mask(~schema.decode_mask(mask["bytes"])) for mask in table["mask"].to_pylist()
+    ]
+    place = table.column_names.index("mask")
+    table = table.set_column(place, table.schema.field(place), schema.image_column(inverted))
+    run.write_table(part("masks", shard), pa.table(table, schema=schema.MASKS))
+
+
+def num_turned(run: RunFolder) -> int:
+    return sum(record["turned"] for record in run.marks("corpus", sorted(run.committed("corpus"))))
+
+
+def test_all_masks_of_a_corpus_call_the_same_side_foreground(segmented: Segmented) -> None:
+    """Catches masks of both polarities among the labels, and a wrong count of those turned."""
+    as_they_are, mixed, as_found = (segmented(name=name) for name in ("one", "two", "three"))
+    for step in (mixed, as_found):
+        invert_masks(step.run, 0)
+        invert_masks(step.run, 2)
+    export(as_they_are, pairs_per_file=3)
+    export(mixed, pairs_per_file=3)
+    export(as_found, pairs_per_file=3, foreground="as_found")
+    rows = corpus_rows(as_they_are.run)
+    assert corpus_rows(mixed.run) == rows
+    selected = mixed.run.read_table("selection/topk.parquet")["shard"].to_pylist()
+    inverted = sum(shard in (0, 2) for shard in selected)
+    assert 0 < inverted < 7
+    counts = [num_turned(step.run) for step in (as_they_are, mixed, as_found)]
+    assert counts == [0, inverted, 0]
+    different = [
+        a["mask"] != b["mask"] for a, b in zip(rows, corpus_rows(as_found.run), strict=True)
+    ]
+    assert sum(different) == inverted
 
 
 def test_an_image_that_has_vanished_is_named(segmented: Segmented, picture_folder: Path) -> None:
