@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Literal, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from iem_batch.errors import StorageError
+from iem_batch.segnet.augment import augment, pixel_weights
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import scale_pixels, working_format
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
@@ -246,8 +246,11 @@ def _step(
         part = slice(start, start + training.settings.images_per_pass)
         image_K3HW = scale_pixels(batch.image_NHW3[part].to(training.device))
         target_K1HW = batch.mask_NHW[part].to(training.device).float().unsqueeze(1)
-        _mirror(image_K3HW, target_K1HW, batch.row_N[part], training.settings, epoch)
-        tally += _backward(training, image_K3HW, target_K1HW, batch.num_pixels)
+        image_K3HW, target_K1HW = augment(
+            image_K3HW, target_K1HW, batch.row_N[part], training.settings, epoch
+        )
+        weight_K111 = pixel_weights(batch.error_N[part].to(training.device), training.settings)
+        tally += _backward(training, image_K3HW, target_K1HW, weight_K111, batch.num_pixels)
     if sum_over_workers:  # also of a batch that has no image of this worker: the others wait
         sum_over_workers(training.gradient)
     training.optimizer.step()
@@ -257,32 +260,30 @@ def _step(
 
 
 def _backward(
-    training: Training, image_K3HW: Tensor, target_K1HW: Tensor, batch_pixels: int
+    training: Training,
+    image_K3HW: Tensor,
+    target_K1HW: Tensor,
+    weight_K111: Tensor | None,
+    batch_pixels: int,
 ) -> Tensor:
     """Add the gradient of one pass.
 
     Returns:
-        Sums over its pixels: loss, both foreground, either foreground, predicted foreground.
+        Sums over its pixels: loss without weights, both foreground, either foreground, predicted
+        foreground.
     """
     with working_format(training.settings.precision, training.device):
         logit_K1HW = training.model(image_K3HW).float()
     loss = F.binary_cross_entropy_with_logits(logit_K1HW, target_K1HW, reduction="sum")
-    (loss / batch_pixels).backward()  # type: ignore[no-untyped-call]
-    predicted, given = logit_K1HW.detach() > 0, target_K1HW > 0
+    weighted = loss
+    if weight_K111 is not None:
+        weighted = F.binary_cross_entropy_with_logits(
+            logit_K1HW, target_K1HW, weight_K111, reduction="sum"
+        )
+    (weighted / batch_pixels).backward()  # type: ignore[no-untyped-call]
+    predicted, given = logit_K1HW.detach() > 0, target_K1HW > 0.5
     counts = [(predicted & given).sum(), (predicted | given).sum(), predicted.sum()]
     return torch.stack([loss.detach(), *counts]).double()
-
-
-def _mirror(
-    image_K3HW: Tensor, target_K1HW: Tensor, row_K: Tensor, settings: TrainSettings, epoch: int
-) -> None:
-    """Mirror some images in place, each by a chance of its own."""
-    if not settings.horizontal_flips:
-        return
-    draws = [np.random.default_rng((settings.seed, epoch, row)).random() for row in row_K.tolist()]
-    flip_K = (torch.tensor(draws) < 0.5).to(image_K3HW.device)
-    image_K3HW[flip_K] = image_K3HW[flip_K].flip(-1)
-    target_K1HW[flip_K] = target_K1HW[flip_K].flip(-1)
 
 
 def _line(error: Exception) -> str:
