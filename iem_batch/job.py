@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from iem_batch.config import Settings, settings_to_yaml
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.step_records import VERSIONS
 from iem_batch.data.versions import library_versions
 from iem_batch.errors import RunMismatchError
 from iem_batch.iem.backends import resolve
@@ -58,7 +59,7 @@ class Job:
             self.drop(step)
             self.run.begin_step(step, record)
         self.store_settings()
-        settings = {key: value for key, value in record.items() if key not in run_folder.VERSIONS}
+        settings = {key: value for key, value in record.items() if key not in VERSIONS}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def drop(self, step: str) -> None:

@@ -12,6 +12,8 @@ RUN/
   _run/failures/masks/part-00000.json what became of a shard that could not be done
   _run/killers/part-00000.json        the images of a shard that kill the process that decodes them
   _run/drivers/HOST-PID.json          what a command at work has in flight
+  rounds/1/                           an earlier round: its selection/, corpus/, segnet/,
+                                      predictions/, refined/, and its own _run/ with their marks
 """
 
 import json
@@ -27,11 +29,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iem_batch.data.range_file import RangeFile
+from iem_batch.data.step_records import VERSIONS, are_versions, changes, refusal
 from iem_batch.data.storage import Folder
+from iem_batch.data.tables import encode_table
 from iem_batch.errors import RunMismatchError, StepMissingError, StorageError
 
 STEPS = ("masks", "selection", "corpus", "segnet", "predictions", "refined", "upscaled")
 """The steps that leave something in a run folder, each named after its folder, in order."""
+
+ROUND_STEPS = STEPS[1:-1]
+"""Those that are done again in each round of `run --rounds`."""
 
 PLAN = "_run/plan.json"
 CONFIG = "_run/config.yaml"
@@ -42,6 +49,9 @@ WEIGHTS = "segnet/weights.safetensors"
 THRESHOLD = "segnet/threshold.json"
 HISTORY = "segnet/history.json"
 ESTIMATE = "_run/estimate.json"
+TRAIN = "_run/train"
+"""Where an unfinished training keeps its checkpoints; gone when it has finished."""
+
 EVALUATION = "evaluation/summary.json"
 REPORT = "report/index.html"
 DRIVERS = "_run/drivers"
@@ -49,8 +59,11 @@ DRIVERS = "_run/drivers"
 READERS = 16
 """Small files that are read at once: on an object store each takes a round trip."""
 
-VERSIONS = ("version", "libraries")
-"""Entries of a step's record that name code, not settings."""
+_OF_ROUND = re.compile(
+    rf"(?:_run/(?:stats|failures|steps)/)?(?:{'|'.join(ROUND_STEPS)})(?:[/.].*)?"
+    rf"|{re.escape(CONFIG)}|{TRAIN}(?:/.*)?"
+)
+"""Names of what each round has of its own."""
 
 _PART = re.compile(r"part-(\d{5,})\.(?:json|parquet)")
 
@@ -93,7 +106,47 @@ def step_record(step: str) -> str:
 
 @dataclass(frozen=True)
 class RunFolder(Folder):
-    """A run folder; what it holds is in this file's docstring."""
+    """A run folder; what it holds is in this file's docstring.
+
+    Args:
+        url: see `Folder`.
+        earlier_round: which of the rounds before the last; what is of a round is read and written
+            in rounds/NUMBER then, under its usual names, and all else is the run's. None is the
+            last round, which lies in the usual places.
+    """
+
+    earlier_round: int | None = None
+
+    @property
+    def last_round(self) -> "RunFolder":
+        """The run as it is for those who do not care for rounds."""
+        return RunFolder(self.url)
+
+    def round(self, number: int) -> "RunFolder":
+        """Give an earlier round, which need not exist."""
+        return RunFolder(self.url, number)
+
+    def earlier_rounds(self) -> list["RunFolder"]:
+        """List the rounds before the last that have been begun, in order."""
+        found: list[RunFolder] = []
+        while (view := self.round(len(found) + 1)).exists(step_record("selection")):
+            found.append(view)
+        return found
+
+    def title(self, step: str) -> str:
+        """Name a step for people, with its round if that is an earlier one."""
+        return self._placed(step)
+
+    def _placed(self, name: str) -> str:
+        is_moved = self.earlier_round is not None and _OF_ROUND.fullmatch(name)
+        return f"rounds/{self.earlier_round}/{name}" if is_moved else name
+
+    def _locate(self, name: str) -> tuple[Any, str]:
+        return super()._locate(self._placed(name))
+
+    def url_of(self, name: str) -> str:
+        """Give the URL of something in the folder, without the options of the folder's own."""
+        return super().url_of(self._placed(name))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Read a Parquet file, or only some of its columns.
@@ -124,17 +177,8 @@ class RunFolder(Folder):
             raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
 
     def write_table(self, name: str, table: pa.Table) -> str:
-        """Write a Parquet file whose bytes depend on the rows alone, and on pyarrow's version.
-
-        The version stands in the file (created_by); the settings are spelled out so that a change
-        of pyarrow's defaults cannot change them.
-
-        Returns:
-            The SHA-256 of the file, in hexadecimal.
-        """
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, **_WRITER, **_encodings(table.schema))
-        return self.write_bytes(name, sink.getvalue().to_pybytes())
+        """Write a Parquet file by `encode_table`; returns its SHA-256 in hexadecimal."""
+        return self.write_bytes(name, encode_table(table))
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file.
@@ -189,57 +233,46 @@ class RunFolder(Folder):
         if not self.exists(step_record(step)):
             self.write_json(step_record(step), depends_on)
         record = self.read_json(step_record(step))
-        before, now = _flatten(record), _flatten(depends_on)
-        changed = sorted(key for key in before | now if before.get(key) != now.get(key))
+        changed = changes(record, depends_on)
         if not changed:
             return
-        only_versions = all(key.split(".")[0] in VERSIONS for key in changed)
-        if only_versions and accept_versions:
-            self.write_json(
-                step_record(step),
-                record | {name: depends_on[name] for name in VERSIONS if name in depends_on},
-            )
-            return
-        raise RunMismatchError(self._difference(step, before, now, changed, only_versions))
-
-    def _difference(
-        self,
-        step: str,
-        before: dict[str, Any],
-        now: dict[str, Any],
-        changed: list[str],
-        only_versions: bool,
-    ) -> str:
-        lines = [f"  {key}: {before.get(key)!r} before, {now.get(key)!r} now" for key in changed]
-        accept = (
-            "--accept-versions to keep what is done and do the rest with these versions, "
-            if only_versions
-            else ""
-        )
-        return (
-            f"{self.url_of(step)} was begun with other "
-            + ("versions:\n" if only_versions else "settings:\n")
-            + "\n".join(lines)
-            + f"\nUse a new run folder, what it was begun with, {accept}or --overwrite to drop "
-            "this step and the later ones and do them again."
+        if not (are_versions(changed) and accept_versions):
+            raise RunMismatchError(refusal(self.url_of(step), changed))
+        self.write_json(
+            step_record(step),
+            record | {name: depends_on[name] for name in VERSIONS if name in depends_on},
         )
 
     def drop_step(self, step: str) -> None:
-        """Delete the output of a step, of every later one, and what was made of all of them."""
+        """Delete the output of a step, of every later one, and what was made of all of them.
+
+        All rounds come after the masks; the later rounds come after the steps of an earlier one.
+        """
         if step == "masks":
             self.delete(SUCCESS)  # first: a half-dropped run must not look complete
-        for later in STEPS[STEPS.index(step) :]:
-            # Marks first and the record last: dropped by half, a step is neither taken for done nor
-            # begun again with other settings.
-            self.delete(f"_run/stats/{later}")
-            self.delete(f"_run/failures/{later}")
-            self.delete(later)
-            if later == "masks":
-                self.delete("quarantine")
-                self.delete("_run/killers")
-            self.delete(step_record(later))
+        is_last = self.earlier_round is None
+        if not is_last:
+            self.last_round._drop(STEPS[1:])
+        if not is_last or step == "masks":
+            for view in reversed(self.earlier_rounds()[self.earlier_round or 0 :]):
+                view._drop(ROUND_STEPS)
+                self.delete(f"rounds/{view.earlier_round}")
+        steps = STEPS if is_last else ROUND_STEPS
+        self._drop(steps[steps.index(step) :])
         for made_of_all in ("evaluation", "report"):
             self.delete(made_of_all)
+
+    def _drop(self, steps: Iterable[str]) -> None:
+        for step in steps:
+            # Marks first and the record last: dropped by half, a step is neither taken for done nor
+            # begun again with other settings.
+            self.delete(f"_run/stats/{step}")
+            self.delete(f"_run/failures/{step}")
+            self.delete(step)
+            if step == "masks":
+                self.delete("quarantine")
+                self.delete("_run/killers")
+            self.delete(step_record(step))
 
     def require(self, name: str, command: str) -> None:
         """Check that an earlier step has left its output.
@@ -251,40 +284,3 @@ class RunFolder(Folder):
             raise StepMissingError(
                 f"{self.url} has no {name}; run `iem-batch {command}` on it first"
             )
-
-
-def _encodings(schema: pa.Schema) -> dict[str, Any]:
-    """Compress and give a dictionary to all but numbers with a fraction.
-
-    Those are hardly smaller for it, and `topk` would spend most of its time undoing it.
-    """
-    coded = [
-        f"{field.name}.{child.name}" if pa.types.is_struct(field.type) else field.name
-        for field in schema
-        for child in (field.type if pa.types.is_struct(field.type) else [field])
-        if not pa.types.is_floating(field.type)
-    ]
-    return {
-        "use_dictionary": coded,
-        "compression": dict.fromkeys(coded, "zstd"),
-        "compression_level": dict.fromkeys(coded, 1),
-    }
-
-
-_WRITER: dict[str, Any] = {
-    "version": "2.6",
-    "data_page_version": "1.0",
-    "write_statistics": True,
-    "row_group_size": 1 << 20,
-    "store_schema": True,
-}
-
-
-def _flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in record.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat
