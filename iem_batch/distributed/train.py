@@ -1,28 +1,28 @@
 """The step `train` with several workers, by Ray Train.
 
-Every worker holds the corpus and computes its share of each batch; one all-reduce of all gradients
-makes their steps the same. When a worker is lost, Ray Train starts all of them again from the last
-checkpoint, and a training that is begun again under the same name goes on from there.
+Every worker streams the part of the corpus that it owns and computes its share of each batch; one
+all-reduce of all gradients makes their steps the same. torch's DistributedDataParallel would
+average over workers instead of images, which is another loss where shares differ in size, and its
+overlap of communication with computation gains nothing for a network of 4 MB. The gradients go by
+NCCL between GPUs and by gloo between CPUs, as Ray Train chooses.
+
+When a worker is lost, Ray Train starts all of them again from the last checkpoint, and a training
+that is begun again under the same name goes on from there. With as many workers as before, on CPUs
+of the same kind and with as many threads, the result has the same bits as without the interruption.
+With another number of workers (`train.min_workers`) the batches and all chance stay the same, but
+sums are rounded in another order.
 """
 
-import logging
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray
 import ray.train
 import torch
-import torch.distributed
-from ray.train import Checkpoint
-from ray.train.torch import get_device
 
 # What `ray.train` gives at run time; to a type checker it shows the classes of version 1.
 from ray.train.v2.api.config import (
@@ -38,16 +38,16 @@ from ray.util.queue import Queue
 
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.distributed.settings import Device
+from iem_batch.distributed.train_worker import Work, read_checkpoint, train_worker
 from iem_batch.errors import SettingsError, ShardsFailedError
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
+from iem_batch.segnet.training import EpochRecord, begin_training
+from iem_batch.stages.pairs.files import find_pairs
+from iem_batch.stages.pairs.stream import check_cache
 from iem_batch.stages.train import (
     TRAIN_FOLDER,
     EpochProgress,
-    corpus_tensors,
     finish_training,
-    in_memory,
-    read_corpus,
     read_history,
     segnet_depends_on,
     training_key,
@@ -55,22 +55,6 @@ from iem_batch.stages.train import (
 
 MAX_FAILURES = 3
 """How often the workers are started again; nodes that their provider takes away do not count."""
-
-_CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """What each worker is given."""
-
-    run: RunFolder
-    segnet: SegNetSettings
-    settings: TrainSettings
-    use_gpu: bool
-    """Whether each worker has a GPU; else it has a CPU."""
-
-    records: Queue
-    """Where the first worker puts the record of each epoch."""
 
 
 def train_ray(
@@ -87,7 +71,8 @@ def train_ray(
     Args:
         run: a run whose corpus/ is complete, on storage that every worker reaches.
         segnet: the shape of the network.
-        settings: how it is trained.
+        settings: how it is trained; with `min_workers` a worker that is lost is done without
+            where no other node can take its place.
         progress: called here after each epoch; again for epochs done again after a failure.
         device: as in `ClusterSettings`; with gpu the nodes may come when they are asked for.
 
@@ -96,18 +81,23 @@ def train_ray(
 
     Raises:
         StepMissingError: there is no complete corpus.
-        SettingsError: SegNet cannot learn from the corpus, or there are too few GPUs or CPUs.
+        SettingsError: SegNet cannot learn from the corpus, there are too few GPUs or CPUs, or the
+            cache is too small.
         ShardsFailedError: workers failed more than `MAX_FAILURES` times; checkpoints are kept.
     """
     finished = read_history(run)
     if finished is not None:
         return finished
     key = training_key(segnet_depends_on(run, segnet, settings))
-    use_gpu = device == "gpu" or _use_gpu(settings.num_workers, device)
+    files = find_pairs(run)
+    # Before any worker starts: it tells what is wrong with the settings of the network.
+    training = begin_training(segnet, settings, torch.device("cpu"))
+    check_cache(files, settings, _fewest_workers(settings))
+    use_gpu = device == "gpu" or _use_gpu(_fewest_workers(settings), device)
     with _forwarding(progress) as records, _own_interrupt_handler():
-        work = _Work(run=run, segnet=segnet, settings=settings, use_gpu=use_gpu, records=records)
+        work = Work(segnet=segnet, settings=settings, files=files, records=records)
         try:
-            result: Any = _trainer(work, key).fit()
+            result: Any = _trainer(work, key, use_gpu=use_gpu).fit()
         except TrainingFailedError as error:
             raise ShardsFailedError(
                 f"training failed more than {MAX_FAILURES} times: {_cause(error)}\n"
@@ -115,9 +105,13 @@ def train_ray(
             ) from error
     if isinstance(result.return_value, SettingsError):
         raise result.return_value
-    training = begin_training(segnet, settings, torch.device("cpu"))
-    training.resume(_read(result.checkpoint))
+    training.resume(read_checkpoint(result.checkpoint))
     return finish_training(run, training)
+
+
+def _fewest_workers(settings: TrainSettings) -> int:
+    """Give the fewest workers that may train together."""
+    return settings.min_workers or settings.num_workers
 
 
 def _use_gpu(num_workers: int, device: Device) -> bool:
@@ -129,24 +123,24 @@ def _use_gpu(num_workers: int, device: Device) -> bool:
     kind = "GPU" if resources.get("GPU", 0) and device == "auto" else "CPU"
     if resources.get(kind, 0) < num_workers:
         raise SettingsError(
-            f"train.num_workers is {num_workers}, the Ray cluster has {resources.get(kind, 0):.0f} "
-            f"{kind}s now; lower it, start more nodes first, or say cluster.device=gpu to wait for "
-            "GPUs"
+            f"training needs {num_workers} workers, the Ray cluster has "
+            f"{resources.get(kind, 0):.0f} {kind}s now; lower train.num_workers or "
+            "train.min_workers, start more nodes first, or say cluster.device=gpu to wait for GPUs"
         )
     return kind == "GPU"
 
 
-def _trainer(work: _Work, key: str) -> TorchTrainer:
+def _trainer(work: Work, key: str, *, use_gpu: bool) -> TorchTrainer:
     return TorchTrainer(
-        partial(_train_worker, work),
+        partial(train_worker, work),
         scaling_config=ScalingConfig(
-            num_workers=work.settings.num_workers,
-            use_gpu=work.use_gpu,
+            num_workers=_num_workers(work.settings),
+            use_gpu=use_gpu,
             placement_strategy="SPREAD",
         ),
         run_config=RunConfig(
             name=key,
-            storage_path=work.run.url_of(TRAIN_FOLDER),
+            storage_path=work.files.run.url_of(TRAIN_FOLDER),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),
@@ -154,59 +148,20 @@ def _trainer(work: _Work, key: str) -> TorchTrainer:
     )
 
 
-def _train_worker(work: _Work) -> SettingsError | None:
-    """Train a worker's share.
+def _num_workers(settings: TrainSettings) -> int | tuple[int, int]:
+    """Give the number of workers, or the fewest and the most.
 
-    Returns:
-        What no second attempt can mend; raised here, it would be tried again.
+    Raises:
+        SettingsError: it may vary, and the Ray installed cannot do that.
     """
-    # Ray Train tells of every report under a name that its own log level does not reach.
-    logging.getLogger().setLevel(logging.WARNING)
-    context = ray.train.get_context()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-    try:
-        image_BHW3, mask_BHW = corpus_tensors(read_corpus(work.run))
-    except SettingsError as error:
-        return error
-    training = begin_training(work.segnet, work.settings, get_device())
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is not None:
-        training.resume(_read(checkpoint))
-    while not training.finished:
-        record = train_epoch(
-            training,
-            in_memory(
-                image_BHW3,
-                mask_BHW,
-                training,
-                context.get_world_rank(),
-                context.get_world_size(),
-            ),
-            sum_over_workers=torch.distributed.all_reduce,
+    if settings.min_workers is None:
+        return settings.num_workers
+    if not hasattr(ScalingConfig, "elasticity_enabled"):
+        raise SettingsError(
+            f"train.min_workers is {settings.min_workers}, and Ray {ray.__version__} cannot train "
+            "with a varying number of workers; set it to null or install a newer Ray"
         )
-        if context.get_world_rank() == 0:
-            work.records.put(record)
-        if training.checkpoint_due or training.finished:
-            _report(training, is_first=context.get_world_rank() == 0)
-    return None
-
-
-def _report(training: Training, *, is_first: bool) -> None:
-    """Give Ray Train a checkpoint; every worker must report equally often.
-
-    Ray Train looks at reports every two seconds, so one for each epoch would hold up short ones.
-    """
-    with TemporaryDirectory() as folder:
-        checkpoint = None
-        if is_first:
-            Path(folder, _CHECKPOINT).write_bytes(training.checkpoint())
-            checkpoint = Checkpoint.from_directory(folder)
-        ray.train.report(asdict(training.history[-1]), checkpoint=checkpoint)
-
-
-def _read(checkpoint: Checkpoint) -> bytes:
-    with checkpoint.as_directory() as folder:
-        return Path(folder, _CHECKPOINT).read_bytes()
+    return settings.min_workers, settings.num_workers
 
 
 @contextmanager

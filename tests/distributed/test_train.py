@@ -3,10 +3,11 @@
 import os
 import threading
 import time
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from iem_batch.data import run_folder
@@ -39,10 +40,12 @@ class DeadlyRun(RunFolder):
     Each report waits until the one before was taken, so then the first checkpoint is known.
     """
 
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        if name.startswith("corpus/"):
+    driver: int = field(default_factory=os.getpid)
+
+    def open_table(self, name: str) -> AbstractContextManager[pq.ParquetFile]:
+        if os.getpid() != self.driver:
             threading.Thread(target=self._die_after_the_third_checkpoint, daemon=True).start()
-        return super().read_table(name, columns)
+        return super().open_table(name)
 
     def _die_after_the_third_checkpoint(self) -> None:
         seen: set[Path] = set()
@@ -67,7 +70,7 @@ def test_two_workers_one_of_which_dies_equal_one(tmp_path: Path) -> None:
     run, alone = DeadlyRun(str(tmp_path / "run")), RunFolder(str(tmp_path / "alone"))
     calm = RunFolder(str(tmp_path / "calm"))
     for folder in (run, alone, calm):
-        write_corpus(folder, small_discs(8))
+        write_corpus(folder, small_discs(9), pairs_per_file=4)
     told: list[EpochRecord] = []
     history = train_ray(run, SEGNET, SETTINGS, told.append)
     expected = train_local(alone, SEGNET, SETTINGS, lambda record: None)
@@ -98,6 +101,6 @@ def test_more_workers_than_the_cluster_has(tmp_path: Path) -> None:
     """Catches waiting for CPUs that never come."""
     run = RunFolder(str(tmp_path / "run"))
     write_corpus(run, small_discs(2))
-    message = "train.num_workers is 3, the Ray cluster has 2 CPUs now; lower it"
+    message = "training needs 3 workers, the Ray cluster has 2 CPUs now; lower train.num_w"
     with pytest.raises(SettingsError, match=message):
         train_ray(run, SEGNET, replace(SETTINGS, num_workers=3), pytest.fail)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from iem_batch.data import run_folder, schema
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.stages.pairs.files import find_pairs, read_pairs
 from tests.pictures import Picture, textured_disc
 
 
@@ -30,7 +31,7 @@ def write_corpus_file(run: RunFolder, index: int, pictures: Sequence[Picture]) -
             "uri": f"/photos/{picture.name}",
             "image": {"bytes": schema.encode_pixels(picture.image), "path": None},
             "mask": {"bytes": schema.encode_mask(picture.mask), "path": None},
-            "error": 1.0,
+            "error": 1.0 + rank / 4,
             "rank": rank,
         }
         for rank, picture in enumerate(pictures)
@@ -49,3 +50,9 @@ def small_discs(count: int) -> list[Picture]:
 def with_mask(picture: Picture, mask_HW: NDArray[np.bool_]) -> Picture:
     """Give a picture another mask."""
     return picture._replace(mask=mask_HW)
+
+
+def read_images(run: RunFolder) -> NDArray[np.uint8]:
+    """Read all images of a corpus."""
+    files = find_pairs(run)
+    return np.concatenate([part["image"] for part in read_pairs(files, range(files.num_pairs))])

@@ -20,8 +20,8 @@ from iem_batch.stages.predict import THRESHOLDS, PredictStep, resolve_threshold
 from iem_batch.stages.refine import RefineStep
 from iem_batch.stages.segment import SegmentStep
 from iem_batch.stages.settings import PredictSettings
-from iem_batch.stages.train import read_corpus
 from tests.stages.conftest import IEM, SIZE_PX
+from tests.stages.corpora import read_images
 from tests.stages.corpus.test_export import export
 
 Segmented = Callable[..., SegmentStep]
@@ -116,7 +116,7 @@ def test_auto_threshold_has_the_highest_mean_error(segmented: Segmented) -> None
     step = segmented(shard_size=5)
     predicted(step)
     export(step, pairs_per_file=100)
-    images = read_corpus(step.run).image_BHW3
+    images = read_images(step.run)
     probability_BHW = predict_probability(load_weights(step.run.read_bytes(WEIGHTS)), images)
     score = BACKENDS["torch"].load()
     means = {

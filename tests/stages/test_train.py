@@ -16,7 +16,6 @@ from iem_batch.segnet.weights import load_weights
 from iem_batch.stages.train import (
     TRAIN_FOLDER,
     epoch_line,
-    read_corpus,
     segnet_depends_on,
     train_local,
 )
@@ -60,21 +59,6 @@ def train_until(run: RunFolder, epoch: int, settings: TrainSettings = SETTINGS) 
         train_local(run, SEGNET, settings, die)
 
 
-def test_corpus_is_what_was_exported(run: RunFolder) -> None:
-    """Catches a file left out, pairs in another order, and masks turned into bytes."""
-    corpus = read_corpus(run)
-    for index, picture in enumerate(small_discs(7)):
-        np.testing.assert_array_equal(corpus.image_BHW3[index], picture.image)
-        np.testing.assert_array_equal(corpus.mask_BHW[index], picture.mask)
-    assert corpus.image_BHW3.dtype == np.uint8
-    assert corpus.mask_BHW.dtype == np.bool_
-
-
-def test_no_corpus(tmp_path: Path) -> None:
-    with pytest.raises(StepMissingError, match="run `iem-batch export`"):
-        read_corpus(RunFolder(str(tmp_path)))
-
-
 @pytest.mark.parametrize("value", [False, True])
 def test_corpus_of_one_sided_masks(tmp_path: Path, value: bool) -> None:
     """Catches hours of training that can only end in a constant."""
@@ -84,38 +68,19 @@ def test_corpus_of_one_sided_masks(tmp_path: Path, value: bool) -> None:
         train_local(run, SEGNET, SETTINGS, ignore)
 
 
+def test_one_mask_with_two_sides_is_enough(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    discs = small_discs(3)
+    full = [with_mask(disc, np.full((24, 32), True)) for disc in discs[:2]]
+    write_corpus(run, [*full, discs[2]], pairs_per_file=1)
+    assert len(train_local(run, SEGNET, replace(SETTINGS, epochs=1), ignore)) == 1
+
+
 def test_corpus_without_pairs(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
     write_corpus(run, [])
     with pytest.raises(SettingsError, match="it has no pairs; select other images"):
         train_local(run, SEGNET, SETTINGS, ignore)
-
-
-def test_sizes_that_differ(tmp_path: Path) -> None:
-    run = RunFolder(str(tmp_path))
-    discs = small_discs(2)
-    turned = discs[1]._replace(
-        name="turned", image=discs[1].image.swapaxes(0, 1), mask=discs[1].mask.T
-    )
-    write_corpus(run, [discs[0], turned])
-    with pytest.raises(StorageError, match="turned has an image of shape .32, 24, 3."):
-        read_corpus(run)
-
-
-def test_mask_of_another_size_than_its_image(tmp_path: Path) -> None:
-    run = RunFolder(str(tmp_path))
-    write_corpus(run, [with_mask(small_discs(1)[0], np.eye(24, dtype=np.bool_))])
-    with pytest.raises(StorageError, match="disc_000 has an image of shape"):
-        read_corpus(run)
-
-
-def test_damaged_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = RunFolder(str(tmp_path))
-    with monkeypatch.context() as patched:
-        patched.setattr("iem_batch.data.schema.encode_pixels", lambda pixels: b"\x89PNG\r\n")
-        write_corpus(run, small_discs(1))
-    with pytest.raises(StorageError, match="the picture or mask of disc_000 is damaged"):
-        read_corpus(run)
 
 
 def test_corpus_that_lacks_selected_pairs(run: RunFolder) -> None:
@@ -147,6 +112,32 @@ def test_interrupted_training_ends_with_the_same_weights(run: RunFolder, tmp_pat
     assert again == [5, 6]
     assert [record.loss for record in history] == [record.loss for record in expected]
     assert run.read_bytes(run_folder.WEIGHTS) == undisturbed.read_bytes(run_folder.WEIGHTS)
+
+
+def test_corpus_of_one_image(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write_corpus(run, small_discs(1))
+    history = train_local(run, SEGNET, SETTINGS, ignore)
+    assert history[-1].loss < history[0].loss
+
+
+def test_a_corpus_larger_than_the_cache_gives_the_same_weights(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches pairs taken from a place that another window has been read into meanwhile."""
+    settings = replace(SETTINGS, shuffle_images=2)
+    train_local(run, SEGNET, settings, ignore)
+    bounded = RunFolder(str(tmp_path / "bounded"))
+    write_corpus(bounded, small_discs(7), pairs_per_file=4)
+    monkeypatch.setattr("iem_batch.stages.pairs.cache._MB", 5 * (24 * 32 * 25 // 8 + 4))
+    train_local(bounded, SEGNET, replace(settings, cache_mb=1), ignore)
+    assert run.read_bytes(run_folder.WEIGHTS) == bounded.read_bytes(run_folder.WEIGHTS)
+
+
+def test_a_cache_too_small_is_refused(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iem_batch.stages.pairs.cache._MB", 1000)
+    with pytest.raises(SettingsError, match="train.cache_mb is 1, .* lower train.shuffle_images"):
+        train_local(run, SEGNET, replace(SETTINGS, cache_mb=1), ignore)
 
 
 def test_other_settings_do_not_resume(run: RunFolder) -> None:
@@ -188,6 +179,8 @@ def test_damaged_checkpoint(run: RunFolder) -> None:
     ("change", "same"),
     [
         ({"checkpoint_every_epochs": 1}, True),
+        ({"cache_mb": 1}, True),
+        ({"shuffle_images": 3}, False),
         ({"seed": 1}, False),
         ({"num_workers": 2}, False),
         ({"precision": "bf16"}, False),
