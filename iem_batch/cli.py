@@ -30,13 +30,13 @@ class Command:
 PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
 """Short for the settings plan.limit, plan.sample and plan.shard_size."""
 
-SELECT_FLAGS = ("-k", "--fraction", "--per-group")
-"""Short for the settings select.k, select.fraction and select.per_group."""
+SELECT_FLAGS = ("-k", "--fraction", "--per-group", "--rounds")
+"""Short for the settings select.k, select.fraction, select.per_group and select.rounds."""
 
 COMMANDS = {
     "run": Command(
         "Do all steps, from images to report.",
-        ("source", "run", "--truth", "--ignore", *PLAN_FLAGS),
+        ("source", "run", "--truth", "--ignore", "--rounds", *PLAN_FLAGS),
     ),
     "plan": Command(
         "List the images of a source and cut them into shards.",
@@ -118,6 +118,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "-k": {"type": int, "default": None, "help": "short for --select.k"},
     "--fraction": {"type": float, "default": None, "help": "short for --select.fraction"},
     "--per-group": {"default": None, "help": "short for --select.per_group"},
+    "--rounds": {"type": int, "default": None, "help": "short for --select.rounds"},
 }
 
 

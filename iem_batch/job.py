@@ -68,13 +68,36 @@ class Job:
         Raises:
             RunMismatchError: one is.
         """
+        self.require_alone()
+        self.run.drop_step(step)
+
+    def require_alone(self) -> None:
+        """Check that no other command is at work on the run.
+
+        Raises:
+            RunMismatchError: one is.
+        """
         for driver in drivers(self.run):
             if driver.alive:
                 raise RunMismatchError(
                     f"{self.run.url} cannot be overwritten: process {driver.pid} on {driver.host} "
                     f"is at work on it ({driver.step}); stop that first"
                 )
-        self.run.drop_step(step)
+
+    def earlier_rounds(self) -> list["Job"]:
+        """Give the jobs of the rounds before the last that the run has."""
+        return [self.in_round(number + 1) for number in range(len(self.run.earlier_rounds()))]
+
+    @property
+    def first_round(self) -> "Job":
+        """The job of the first round that the run has: all that comes after the masks."""
+        return [*self.earlier_rounds(), self][0]
+
+    def in_round(self, number: int) -> "Job":
+        """Give the job that does an earlier round of the run."""
+        select = replace(self.settings.select, rounds=number)
+        settings = replace(self.settings, select=select)
+        return replace(self, run=self.run.round(number), settings=settings)
 
     def store_settings(self) -> None:
         """Write the resolved settings into the run folder."""
@@ -99,13 +122,13 @@ class Job:
         return totals(self.run, step.name, num_shards, begun)
 
     def _do_shards(self, step: ShardStep[Any], num_shards: int, begun: str) -> None:
-        committed = self.run.committed(step.name)
+        committed, title = self.run.committed(step.name), self.run.title(step.name)
         todo = [shard for shard in range(num_shards) if shard not in committed]
         if todo and committed:
-            print(f"{step.name}: {len(committed):,} of {num_shards:,} shards were done before")
+            print(f"{title}: {len(committed):,} of {num_shards:,} shards were done before")
         if not todo:
             return
-        with shard_progress(step.name, len(committed), num_shards) as progress:
+        with shard_progress(title, len(committed), num_shards) as progress:
             if self.local:
                 run_in_process(step, todo, progress, self.settings.shards, begun, progress.failed)
                 return

@@ -1,9 +1,11 @@
 """The commands that check a run and do again what failed: verify, retry."""
 
 import json as json_format
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 
-from iem_batch.commands.corpus import export
+from iem_batch.commands.corpus import export, export_labels
 from iem_batch.commands.images import segment
 from iem_batch.commands.network import predict, refine
 from iem_batch.data.plan import read_plan
@@ -38,25 +40,35 @@ def verify(job: Job, json: bool, reread: bool) -> None:
 
 def retry(job: Job, quarantined: bool) -> None:
     """Do again what failed, and on request what was put into the quarantine."""
-    from iem_batch.shards.journal import failures
     from iem_batch.stages.upkeep.retry import healable_shards, later_steps, reopen
 
-    planned = read_plan(job.run)
-    failed = {
-        step for step in ("masks", "corpus", "predictions", "refined") if failures(job.run, step)
-    }
+    source_url = read_plan(job.run).source_url
     shards = healable_shards(job.run) if quarantined else {}
     if shards:
         num_images = sum(reasons.total() for reasons in shards.values())
         print(f"retry: {num_images:,} quarantined images in {len(shards):,} shards of masks")
         if job.overwrite and later_steps(job.run):
-            job.drop("selection")
+            job.first_round.drop("selection")
         reopen(job.run, sorted(shards))
-        failed = {"masks"}
+        segment(job, source_url)
+        return
+    failed = list(_failed(job, source_url))
+    for command in failed:
+        command()
     if not failed:
         print("retry: nothing has failed" + (" that can be retried" if quarantined else ""))
-    if "masks" in failed:
-        segment(job, planned.source_url)
-    for step, command in {"corpus": export, "predictions": predict, "refined": refine}.items():
-        if step in failed:
-            command(job)
+
+
+def _failed(job: Job, source_url: str) -> Iterator[Callable[[], None]]:
+    """List the commands whose last call left shards undone; `run` does what comes after them."""
+    from iem_batch.shards.journal import failures
+
+    if failures(job.run, "masks"):
+        yield partial(segment, job, source_url)
+    for each in (*job.earlier_rounds(), job):
+        again = {"corpus": export, "predictions": predict, "refined": refine}
+        if each is not job:
+            again["corpus"] = export_labels
+        for step, command in again.items():
+            if failures(each.run, step):
+                yield partial(command, each)

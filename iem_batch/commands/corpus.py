@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from iem_batch.commands.finish import finish
+from iem_batch.commands.rounds import enter_round, require_round_before
 from iem_batch.data import run_folder
 from iem_batch.data.plan import Plan, read_plan
 from iem_batch.errors import RunMismatchError
@@ -15,23 +16,32 @@ def topk(job: Job) -> None:
     from rich.console import Console
 
     from iem_batch.stages.selection.histogram import histogram_table
+    from iem_batch.stages.selection.labels import labels_of
     from iem_batch.stages.selection.topk import read_selection, selection_depends_on, topk
 
     planned = read_plan(job.run)
     job.run.require(run_folder.SUCCESS, "segment")
-    masks_digest = outputs_digest(job.run, "masks", planned.num_shards)
     settings, decode = job.settings.select, job.settings.decode
-    job.begin("selection", selection_depends_on(settings, masks_digest, decode))
+    if job.run.earlier_round is None:
+        if settings.rounds > 1:
+            require_round_before(job)
+        enter_round(job)
+    labels = labels_of(job.run, settings.rounds, settings.masks)
+    digest = outputs_digest(labels.run, labels.step, planned.num_shards)
+    job.begin("selection", selection_depends_on(settings, digest, decode))
     selection = read_selection(job.run)
     if selection is None:
         with job.search() as search:
             selection = topk(job.run, planned.num_shards, settings, decode, search)
     Console().print(histogram_table(selection))
     cut = "" if selection.cut is None else f", errors down to {selection.cut:.4f}"
+    among = f"among {labels.run.url_of(labels.step)}"
+    if selection.side is not None:
+        among = f"first mask of highest mean error {selection.side}"
     print(
         f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
-        f"{selection.num_undefined:,} empty or full masks left out; first mask of highest mean "
-        f"error {selection.side} -> {job.run.url_of(run_folder.TOPK)}"
+        f"{selection.num_undefined:,} empty or full masks left out; {among} -> "
+        f"{job.run.url_of(run_folder.TOPK)}"
     )
     for number, why in (
         (selection.num_outside, "for the area of their mask, or for being in no group"),
@@ -64,8 +74,8 @@ def export(job: Job) -> None:
             )
     if turned := num_turned(target):
         print(
-            f"export: in {turned:,} masks the side at the frame was called foreground; it is "
-            "background now, as in the others"
+            f"export: {turned:,} of {total.ok:,} masks turned: what lies at their frame was called "
+            "foreground"
         )
     if total.quarantined:
         first = lost_pairs(target)[0]
@@ -77,10 +87,15 @@ def export(job: Job) -> None:
 
 def export_for_training(job: Job) -> None:
     """Write RUN/corpus, and also what the settings ask for if that is something else."""
+    export_labels(job)
+    if job.settings.export != job.settings.export.for_training:
+        export(job)
+
+
+def export_labels(job: Job) -> None:
+    """Write RUN/corpus, or that of an earlier round, whatever else the settings ask for."""
     plain = job.settings.export.for_training
     export(replace(job, settings=replace(job.settings, export=plain)))
-    if job.settings.export != plain:
-        export(job)
 
 
 def _export_here(job: Job, planned: Plan) -> Totals:

@@ -9,7 +9,7 @@ from iem_batch.shards.step import Totals, totals
 def finish(run: RunFolder, step: str, total: Totals, planned: Plan) -> None:
     """Say what a later step has done, and add its folder to the run's card."""
     masks = totals(run, "masks", planned.num_shards)
-    write_card(run, masks.ok, masks.quarantined)
+    write_card(run.last_round, masks.ok, masks.quarantined)
     print(f"{step}: {total.ok:,} rows -> {run.url_of(step)}")
     lost = total.quarantined - masks.quarantined
     if lost > 0 and step != "corpus":

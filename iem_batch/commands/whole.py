@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from iem_batch.commands.corpus import export_for_training, topk
+from iem_batch.commands.corpus import export_for_training, export_labels, topk
 from iem_batch.commands.images import segment
 from iem_batch.commands.look import evaluate, report
 from iem_batch.commands.network import predict, refine, train
+from iem_batch.commands.rounds import enter_round
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
 
@@ -27,9 +28,16 @@ def demo(job: Job) -> None:
 
 
 def run(job: Job, source: str, truth: str | None, ignore: str | None) -> None:
-    """Do all steps, from images to report, and print the time each took."""
-    steps: dict[str, Callable[[], None]] = {
-        "segment": lambda: segment(job, source),
+    """Do all steps, from images to report, and print the time each took.
+
+    Of several rounds the last one is left in the usual places, the others in rounds/.
+    """
+    steps: dict[str, Callable[[], None]] = {"segment": lambda: segment(job, source)}
+    if job.settings.select.rounds > 1:
+        steps["keep"] = lambda: enter_round(job)
+    for number in range(1, job.settings.select.rounds):
+        steps |= _earlier_round(job.in_round(number))
+    steps |= {
         "topk": lambda: topk(job),
         "export": lambda: export_for_training(job),
         "train": lambda: train(job),
@@ -47,3 +55,17 @@ def run(job: Job, source: str, truth: str | None, ignore: str | None) -> None:
             step()
             seconds[name] = time.monotonic() - started
     print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+
+
+def _earlier_round(job: Job) -> dict[str, Callable[[], None]]:
+    """List the steps of a round that another one follows."""
+    number = job.run.earlier_round
+    steps: dict[str, Callable[[], None]] = {
+        f"topk {number}": lambda: topk(job),
+        f"export {number}": lambda: export_labels(job),
+        f"train {number}": lambda: train(job),
+        f"predict {number}": lambda: predict(job),
+    }
+    if job.settings.select.masks == "refined":
+        steps[f"refine {number}"] = lambda: refine(job)
+    return steps

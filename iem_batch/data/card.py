@@ -20,6 +20,7 @@ Made by iem_batch, without labels. {num_ok} images have a mask, {num_quarantined
 | predictions/ | SegNet's mask and probability (8-bit PNG) of an image |
 | refined/ | IEM's mask of an image, started from SegNet's |
 | upscaled/ | a mask at the size of its photo |
+| rounds/ | corpus/, predictions/ and refined/ of earlier rounds |
 
 `datasets.load_dataset(RUN, "masks")` opens a folder of the list that is there.
 """
@@ -99,6 +100,15 @@ def write_card(run: RunFolder, num_ok: int, num_quarantined: int) -> None:
         {"config_name": folder, "data_files": _data_files(folder, run.names(folder))}
         for folder in folders
         if run.names(folder)
+    ]
+    configs += [
+        {
+            "config_name": f"round_{place.earlier_round}_{folder}",
+            "data_files": _data_files(place.title(folder), place.names(folder)),
+        }
+        for place in run.earlier_rounds()
+        for folder in ("corpus", "predictions", "refined")
+        if place.names(folder)
     ]
     configs[0]["default"] = True
     head = yaml.safe_dump({"configs": configs}, sort_keys=False)

@@ -39,6 +39,7 @@ class Driver:
     seen: float
     """Its last sign of life, in seconds since 1970 by the clock of its machine."""
     step: str
+    """Its title, see `RunFolder.title`."""
     in_process: bool
     """Whether the shards are done in its own process, so that they may have killed it."""
     in_flight: dict[str, int]
@@ -104,7 +105,7 @@ class Journal:
         self.suspects = {
             int(shard)
             for driver in dead
-            if driver.in_process and driver.step == step
+            if driver.in_process and driver.step == run.title(step)
             for shard in driver.in_flight
         }
         """Shards in the works in a process that died; one of them may have been the cause."""
@@ -179,7 +180,7 @@ class Journal:
             pid=os.getpid(),
             born=_birth(os.getpid()) or "",
             seen=round(time.time(), 3),
-            step=self._step,
+            step=self._run.title(self._step),
             in_process=self._in_process,
             in_flight={str(attempt.shard): attempt.number for attempt in in_flight},
         )
@@ -194,7 +195,7 @@ def delete_unfinished_writes(run: RunFolder, step: str) -> None:
     """Delete the hidden files of writes that a kill has cut off; only local folders have them."""
     if not run.is_local:
         return
-    for folder in (step, "quarantine", "selection", "segnet", "_run"):
+    for folder in (step, "quarantine", "selection", "segnet", "_run", "rounds"):
         for file in Path(run.url, folder).rglob(".*.tmp"):
             file.unlink(missing_ok=True)
 

@@ -24,6 +24,7 @@ from iem_batch.foreground import with_consistent_sides
 from iem_batch.shards.step import ShardOutput, outputs_digest
 from iem_batch.stages.corpus.files import CorpusFile, corpus_files, num_corpus_files
 from iem_batch.stages.corpus.settings import ExportSettings
+from iem_batch.stages.selection.labels import Labels, selected_labels
 
 __all__ = ["ExportStep", "LoadedPairs", "corpus_depends_on", "num_corpus_files"]
 
@@ -65,14 +66,14 @@ class ExportStep:
 
     def load(self, shard: int, chosen: Container[str] | None = None) -> LoadedPairs:
         """Read the images of one corpus file again from the source, and their masks."""
-        file = self._file(shard)
+        file, labels = self._file(shard), self.labels()
         opened = open_source(self.source_url)
         images: dict[str, Original] = {}
         masks: dict[str, dict[str, Any]] = {}
         rejected: dict[str, dict[str, str]] = {}
         for source_shard in pc.unique(file.rows["shard"]).to_pylist():
             selected = file.rows.filter(pc.equal(file.rows["shard"], source_shard))
-            masks |= self._masks(source_shard, selected)
+            masks |= _masks(labels, source_shard, selected)
             wanted = selected["image_id"].to_pylist()
             if chosen is not None:
                 wanted = [image_id for image_id in wanted if image_id in chosen]
@@ -83,6 +84,12 @@ class ExportStep:
             images |= {image.image_id: image for image in found}
             rejected |= {row["image_id"]: row for row in lost}
         return LoadedPairs(index=shard, file=file, images=images, masks=masks, rejected=rejected)
+
+    def labels(self) -> Labels:
+        """Give the masks that the corpus takes."""
+        if self.export.masks == "masks":
+            return selected_labels(self._origin)
+        return Labels(run=self._origin, step=self.export.masks)
 
     def image_ids(self, shard: int) -> list[str]:
         """List the images of a corpus file, in order."""
@@ -137,19 +144,6 @@ class ExportStep:
             )
         ]
         return images, loaded.rejected
-
-    def _masks(self, source_shard: int, selected: pa.Table) -> dict[str, dict[str, Any]]:
-        kind = self.export.masks
-        columns = ["image_id", "mask", "status", "width", "height"]
-        columns += ["init_side"] if kind == "masks" else []
-        table = self._origin.read_table(run_folder.part(kind, source_shard), columns=columns)
-        table = table.filter(pc.is_in(table["image_id"], selected["image_id"].combine_chunks()))
-        rows = {(row["image_id"], row.get("init_side")): row for row in table.to_pylist()}
-        keys = (
-            (image_id, side if kind == "masks" else None)
-            for image_id, side in _tuples(selected, "image_id", "init_side")
-        )
-        return {key[0]: rows[key] for key in keys if key in rows}
 
     def _compute(self, loaded: LoadedPairs) -> ShardOutput:
         pairs: list[Pair] = []
@@ -247,11 +241,27 @@ def corpus_depends_on(step: ExportStep, selection: bytes) -> dict[str, Any]:
         "export": {name: value for name, value in asdict(step.export).items() if name != "to"},
         "selection": schema.checksum(selection),
     }
+    labels = step.labels()
     if step.origin is not None:
         depends["run"] = step.origin.url
-        num_shards = read_plan(step.origin).num_shards
-        depends["masks"] = outputs_digest(step.origin, step.export.masks, num_shards)
+    if step.origin is not None or labels.step != "masks":
+        num_shards = read_plan(labels.run).num_shards
+        depends["masks"] = outputs_digest(labels.run, labels.step, num_shards)
     return depends
+
+
+def _masks(labels: Labels, source_shard: int, selected: pa.Table) -> dict[str, dict[str, Any]]:
+    """Read the masks of the images selected of a shard; image_id -> its row."""
+    has_sides = labels.step == "masks"
+    columns = ["image_id", "mask", "status", "width", "height", *["init_side"] * has_sides]
+    table = labels.run.read_table(run_folder.part(labels.step, source_shard), columns=columns)
+    table = table.filter(pc.is_in(table["image_id"], selected["image_id"].combine_chunks()))
+    rows = {(row["image_id"], row.get("init_side")): row for row in table.to_pylist()}
+    keys = (
+        (image_id, side if has_sides else None)
+        for image_id, side in _tuples(selected, "image_id", "init_side")
+    )
+    return {key[0]: rows[key] for key in keys if key in rows}
 
 
 def _rejected(image_id: str, error_class: str, message: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from iem_batch.metrics import METRICS
 from iem_batch.stages.evaluation.baselines import require_opencv
 from iem_batch.stages.evaluation.bootstrap import interval
 from iem_batch.stages.evaluation.methods import (
+    EARLIER_ROUND,
     Masks,
     Pixels,
     cheap_baselines,
@@ -69,6 +70,11 @@ class Evaluation:
     num_in_truth: int | None = None
     """Images the truth has, with or without a mask; None where nobody can tell."""
     settings: EvaluateSettings = field(default_factory=EvaluateSettings)
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds of training that the run has."""
+        return 1 + sum(scores.method.startswith(EARLIER_ROUND) for scores in self.methods)
 
 
 @dataclass(kw_only=True)

@@ -24,6 +24,9 @@ from iem_batch.stages.evaluation.settings import EvaluateSettings
 LATER_STEPS = {"segnet": "predictions", "refined": "refined"}
 """Method -> the folder its masks are in."""
 
+EARLIER_ROUND = "segnet_round"
+"""SegNet of an earlier round, with its number behind it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Masks:
@@ -67,10 +70,15 @@ def stored_masks(run: RunFolder, shard: int, rows: pa.Table, known: pa.Table) ->
     if len(sides) > 1:
         for side in sorted(sides):
             yield _pick(f"iem_{side}", rows.filter(pc.equal(rows["init_side"], side)), image_id)
-    for method, step in LATER_STEPS.items():
-        if run.exists(run_folder.mark(step, shard)):
+    later = [
+        (f"{EARLIER_ROUND}_{place.earlier_round}", place, "predictions")
+        for place in run.earlier_rounds()
+    ]
+    later += [(method, run, step) for method, step in LATER_STEPS.items()]
+    for method, place, step in later:
+        if place.exists(run_folder.mark(step, shard)):
             columns = ["image_id", "error", "mask"]
-            yield _pick(method, run.read_table(run_folder.part(step, shard), columns), image_id)
+            yield _pick(method, place.read_table(run_folder.part(step, shard), columns), image_id)
 
 
 def cheap_baselines(rows: pa.Table, known: pa.Table, size_px: int) -> Iterator[Masks]:

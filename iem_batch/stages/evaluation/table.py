@@ -8,6 +8,7 @@ from rich.table import Table
 from iem_batch.metrics import METRICS
 from iem_batch.stages.evaluation.bootstrap import COVERAGE
 from iem_batch.stages.evaluation.evaluate import Evaluation
+from iem_batch.stages.evaluation.methods import EARLIER_ROUND
 from iem_batch.stages.evaluation.published import quoted_rows
 
 LABELS = {
@@ -32,12 +33,21 @@ POLARITIES = {
 """Field of `MethodScores` -> what it means."""
 
 
-def label(method: str) -> str:
-    """Give the name of a method for people."""
+def label(method: str, num_rounds: int = 1) -> str:
+    """Give the name of a method for people.
+
+    Args:
+        method: its name in an evaluation.
+        num_rounds: rounds of the run that was evaluated; of several, the last one is numbered.
+    """
+    if method == "segnet" and num_rounds > 1:
+        return f"{LABELS['segnet']}, round {num_rounds}"
     if method in LABELS:
         return LABELS[method]
-    family, _, side = method.rpartition("_")
-    return f"{LABELS[family]}, side {side}"
+    family, _, number = method.rpartition("_")
+    if family == EARLIER_ROUND:
+        return f"{LABELS['segnet']}, round {number}"
+    return f"{LABELS[family]}, side {number}"
 
 
 def rich_tables(evaluation: Evaluation) -> Iterator[Table]:
@@ -48,7 +58,8 @@ def rich_tables(evaluation: Evaluation) -> Iterator[Table]:
         table = _table(f"{evaluation.num_images:,} images at {size}, percent, {meaning}")
         for scores in evaluation.methods:
             cells = _cells(getattr(scores, polarity), getattr(scores, f"{polarity}_interval"))
-            table.add_row(label(scores.method), f"{scores.num_images:,}", *cells)
+            name = label(scores.method, evaluation.num_rounds)
+            table.add_row(name, f"{scores.num_images:,}", *cells)
         if polarity == "best_polarity":
             for name, metrics in quoted_rows(settings.quote, settings.format):
                 shown = (f"{metrics[key]:.1f}" if key in metrics else "-" for key in METRICS)

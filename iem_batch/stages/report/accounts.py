@@ -49,12 +49,19 @@ class Rejections:
 
 def step_times(run: RunFolder) -> Iterator[StepTime]:
     """Sum up the commit marks of every step that has any."""
-    for step, command in STEPS.items():
-        marks = run.marks(step, sorted(run.committed(step)))
+    places = [
+        (place, step)
+        for place in (*run.earlier_rounds(), run)
+        for step in STEPS
+        if place.earlier_round is None or step in run_folder.ROUND_STEPS
+    ]
+    for place, step in sorted(places, key=lambda found: found[1] != "masks"):
+        marks = place.marks(step, sorted(place.committed(step)))
         if marks:
             started = min(mark["finished"] - mark["seconds"] for mark in marks)
+            number = place.earlier_round
             yield StepTime(
-                command=command,
+                command=STEPS[step] if number is None else f"{STEPS[step]}, round {number}",
                 num_images=sum(mark["planned"] for mark in marks),
                 num_shards=len(marks),
                 worker_seconds=sum(mark["seconds"] for mark in marks),

@@ -30,6 +30,7 @@ from iem_batch.stages.report.panels import LABELS, PHOTO, Panel
 from iem_batch.stages.report.settings import ReportSettings
 from iem_batch.stages.report.survey import Survey, survey
 from iem_batch.stages.selection.choose import dataset_side
+from iem_batch.stages.selection.labels import selected_labels
 from iem_batch.stages.selection.settings import InitChoice
 from iem_batch.stages.truth import Truth, open_truth
 
@@ -52,6 +53,7 @@ FILES = {
     "predictions": "SegNet's masks",
     "refined": "SegNet's masks, refined by IEM",
     "upscaled": "masks at the size of their photos",
+    "rounds": "earlier rounds of selection, corpus, SegNet and its masks",
     "evaluation": "scores against ground truth",
     "_run": "plan, settings and commit marks",
 }
@@ -175,11 +177,15 @@ def _duration(seconds: float) -> str:
 
 
 def _selection(run: RunFolder) -> tuple[float | None, int]:
-    """Read the lowest error that was selected, and how many images were."""
+    """Read the lowest error of IEM's masks that was selected, and how many images were.
+
+    A later round selects by the errors of other masks.
+    """
     if not run.exists(run_folder.TOPK):
         return None, 0
     error = run.read_table(run_folder.TOPK, columns=["error"])["error"]
-    return pc.min(error).as_py(), len(error)
+    is_of_iem = selected_labels(run).step == "masks"
+    return pc.min(error).as_py() if is_of_iem else None, len(error)
 
 
 def open_sources(

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iem_batch.data import run_folder, schema
-from iem_batch.data.run_folder import RunFolder
 from iem_batch.foreground import frame_share
 from iem_batch.stages.selection.choose import chosen_rows
 from iem_batch.stages.selection.groups import Groups, open_groups
+from iem_batch.stages.selection.labels import Labels
 from iem_batch.stages.selection.settings import SelectSettings
 
 REMOTE_READERS = 16
@@ -43,12 +43,12 @@ NO_ROWS = schema.SELECTION.empty_table().drop_columns("rank")
 class Query:
     """What is asked of the shards; it is sent to every worker."""
 
-    run: RunFolder
+    labels: Labels
     settings: SelectSettings
     k: int
     """Rows wanted: what the settings say has been resolved."""
-    side: int
-    """What `dataset_side` gave."""
+    side: int | None
+    """What `dataset_side` gave; None where each image has one mask."""
     ids_at_once: bool = False
     """Whether ids are read together with the errors, one request instead of two: worth it where
     nearly every shard has a row among the first k, or where groups are formed by them."""
@@ -83,7 +83,7 @@ def candidates(query: Query, shards: Iterable[int], num_threads: int) -> Candida
     found: list[Candidates] = []
     floor = -np.inf
     todo, size = iter(shards), FIRST_SHARDS
-    num_readers = num_threads if query.run.is_local else max(num_threads, REMOTE_READERS)
+    num_readers = num_threads if query.labels.run.is_local else max(num_threads, REMOTE_READERS)
     with ThreadPoolExecutor(num_readers) as pool:
         while batch := list(islice(todo, size)):
             size = min(2 * size, SHARDS_PER_PRUNING)
@@ -113,7 +113,8 @@ class _Offer:
 
     shard: int
     image_id: pa.ChunkedArray
-    init_side_N: NDArray[np.int32]
+    init_side: pa.ChunkedArray
+    """int32; null where each image has one mask."""
     error_N: NDArray[np.float64]
     histogram: NDArray[np.int64]
     num_images: int
@@ -123,11 +124,12 @@ class _Offer:
 
 def _offer(query: Query, floor: float, shard: int) -> _Offer:
     """Look through one shard for rows whose error is not below the floor."""
-    settings = query.settings
-    with query.run.open_table(run_folder.part("masks", shard)) as file:
-        at_once = ["init_side", "error"] + ["image_id"] * query.ids_at_once
+    settings, labels = query.settings, query.labels
+    with labels.run.open_table(run_folder.part(labels.step, shard)) as file:
+        at_once = ["init_side"] * (query.side is not None) + ["error"]
+        at_once += ["image_id"] * query.ids_at_once
         rows = file.read(at_once, use_threads=False)
-        init_side, all_errors = rows["init_side"].to_numpy(), rows["error"].to_numpy()
+        all_errors = rows["error"].to_numpy()
         row = _chosen(rows, query)
         error = all_errors[row]
         is_defined = _is_defined(file, row, error)
@@ -149,7 +151,7 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
     return _Offer(
         shard=shard,
         image_id=image_id,
-        init_side_N=init_side[picked],
+        init_side=_init_side(rows, picked),
         error_N=all_errors[picked],
         histogram=error_histogram(error[is_defined]),
         num_images=len(row),
@@ -165,8 +167,16 @@ def error_histogram(error: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.bincount(place, minlength=len(ERROR_BINS) - 1)
 
 
+def _init_side(rows: pa.Table, picked: NDArray[np.intp]) -> pa.ChunkedArray:
+    if "init_side" in rows.column_names:
+        return rows["init_side"].take(pa.array(picked))
+    return pa.chunked_array([pa.nulls(len(picked), pa.int32())])
+
+
 def _chosen(rows: pa.Table, query: Query) -> NDArray[np.intp]:
     """Give the numbers of the rows that are kept, one for each image."""
+    if query.side is None:
+        return np.arange(len(rows))
     if query.settings.init_choice == "dataset":
         return np.flatnonzero(rows["init_side"].to_numpy() == query.side)
     numbered = rows.append_column("row", pa.array(np.arange(len(rows))))
@@ -194,7 +204,9 @@ def _gathered(offers: Sequence[_Offer], groups: Groups | None) -> Candidates:
             [chunk for offer in offers for chunk in offer.image_id.chunks], pa.string()
         ),
         "shard": np.repeat(np.array([offer.shard for offer in offers], np.int32), counts),
-        "init_side": np.concatenate([offer.init_side_N for offer in offers]),
+        "init_side": pa.chunked_array(
+            [chunk for offer in offers for chunk in offer.init_side.chunks], pa.int32()
+        ),
         "error": np.concatenate([offer.error_N for offer in offers]),
     }
     rows = pa.table(columns, schema=NO_ROWS.schema)

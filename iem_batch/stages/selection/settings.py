@@ -9,6 +9,10 @@ InitChoice = Literal["dataset", "image"]
 """How one of several first masks is chosen without labels: one for the run, or one per image."""
 
 
+RoundMasks = Literal["predictions", "refined"]
+"""What a round gives the next one to select from."""
+
+
 GROUP_BY_FOLDER = "folder"
 """The group of an image that its id gives."""
 
@@ -17,7 +21,7 @@ GROUP_BY_FOLDER = "folder"
 class SelectSettings:
     """What decides which masks become the labels SegNet learns from.
 
-    The paper has k and nothing else; all that follows `init_choice` is off by default.
+    The paper has k and one round, nothing else; all that follows `init_choice` is off by default.
     """
 
     k: int = 8000
@@ -26,6 +30,14 @@ class SelectSettings:
     init_choice: InitChoice = "dataset"
     """`dataset`: the first mask whose mean error over the run is highest, as in the paper;
     `image`: for each image the first mask that gives the highest error."""
+
+    rounds: int = 1
+    """How often images are selected and SegNet is trained on them: the first round selects among
+    IEM's masks, each later one among the masks of SegNet of the round before, by their errors."""
+
+    masks: RoundMasks = "predictions"
+    """Masks of the round before that a later round selects among and takes its labels from;
+    `refined`: IEM started from SegNet's."""
 
     fraction: float | None = None
     """Take this share of all images that have a mask, instead of k."""
@@ -57,6 +69,13 @@ class SelectSettings:
             raise SettingsError(
                 f"select.init_choice is {self.init_choice!r}; "
                 f"it must be one of {', '.join(get_args(InitChoice))}"
+            )
+        if self.rounds < 1:
+            raise SettingsError(f"select.rounds is {self.rounds}; it must be at least 1")
+        if self.masks not in get_args(RoundMasks):
+            raise SettingsError(
+                f"select.masks is {self.masks!r}; it must be one of "
+                f"{', '.join(get_args(RoundMasks))}"
             )
         for name in ("fraction", "min_area", "max_area", "max_frame"):
             value = getattr(self, name)

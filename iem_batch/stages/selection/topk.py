@@ -24,6 +24,7 @@ from iem_batch.stages.selection.candidates import (
 from iem_batch.stages.selection.choose import dataset_side
 from iem_batch.stages.selection.diversity import POOL, LeftOut, without_near_duplicates
 from iem_batch.stages.selection.groups import groups_digest
+from iem_batch.stages.selection.labels import labels_of
 from iem_batch.stages.selection.settings import SelectSettings
 
 Search = Callable[[Query, int], Candidates]
@@ -47,8 +48,9 @@ class Selection:
     num_selected: int
     cut: float | None
     """Inpainting error of the last mask selected; None where nothing is selected."""
-    side: int
-    """The first mask with the highest mean error over the data set."""
+    side: int | None
+    """The first mask with the highest mean error over the data set; None in a later round, where
+    each image has one mask."""
     histogram: list[int]
     """Images with a defined mask by inpainting error, in `ERROR_BINS`."""
     histogram_selected: list[int]
@@ -73,7 +75,7 @@ def topk(
     Memory is bounded by k and some shards.
 
     Args:
-        run: a run whose masks/ is complete.
+        run: where the selection goes; the masks it is made among are complete.
         num_shards: shards of its plan.
         settings: k, how one first mask of each image is chosen, and what is left out.
         decode: how images become pixels; needed for `settings.diversity_bits` alone.
@@ -86,13 +88,14 @@ def topk(
         StepMissingError: no image has a mask.
         SettingsError: the table of groups cannot be used, or the library of hashes is missing.
     """
-    marks = run.marks("masks", range(num_shards))
+    labels = labels_of(run, settings.rounds, settings.masks)
+    marks = labels.run.marks(labels.step, range(num_shards))
     k = _number(settings, marks)
     query = Query(
-        run=run,
+        labels=labels,
         settings=settings,
         k=k,
-        side=dataset_side(marks),
+        side=dataset_side(marks) if labels.step == "masks" else None,
         ids_at_once=(
             settings.init_choice == "image" or settings.per_group is not None or k > num_shards
         ),
@@ -118,13 +121,16 @@ def selection_depends_on(
 
     Args:
         settings: the settings of the step.
-        masks_digest: digest of the files of masks/.
+        masks_digest: digest of the files of the masks it is made among.
         decode: how images become pixels, which only diversity looks at.
     """
+    decides = asdict(settings)
+    if settings.rounds == 1:
+        del decides["masks"]
     depends: dict[str, Any] = {
         "version": iem_batch.__version__,
         "schema": schema.VERSION,
-        "select": asdict(settings),
+        "select": decides,
         "masks": masks_digest,
     }
     if settings.groups is not None:

@@ -4,7 +4,7 @@ from collections import Counter
 
 from iem_batch.data import run_folder
 from iem_batch.data.killers import REASON
-from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.run_folder import ROUND_STEPS, STEPS, RunFolder, step_record
 from iem_batch.errors import RunMismatchError
 
 HEALABLE = frozenset(("missing", "unreadable", "unreachable", REASON))
@@ -32,8 +32,13 @@ def healable_shards(run: RunFolder) -> dict[int, Counter[str]]:
 
 
 def later_steps(run: RunFolder) -> list[str]:
-    """List the steps after masks that have been begun."""
-    return [step for step in run_folder.STEPS[1:] if run.exists(run_folder.step_record(step))]
+    """List the steps after masks that have been begun, those of earlier rounds too."""
+    return [
+        place.title(step)
+        for place in (*run.earlier_rounds(), run)
+        for step in (ROUND_STEPS if place.earlier_round else STEPS[1:])
+        if place.exists(step_record(step))
+    ]
 
 
 def reopen(run: RunFolder, shards: list[int]) -> None:

@@ -25,6 +25,7 @@ class StepStatus:
     """How far one step is."""
 
     step: str
+    """Its title, see `RunFolder.title`."""
     shards_done: int
     num_shards: int | None
     """None where it is not known before the steps it needs are done."""
@@ -71,15 +72,19 @@ def run_status(run: RunFolder, export: ExportSettings) -> list[StepStatus]:
         StepMissingError: the run has not been planned.
     """
     num_shards = read_plan(run).num_shards
-    num_files = None
-    if run.exists(run_folder.TOPK):
-        num_files = num_corpus_files(run, export)
-    steps = {"masks": num_shards, "corpus": num_files, "predictions": num_shards}
-    steps["refined"] = num_shards
+    steps: list[tuple[RunFolder, str, int | None]] = [(run, "masks", num_shards)]
+    for place in (*run.earlier_rounds(), run):
+        is_last = place.earlier_round is None
+        num_files = None
+        if place.exists(run_folder.TOPK):
+            num_files = num_corpus_files(place, export)
+        steps += [(place, "corpus", num_files), (place, "predictions", num_shards)]
+        if is_last or place.exists(run_folder.step_record("refined")):
+            steps.append((place, "refined", num_shards))
     if run.exists(run_folder.step_record("upscaled")):
-        steps["upscaled"] = num_shards
+        steps.append((run, "upscaled", num_shards))
     at_work = [driver for driver in drivers(run) if driver.alive]
-    return [_step_status(run, step, count, at_work) for step, count in steps.items()]
+    return [_step_status(place, step, count, at_work) for place, step, count in steps]
 
 
 def _step_status(
@@ -91,7 +96,7 @@ def _step_status(
     for mark in run.each_mark(step, sorted(committed)):
         ok, quarantined = ok + mark["ok"], quarantined + mark["quarantined"]
         commits.append((mark["finished"], mark["planned"], mark["seconds"]))
-    ours = [driver for driver in at_work if driver.step == step]
+    ours = [driver for driver in at_work if driver.step == run.title(step)]
     in_flight = {int(shard) for driver in ours for shard in driver.in_flight} - committed
     rate = images_per_second(commits)
     left = None if num_shards is None else num_shards - len(commits)
@@ -99,7 +104,7 @@ def _step_status(
     if ours and left is not None and rate:
         seconds_left = left * (ok + quarantined) / len(commits) / rate
     return StepStatus(
-        step=step,
+        step=run.title(step),
         shards_done=len(commits),
         num_shards=num_shards,
         shards_running=len(in_flight),

@@ -8,7 +8,7 @@ an id that comes twice is found.
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from iem_batch.data import run_folder
 from iem_batch.data.plan import Plan, read_plan
-from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.run_folder import ROUND_STEPS, RunFolder
 from iem_batch.data.sources import Source
 from iem_batch.data.storage import Folder
 from iem_batch.stages.corpus.export import num_corpus_files
@@ -44,6 +44,13 @@ class Findings:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         if len(self.examples.setdefault(kind, [])) < EXAMPLES:
             self.examples[kind].append(message)
+
+    def absorb(self, others: "Findings", prefix: str) -> None:
+        """Add what was found elsewhere; the prefix of each message says where."""
+        for kind, count in others.counts.items():
+            for message in others.examples[kind]:
+                self.add(kind, prefix + message)
+            self.counts[kind] += count - len(others.examples[kind])
 
     def lines(self) -> list[str]:
         """Put the findings into lines for a person."""
@@ -81,10 +88,32 @@ def verify(run: RunFolder, export: ExportSettings, source: Source | None) -> Ver
         StepMissingError: the run has not been planned.
     """
     plan = read_plan(run)
+    total = _verify_place(run, SHARD_STEPS, plan, export, source)
+    _check_success(run, plan, total.findings)
+    for place in run.earlier_rounds():
+        steps = [step for step in SHARD_STEPS if step in ROUND_STEPS]
+        earlier = _verify_place(place, steps, plan, export, source)
+        total.findings.absorb(earlier.findings, f"round {place.earlier_round}: ")
+        total = replace(
+            total,
+            num_files=total.num_files + earlier.num_files,
+            num_bytes=total.num_bytes + earlier.num_bytes,
+        )
+    return total
+
+
+def _verify_place(
+    run: RunFolder,
+    steps: Iterable[str],
+    plan: Plan,
+    export: ExportSettings,
+    source: Source | None,
+) -> Verification:
+    """Check some steps and the selection of a run, or of an earlier round."""
     findings = Findings()
     num_files = num_bytes = 0
     hashes: list[np.ndarray] = []
-    for step in SHARD_STEPS:
+    for step in steps:
         if not run.exists(run_folder.step_record(step)) and not run.committed(step):
             continue
         num_shards = _num_shards(run, step, plan, export)
@@ -98,7 +127,6 @@ def verify(run: RunFolder, export: ExportSettings, source: Source | None) -> Ver
             for kind, message in checked.findings:
                 findings.add(kind, message)
         _find_foreign(run, step, num_shards, named, findings)
-    _check_success(run, plan, findings)
     every = np.concatenate(hashes) if hashes else np.empty(0, np.uint64)
     _find_repeats(run, plan, every, findings)
     if run.committed("selection"):
