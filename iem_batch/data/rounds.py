@@ -1,11 +1,9 @@
 """Keeping the round that lies in the usual places of a run, before the next one is begun."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import ROUND_STEPS, RunFolder
-from iem_batch.data.storage import Folder
 
 COPIERS = 8
 """Files that are copied at once."""
@@ -24,7 +22,7 @@ def copy_round(run: RunFolder, number: int) -> None:
 
     with ThreadPoolExecutor(COPIERS) as pool:
         for folder in (*ROUND_STEPS, *(f"_run/stats/{step}" for step in ROUND_STEPS)):
-            list(pool.map(copy, _files(run, folder)))
+            list(pool.map(copy, [f"{folder}/{name}" for name in run.names(folder)]))
     # The record of the selection comes last: by it a round is there.
     for name in (run_folder.CONFIG, *map(run_folder.step_record, reversed(ROUND_STEPS))):
         if run.exists(name):
@@ -39,10 +37,3 @@ def drop_round(run: RunFolder) -> None:
     for step in reversed(ROUND_STEPS):
         run.drop_step(step)
     run.delete(run_folder.TRAIN)
-
-
-def _files(run: RunFolder, folder: str) -> Iterator[str]:
-    if run.exists(folder):
-        for file in Folder(run.url_of(folder)).walk():
-            if file.num_bytes is not None and not file.name.rpartition("/")[2].startswith("."):
-                yield f"{folder}/{file.name}"

@@ -182,3 +182,59 @@ def test_how_a_table_is_written_is_pinned(run: RunFolder):
     column = metadata.row_group(0).column(0)
     assert (column.compression, column.encodings) == ("ZSTD", ("PLAIN", "RLE", "RLE_DICTIONARY"))
     assert column.statistics is not None
+
+
+def test_an_earlier_round_has_its_own_steps_and_the_runs_plan(run: RunFolder):
+    """Catches marks or settings of one round that are read in another."""
+    first, second = run.round(1), run.round(2)
+    for name in (
+        "selection/topk.parquet",
+        "predictions/part-00000.parquet",
+        run_folder.WEIGHTS,
+        run_folder.CONFIG,
+        mark("corpus", 0),
+        run_folder.failure("refined", 0),
+        run_folder.step_record("segnet"),
+        f"{run_folder.TRAIN}/key/checkpoint.pt",
+    ):
+        first.write_bytes(name, b"1")
+        assert run.read_bytes(f"rounds/1/{name}") == first.read_bytes(name) == b"1"
+        assert not run.exists(name)
+        assert not second.exists(name)
+    assert first.committed("corpus") == {0}
+    for name in (run_folder.PLAN, run_folder.SUCCESS, "masks/part-00000.parquet", mark("masks", 0)):
+        run.write_bytes(name, b"2")
+        assert second.read_bytes(name) == b"2"
+    assert first.last_round == run
+    assert first.round(2) == second
+
+
+def test_what_comes_after_a_round_is_dropped_with_it(run: RunFolder):
+    places = {"1": run.round(1), "2": run.round(2), "last": run}
+
+    def begun() -> dict[str, list[str]]:
+        steps = run_folder.STEPS
+        found = {key: [s for s in steps[1:] if p.committed(s)] for key, p in places.items()}
+        return {key: steps for key, steps in found.items() if steps}
+
+    def fill() -> None:
+        for place in places.values():
+            for step in ("selection", "segnet"):
+                place.begin_step(step, {"seed": 0})
+                place.write_json(mark(step, 0), {})
+
+    both = ["selection", "segnet"]
+    fill()
+    assert run.earlier_rounds() == [run.round(1), run.round(2)]
+    run.drop_step("segnet")
+    assert begun() == {"1": both, "2": both, "last": ["selection"]}
+    fill()
+    run.round(2).drop_step("segnet")
+    assert begun() == {"1": both, "2": ["selection"]}
+    fill()
+    run.round(1).drop_step("segnet")
+    assert begun() == {"1": ["selection"]}
+    fill()
+    run.drop_step("masks")
+    assert begun() == {}
+    assert not run.earlier_rounds()
