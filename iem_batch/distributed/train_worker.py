@@ -14,6 +14,7 @@ from ray.train.torch import get_device
 from ray.util.queue import Queue
 
 from iem_batch.errors import SettingsError
+from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import Training, begin_training, train_epoch
 from iem_batch.stages.pairs.files import PairFiles
@@ -43,6 +44,7 @@ def train_worker(work: Work) -> SettingsError | None:
     logging.getLogger().setLevel(logging.WARNING)
     context = ray.train.get_context()
     torch.set_num_threads(max(1, _num_cpus() // context.get_local_world_size()))
+    keep_freed_memory()
     training = begin_training(work.segnet, work.settings, get_device())
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
