@@ -57,7 +57,9 @@ def _predict(job: Job, planned: Plan) -> None:
 
     settings = job.settings
     backend = settings.segment.backend
-    resolve = partial(resolve_threshold, job.run, settings.predict, settings.iem, backend)
+    resolve = partial(
+        resolve_threshold, job.run, settings.predict, settings.segnet, settings.iem, backend
+    )
     step = PredictStep(
         run=job.run,
         source_url=planned.source_url,
@@ -65,7 +67,10 @@ def _predict(job: Job, planned: Plan) -> None:
         iem=settings.iem,
         backend=backend,
         memory_bytes=settings.shards.memory_bytes,
+        segnet=settings.segnet,
         threshold=job.beside_engine(resolve) if settings.predict.threshold == "auto" else resolve(),
+        flips=settings.predict.flips,
+        keeps_probability=settings.predict.probability,
     )
     weights = job.run.read_bytes(run_folder.WEIGHTS)
     begun = job.begin(step.name, predictions_depend_on(step, planned.digest, weights))

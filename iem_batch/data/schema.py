@@ -79,6 +79,11 @@ MASKS = _schema(
 """masks/ and refined/: one row for each image and first mask; init_side is null in refined/."""
 
 PREDICTIONS = _schema(
+    [*_IMAGE_FIELDS, ("mask", IMAGE), *_ERROR_FIELDS, ("status", pa.string())],
+)
+"""predictions/: mask is where the probability of foreground is above the threshold of the run."""
+
+PREDICTIONS_WITH_PROBABILITY = _schema(
     [
         *_IMAGE_FIELDS,
         ("mask", IMAGE),
@@ -87,8 +92,7 @@ PREDICTIONS = _schema(
         ("status", pa.string()),
     ]
 )
-"""predictions/: probability is an 8-bit PNG, 255 = certainly foreground; mask is where it is
-above the threshold of the run."""
+"""predictions/ with predict.probability: an 8-bit PNG, 255 = certainly foreground."""
 
 UPSCALED = _schema(
     [

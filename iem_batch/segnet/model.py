@@ -32,7 +32,6 @@ class SegNet(nn.Module):
 
     def __init__(self, settings: SegNetSettings) -> None:
         super().__init__()
-        self.settings = settings
         width, half, quarter = settings.width, settings.width // 2, settings.width // 4
         self.reduce = nn.Sequential(
             _conv_block(3, quarter, kernel=7, padding=0),

@@ -13,50 +13,25 @@ import io
 import pickle
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
-from typing import Literal, cast
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from iem_batch.errors import StorageError
-from iem_batch.segnet.augment import augment, pixel_weights
-from iem_batch.segnet.model import SegNet
-from iem_batch.segnet.prediction import scale_pixels, working_format
+from iem_batch.segnet.backbone import differences, make_network, own_chance, share_statistics
+from iem_batch.segnet.batch import Batch
+from iem_batch.segnet.collapse import Collapse, Side, Watch, collapsed_to
+from iem_batch.segnet.compilation import compile_if_wanted, compiler_errors
+from iem_batch.segnet.gradient import Tally, add_gradient
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+
+Weights = tuple[Tensor, ...] | list[Tensor]
 
 SumOverWorkers = Callable[[Tensor], object]
 """Adds up a tensor over all workers, in place; `torch.distributed.all_reduce` is one."""
-
-ONE_SIDED_SHARE = 0.001
-"""A network has collapsed if it gives less than this share of the corpus' pixels to a side."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """One worker's share of a batch, possibly of no image."""
-
-    image_NHW3: Tensor
-    """uint8 RGB."""
-
-    mask_NHW: Tensor
-    """bool, True is foreground."""
-
-    error_N: Tensor
-    """float32, inpainting error of the mask."""
-
-    row_N: Tensor
-    """int64, number of the image in the corpus."""
-
-    num_images: int
-    """Images of the batch over all workers."""
-
-    @property
-    def num_pixels(self) -> int:
-        """Pixels of the batch over all workers."""
-        return self.num_images * self.mask_NHW.shape[1] * self.mask_NHW.shape[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +54,9 @@ class EpochRecord:
     """Time the epoch took."""
 
     @property
-    def collapsed_to(self) -> Literal["background", "foreground"] | None:
+    def collapsed_to(self) -> Side | None:
         """The side that nearly every pixel was given to, if there is one."""
-        if self.foreground < ONE_SIDED_SHARE:
-            return "background"
-        return "foreground" if self.foreground > 1 - ONE_SIDED_SHARE else None
+        return collapsed_to(self.foreground)
 
 
 @dataclass(kw_only=True)
@@ -91,7 +64,8 @@ class Training:
     """A network while it is trained."""
 
     settings: TrainSettings
-    model: SegNet
+    segnet: SegNetSettings
+    model: nn.Module
     optimizer: torch.optim.Optimizer
     gradient: Tensor
     """All gradients of the model in one vector; each parameter's `.grad` is a view of it."""
@@ -101,9 +75,9 @@ class Training:
     """One record for each finished epoch."""
 
     @property
-    def result(self) -> SegNet:
+    def result(self) -> nn.Module:
         """The network to predict with."""
-        return self.model if self.averaged is None else cast(SegNet, self.averaged.module)
+        return self.model if self.averaged is None else self.averaged.module
 
     @property
     def device(self) -> torch.device:
@@ -123,6 +97,7 @@ class Training:
     def checkpoint(self) -> bytes:
         """Write down everything needed to go on."""
         state = {
+            "segnet": asdict(self.segnet),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
@@ -140,6 +115,9 @@ class Training:
         """
         try:
             state = torch.load(io.BytesIO(checkpoint), self.device, weights_only=True)
+            changed = differences(state["segnet"], self.segnet)
+            if changed:
+                raise StorageError(f"the training checkpoint is of another network: {changed}")
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             if self.averaged is not None:
@@ -164,39 +142,47 @@ def begin_training(
     """Make a network with the first weights of the seed.
 
     Args:
-        segnet: its shape.
+        segnet: which network.
         settings: how it is to be trained.
         device: where.
+
+    Raises:
+        SettingsError: the network cannot be made.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = SegNet(segnet)
+        model = make_network(segnet)
     model.to(device)
-    sizes = [parameter.numel() for parameter in model.parameters()]
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    sizes = [parameter.numel() for parameter in learning]
     gradient = torch.zeros(sum(sizes), device=device)
     parts = torch.split(gradient, sizes)
-    for parameter, part in zip(model.parameters(), parts, strict=True):
+    for parameter, part in zip(learning, parts, strict=True):
         parameter.grad = part.view_as(parameter)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    compile_if_wanted(model, settings)
     return Training(
         settings=settings,
+        segnet=segnet,
         model=model,
-        optimizer=optimizer,
+        optimizer=torch.optim.Adam(learning, lr=settings.learning_rate),
         gradient=gradient,
         averaged=_running_mean(model, settings.average_decay),
     )
 
 
-def _running_mean(model: SegNet, decay: float) -> AveragedModel | None:
-    """Begin a mean that forgets faster at first: the earliest weights are the worst."""
+def _running_mean(model: nn.Module, decay: float) -> AveragedModel | None:
+    """Begin a mean that forgets faster at first: the earliest weights are the worst.
+
+    Buffers, such as another network's statistics, are the last ones.
+    """
     if decay == 0:
         return None
 
-    def mean(before: Tensor, weight: Tensor, num_averaged: Tensor | int) -> Tensor:
+    def mean(before: Weights, weights: Weights, num_averaged: Tensor | int) -> None:
         steps = int(num_averaged)
-        return before.lerp(weight, 1 - min(decay, (1 + steps) / (10 + steps)))
+        torch._foreach_lerp_(before, weights, 1 - min(decay, (1 + steps) / (10 + steps)))
 
-    return AveragedModel(model, avg_fn=mean)
+    return AveragedModel(model, multi_avg_fn=mean)
 
 
 def train_epoch(
@@ -204,6 +190,7 @@ def train_epoch(
     batches: Iterable[Batch],
     *,
     sum_over_workers: SumOverWorkers | None = None,
+    on_collapse: Callable[[Collapse], object] | None = None,
 ) -> EpochRecord:
     """Train one more epoch, or a worker's share of it; appends to `training.history`.
 
@@ -211,25 +198,36 @@ def train_epoch(
         training: its weights, optimizer and history change.
         batches: those of the epoch, each with the images of this worker.
         sum_over_workers: needed when there are several.
+        on_collapse: called once if the network collapses before the epoch is over.
 
     Returns:
         The record, the same for every worker but for the time.
+
+    Raises:
+        SettingsError: the network is to be compiled and cannot be.
     """
     started = time.monotonic()
     epoch, pixels = len(training.history), 0
-    tally = torch.zeros(4, dtype=torch.float64, device=training.device)
+    tally = torch.zeros(len(Tally._fields), dtype=torch.float64, device=training.device)
+    watch = Watch(epoch + 1, on_collapse)
     training.model.train()
-    for batch in batches:
-        tally += _step(training, batch, epoch, sum_over_workers)
-        pixels += batch.num_pixels
+    with compiler_errors(training.settings):
+        for batch in batches:
+            sums = _step(training, batch, epoch, sum_over_workers)
+            watch.add(sums[-1], batch.mask_NHW.numel())
+            tally += sums
+            pixels += batch.num_pixels
     if sum_over_workers:
         sum_over_workers(tally)
-    loss, both, either, predicted = (tally / pixels).tolist()
+        share_statistics(training.model, sum_over_workers)
+        if training.averaged is not None:
+            share_statistics(training.averaged.module, sum_over_workers)
+    of_pixel = Tally(*(tally / pixels).tolist())
     record = EpochRecord(
         epoch=epoch + 1,
-        loss=loss,
-        iou=both / either if either else 1.0,
-        foreground=predicted,
+        loss=of_pixel.loss,
+        iou=of_pixel.both / of_pixel.either if of_pixel.either else 1.0,
+        foreground=of_pixel.predicted,
         seconds=round(time.monotonic() - started, 3),
     )
     training.history.append(record)
@@ -239,18 +237,13 @@ def train_epoch(
 def _step(
     training: Training, batch: Batch, epoch: int, sum_over_workers: SumOverWorkers | None
 ) -> Tensor:
-    """Make one step of the optimizer; returns what `_backward` does, over all passes."""
-    tally = torch.zeros(4, dtype=torch.float64, device=training.device)
+    """Make one step of the optimizer; returns what `add_gradient` does, over all passes."""
+    tally = torch.zeros(len(Tally._fields), dtype=torch.float64, device=training.device)
     training.gradient.zero_()
     for start in range(0, len(batch.row_N), training.settings.images_per_pass):
         part = slice(start, start + training.settings.images_per_pass)
-        image_K3HW = scale_pixels(batch.image_NHW3[part].to(training.device))
-        target_K1HW = batch.mask_NHW[part].to(training.device).float().unsqueeze(1)
-        image_K3HW, target_K1HW = augment(
-            image_K3HW, target_K1HW, batch.row_N[part], training.settings, epoch
-        )
-        weight_K111 = pixel_weights(batch.error_N[part].to(training.device), training.settings)
-        tally += _backward(training, image_K3HW, target_K1HW, weight_K111, batch.num_pixels)
+        with _chance(training, epoch, int(batch.row_N[start])):
+            tally += add_gradient(training.model, batch, part, training.settings, epoch)
     if sum_over_workers:  # also of a batch that has no image of this worker: the others wait
         sum_over_workers(training.gradient)
     training.optimizer.step()
@@ -259,31 +252,11 @@ def _step(
     return tally
 
 
-def _backward(
-    training: Training,
-    image_K3HW: Tensor,
-    target_K1HW: Tensor,
-    weight_K111: Tensor | None,
-    batch_pixels: int,
-) -> Tensor:
-    """Add the gradient of one pass.
-
-    Returns:
-        Sums over its pixels: loss without weights, both foreground, either foreground, predicted
-        foreground.
-    """
-    with working_format(training.settings.precision, training.device):
-        logit_K1HW = training.model(image_K3HW).float()
-    loss = F.binary_cross_entropy_with_logits(logit_K1HW, target_K1HW, reduction="sum")
-    weighted = loss
-    if weight_K111 is not None:
-        weighted = F.binary_cross_entropy_with_logits(
-            logit_K1HW, target_K1HW, weight_K111, reduction="sum"
-        )
-    (weighted / batch_pixels).backward()  # type: ignore[no-untyped-call]
-    predicted, given = logit_K1HW.detach() > 0, target_K1HW > 0.5
-    counts = [(predicted & given).sum(), (predicted | given).sum(), predicted.sum()]
-    return torch.stack([loss.detach(), *counts]).double()
+def _chance(training: Training, epoch: int, row: int) -> AbstractContextManager[None]:
+    """Settle what the network may draw in a pass; SegNet draws nothing."""
+    if training.segnet.backbone is None:
+        return nullcontext()
+    return own_chance((training.settings.seed, epoch, row), training.device)
 
 
 def _line(error: Exception) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 import iem_batch
 from iem_batch.data import run_folder, schema
@@ -18,8 +19,9 @@ from iem_batch.data.run_folder import RunFolder
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.segnet.model import SegNet
+from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.prediction import predict_probability
+from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import load_weights
 from iem_batch.shards.step import ShardOutput
 from iem_batch.stages.image_step import ImageStep
@@ -39,8 +41,14 @@ class PredictStep(ImageStep):
     iem: IEMSettings
     """Only its blur matters here: the predicted mask is scored, not changed."""
     backend: str
+    segnet: SegNetSettings
+    """Of the network whose weights the run has."""
     threshold: float
     """Probability above which a pixel is foreground."""
+    flips: bool = False
+    """Whether the mirror image is predicted too."""
+    keeps_probability: bool = False
+    """Whether the table has the probabilities."""
     name: str = "predictions"
 
     def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
@@ -49,14 +57,17 @@ class PredictStep(ImageStep):
 
     def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
         """Load the trained weights and the backend that scores the masks."""
+        keep_freed_memory()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = load_weights(self.run.read_bytes(run_folder.WEIGHTS)).to(device)
+        model = load_weights(self.run.read_bytes(run_folder.WEIGHTS), self.segnet).to(device)
         return partial(self._compute, model, load_backend(self.backend), num_threads)
 
     def _compute(
-        self, model: SegNet, engine: Segment, num_threads: int, loaded: LoadedShard
+        self, model: nn.Module, engine: Segment, num_threads: int, loaded: LoadedShard
     ) -> ShardOutput:
-        probability_BHW = predict_probability(model, loaded.image_BHW3, num_threads=num_threads)
+        probability_BHW = predict_probability(
+            model, loaded.image_BHW3, flips=self.flips, num_threads=num_threads
+        )
         mask_BHW = probability_BHW > self.threshold
         scores = engine(
             loaded.image_BHW3,
@@ -64,7 +75,9 @@ class PredictStep(ImageStep):
             replace(self.iem, iterations=0),
             num_threads=num_threads,
         )
-        grey_BHW = np.rint(255 * probability_BHW).astype(np.uint8)
+        grey_BHW = None
+        if self.keeps_probability:
+            grey_BHW = np.rint(255 * probability_BHW).astype(np.uint8)
         table = partial(_predictions_table, loaded.without_pixels(), mask_BHW, grey_BHW, scores)
         return ShardOutput(
             shard=loaded.shard,
@@ -78,7 +91,7 @@ class PredictStep(ImageStep):
 def _predictions_table(
     loaded: LoadedShard,
     mask_BHW: NDArray[np.bool_],
-    grey_BHW: NDArray[np.uint8],
+    grey_BHW: NDArray[np.uint8] | None,
     scores: IEMResult,
 ) -> pa.Table:
     columns = {
@@ -87,14 +100,17 @@ def _predictions_table(
         "width": loaded.width,
         "height": loaded.height,
         "mask": schema.image_column([schema.encode_mask(mask_HW) for mask_HW in mask_BHW]),
-        "probability": schema.image_column([schema.encode_pixels(grey_HW) for grey_HW in grey_BHW]),
         "error": scores.error_BS[:, 0],
         "error_foreground": scores.error_foreground_BS[:, 0],
         "error_background": scores.error_background_BS[:, 0],
         "area": mask_BHW.mean(axis=(1, 2)) if len(mask_BHW) else np.empty(0),
         "status": [Status(int(code)).name.lower() for code in scores.status_BS[:, 0]],
     }
-    return pa.table(columns, schema=schema.PREDICTIONS)
+    if grey_BHW is None:
+        return pa.table(columns, schema=schema.PREDICTIONS)
+    greys = [schema.encode_pixels(grey_HW) for grey_HW in grey_BHW]
+    columns["probability"] = schema.image_column(greys)
+    return pa.table(columns, schema=schema.PREDICTIONS_WITH_PROBABILITY)
 
 
 def predictions_depend_on(step: PredictStep, plan_digest: str, weights: bytes) -> dict[str, Any]:
@@ -112,13 +128,20 @@ def predictions_depend_on(step: PredictStep, plan_digest: str, weights: bytes) -
         "decode": asdict(step.decode),
         "iem": asdict(step.iem),
         "backend": step.backend,
+        "segnet": asdict(step.segnet),
         "threshold": step.threshold,
+        "flips": step.flips,
+        "probability": step.keeps_probability,
         "weights": schema.checksum(weights),
     }
 
 
 def resolve_threshold(
-    run: RunFolder, settings: PredictSettings, iem: IEMSettings, backend: str
+    run: RunFolder,
+    settings: PredictSettings,
+    segnet: SegNetSettings,
+    iem: IEMSettings,
+    backend: str,
 ) -> float:
     """Give the threshold of a run; what auto chooses is stored beside the weights and kept.
 
@@ -127,27 +150,30 @@ def resolve_threshold(
 
     Args:
         run: a run whose SegNet is trained.
-        settings: a number, or auto.
+        settings: a number, or auto; and whether mirror images are predicted.
+        segnet: the network that is trained.
         iem: the blur that scores the masks.
         backend: the engine that scores them.
     """
     if settings.threshold != "auto":
         return float(settings.threshold)
-    if not run.exists(run_folder.THRESHOLD):
+    chosen = run.read_json(run_folder.THRESHOLD) if run.exists(run_folder.THRESHOLD) else {}
+    if chosen.get("flips") != settings.flips:
         rows = run.read_table(run_folder.part("corpus", 0), columns=["image"]).slice(0, SAMPLE)
         images = [schema.decode_pixels(image["bytes"]) for image in rows["image"].to_pylist()]
-        means = _mean_errors(run, np.stack(images), iem, backend)
+        model = load_weights(run.read_bytes(run_folder.WEIGHTS), segnet)
+        means = _mean_errors(model, np.stack(images), settings.flips, iem, backend)
         best = min(means, key=lambda threshold: (-means[threshold], threshold))
-        run.write_json(run_folder.THRESHOLD, {"threshold": best, "mean_errors": means})
-    return float(run.read_json(run_folder.THRESHOLD)["threshold"])
+        chosen = {"threshold": best, "flips": settings.flips, "mean_errors": means}
+        run.write_json(run_folder.THRESHOLD, chosen)
+    return float(chosen["threshold"])
 
 
 def _mean_errors(
-    run: RunFolder, image_BHW3: NDArray[np.uint8], iem: IEMSettings, backend: str
+    model: nn.Module, image_BHW3: NDArray[np.uint8], flips: bool, iem: IEMSettings, backend: str
 ) -> dict[float, float]:
-    model = load_weights(run.read_bytes(run_folder.WEIGHTS))
     num_threads = os.cpu_count() or 1
-    probability_BHW = predict_probability(model, image_BHW3, num_threads=num_threads)
+    probability_BHW = predict_probability(model, image_BHW3, flips=flips, num_threads=num_threads)
     mask_BSHW = np.stack([probability_BHW > threshold for threshold in THRESHOLDS], axis=1)
     scores = load_backend(backend)(
         image_BHW3, mask_BSHW, replace(iem, iterations=0), num_threads=num_threads

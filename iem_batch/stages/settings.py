@@ -32,6 +32,13 @@ class PredictSettings:
     """Probability above which a pixel is foreground; auto takes the one whose masks have the
     highest mean inpainting error, as the paper chooses among first masks, without labels."""
 
+    flips: bool = False
+    """Whether the probability is the mean of those of the image and of its mirror image; takes
+    twice as long."""
+
+    probability: bool = False
+    """Whether predictions/ keeps the probabilities, as 8-bit pictures."""
+
     def __post_init__(self) -> None:
         if self.threshold != "auto" and not 0 < float(self.threshold) < 1:
             raise SettingsError(

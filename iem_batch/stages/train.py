@@ -14,6 +14,7 @@ import iem_batch
 from iem_batch.data import run_folder, schema
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import StepMissingError
+from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
 from iem_batch.segnet.weights import save_weights
@@ -21,7 +22,7 @@ from iem_batch.shards.step import outputs_digest
 from iem_batch.stages.pairs.files import find_pairs
 from iem_batch.stages.pairs.stream import open_stream
 
-TRAIN_FOLDER = "_run/train"
+TRAIN_FOLDER = run_folder.TRAIN
 """Where an unfinished training keeps its checkpoints; gone when it has finished."""
 
 EpochProgress = Callable[[EpochRecord], None]
@@ -90,6 +91,7 @@ def train_local(
     key = training_key(segnet_depends_on(run, segnet, settings))
     checkpoint = f"{TRAIN_FOLDER}/{key}/checkpoint.pt"
     files = find_pairs(run)
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training = begin_training(segnet, settings, device)
     if run.exists(checkpoint):
@@ -112,7 +114,7 @@ def read_history(run: RunFolder) -> list[EpochRecord] | None:
 def finish_training(run: RunFolder, training: Training) -> list[EpochRecord]:
     """Write segnet/, the weights last, and drop the checkpoints."""
     run.write_json(run_folder.HISTORY, [asdict(record) for record in training.history])
-    run.write_bytes(run_folder.WEIGHTS, save_weights(training.result))
+    run.write_bytes(run_folder.WEIGHTS, save_weights(training.result, training.segnet))
     run.delete(TRAIN_FOLDER)
     return training.history
 

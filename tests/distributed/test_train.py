@@ -81,7 +81,7 @@ def test_two_workers_one_of_which_dies_equal_one(tmp_path: Path) -> None:
     assert told_epochs.count(1) == 1, "the workers began again without a checkpoint"
     for ours, theirs in zip(history, expected, strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
-    assert load_weights(run.read_bytes(run_folder.WEIGHTS)).settings == SEGNET
+    assert load_weights(run.read_bytes(run_folder.WEIGHTS), SEGNET).state_dict()
     assert not run.exists(TRAIN_FOLDER)
     assert train_ray(run, SEGNET, SETTINGS, pytest.fail) == history
     # With as many workers, an interruption changes no bit; one worker rounds its sums otherwise.

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from iem_batch.segnet import order
-from iem_batch.segnet.training import Batch, Training
+from iem_batch.segnet.batch import Batch
+from iem_batch.segnet.training import Training
 
 
 def batches(

@@ -24,7 +24,7 @@ def begin(segnet: SegNetSettings = SMALL, **settings: object) -> Training:
 
 
 def weights_of(training: Training) -> bytes:
-    return save_weights(training.model)
+    return save_weights(training.model, training.segnet)
 
 
 def test_the_mean_of_the_weights_worked_by_hand(discs: Discs) -> None:
@@ -152,7 +152,7 @@ def test_resumed_training_equals_the_undisturbed(discs: Discs, average_decay: fl
     for _ in range(2):
         train_epoch(resumed, batches(resumed, *discs))
     assert weights_of(resumed) == weights_of(undisturbed)
-    assert save_weights(resumed.result) == save_weights(undisturbed.result)
+    assert save_weights(resumed.result, SMALL) == save_weights(undisturbed.result, SMALL)
     assert [record.loss for record in resumed.history] == [
         record.loss for record in undisturbed.history
     ]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from iem_batch.data import schema
-from iem_batch.data.run_folder import WEIGHTS, part
+from iem_batch.data.run_folder import THRESHOLD, WEIGHTS, part
 from iem_batch.data.settings import DecodeSettings
 from iem_batch.errors import SettingsError, SourceError
 from iem_batch.iem.backends import BACKENDS
@@ -16,7 +16,12 @@ from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import load_weights, save_weights
 from iem_batch.shards.in_process import run_in_process
-from iem_batch.stages.predict import THRESHOLDS, PredictStep, resolve_threshold
+from iem_batch.stages.predict import (
+    THRESHOLDS,
+    PredictStep,
+    predictions_depend_on,
+    resolve_threshold,
+)
 from iem_batch.stages.refine import RefineStep
 from iem_batch.stages.segment import SegmentStep
 from iem_batch.stages.settings import PredictSettings
@@ -25,19 +30,22 @@ from tests.stages.corpora import read_images
 from tests.stages.corpus.test_export import export
 
 Segmented = Callable[..., SegmentStep]
+SEGNET = SegNetSettings(width=4, num_blocks=1)
 
 
-def predicted(step: SegmentStep) -> PredictStep:
+def predicted(step: SegmentStep, **options: bool) -> PredictStep:
     """Predict with an untrained network: its masks are as good as any for these tests."""
     torch.manual_seed(0)
-    step.run.write_bytes(WEIGHTS, save_weights(SegNet(SegNetSettings(width=4, num_blocks=1))))
+    step.run.write_bytes(WEIGHTS, save_weights(SegNet(SEGNET), SEGNET))
     predicting = PredictStep(
         run=step.run,
         source_url=step.source_url,
         decode=DecodeSettings(size_px=SIZE_PX),
         iem=IEM,
         backend="torch",
+        segnet=SEGNET,
         threshold=0.4,
+        **options,
     )
     run_in_process(predicting, range(3), lambda mark: None)
     return predicting
@@ -53,15 +61,18 @@ def refining(step: SegmentStep) -> RefineStep:
     )
 
 
-def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) -> None:
+@pytest.mark.parametrize("flips", [False, True])
+def test_rows_hold_the_probability_the_mask_and_its_error(
+    segmented: Segmented, flips: bool
+) -> None:
     """Catches a network fed with other pixels than it was trained on, and rows out of order."""
     step = segmented(shard_size=5)
-    predicted(step)
+    predicted(step, keeps_probability=True, flips=flips)
     loaded = step.load(1)
-    model = load_weights(step.run.read_bytes(WEIGHTS))
-    probability_BHW = predict_probability(model, loaded.image_BHW3)
+    model = load_weights(step.run.read_bytes(WEIGHTS), SEGNET)
+    probability_BHW = predict_probability(model, loaded.image_BHW3, flips=flips)
     table = step.run.read_table(part("predictions", 1))
-    assert table.schema.equals(schema.PREDICTIONS, check_metadata=True)
+    assert table.schema.equals(schema.PREDICTIONS_WITH_PROBABILITY, check_metadata=True)
     assert table["image_id"].to_pylist() == loaded.image_id
     for row, probability_HW in zip(table.to_pylist(), probability_BHW, strict=True):
         grey_HW = schema.decode_pixels(row["probability"]["bytes"])
@@ -70,6 +81,31 @@ def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) 
         np.testing.assert_array_equal(mask_HW, probability_HW > 0.4)
         assert row["area"] == pytest.approx(mask_HW.mean())
         assert row["error"] == pytest.approx(row["error_foreground"] + row["error_background"])
+
+
+def test_without_probabilities_the_other_columns_are_the_same(segmented: Segmented) -> None:
+    step = segmented(shard_size=5)
+    predicted(step, keeps_probability=True)
+    with_it = step.run.read_table(part("predictions", 1))
+    predicted(step)
+    table = step.run.read_table(part("predictions", 1))
+    assert table.schema.equals(schema.PREDICTIONS, check_metadata=True)
+    assert table.equals(with_it.drop_columns(["probability"]))
+
+
+def test_weights_of_another_network_are_refused(segmented: Segmented) -> None:
+    """Catches a network made as the weights say, whatever the settings do."""
+    step = predicted(segmented(shard_size=5))
+    with pytest.raises(SettingsError, match="segnet.width is 4 there and 8 in the settings"):
+        replace(step, segnet=SegNetSettings(width=8, num_blocks=1)).open_engine(1)
+
+
+def test_what_predictions_depend_on(segmented: Segmented) -> None:
+    """Catches shards of one run predicted with and without mirror images."""
+    step = predicted(segmented(shard_size=5))
+    depends_on = predictions_depend_on(step, "plan", b"weights")
+    for changed in ({"flips": True}, {"keeps_probability": True}, {"threshold": 0.6}):
+        assert predictions_depend_on(replace(step, **changed), "plan", b"weights") != depends_on
 
 
 def test_refined_masks_start_from_the_predicted_ones(segmented: Segmented) -> None:
@@ -117,7 +153,9 @@ def test_auto_threshold_has_the_highest_mean_error(segmented: Segmented) -> None
     predicted(step)
     export(step, pairs_per_file=100)
     images = read_images(step.run)
-    probability_BHW = predict_probability(load_weights(step.run.read_bytes(WEIGHTS)), images)
+    probability_BHW = predict_probability(
+        load_weights(step.run.read_bytes(WEIGHTS), SEGNET), images
+    )
     score = BACKENDS["torch"].load()
     means = {
         threshold: score(
@@ -129,14 +167,19 @@ def test_auto_threshold_has_the_highest_mean_error(segmented: Segmented) -> None
         for threshold in THRESHOLDS
     }
     auto = PredictSettings(threshold="auto")
-    chosen = resolve_threshold(step.run, auto, IEM, "torch")
+    chosen = resolve_threshold(step.run, auto, SEGNET, IEM, "torch")
     assert means[chosen] == max(means.values())
+    flipped = replace(auto, flips=True)
+    resolve_threshold(step.run, flipped, SEGNET, IEM, "torch")
+    assert step.run.read_json(THRESHOLD)["flips"], "chosen again where it is for other masks"
+    resolve_threshold(step.run, auto, SEGNET, IEM, "torch")
     step.run.delete("corpus")
-    assert resolve_threshold(step.run, auto, IEM, "torch") == chosen, "kept, not chosen again"
+    again = resolve_threshold(step.run, auto, SEGNET, IEM, "torch")
+    assert again == chosen, "kept, not chosen again"
 
 
 def test_a_given_threshold_is_taken_as_it_is(segmented: Segmented) -> None:
     run = segmented().run
-    assert resolve_threshold(run, PredictSettings(threshold=0.25), IEM, "torch") == 0.25
+    assert resolve_threshold(run, PredictSettings(threshold=0.25), SEGNET, IEM, "torch") == 0.25
     with pytest.raises(SettingsError, match="predict.threshold is 1.5"):
         PredictSettings(threshold=1.5)

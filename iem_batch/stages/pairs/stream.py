@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from iem_batch.segnet import order
+from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.settings import TrainSettings
-from iem_batch.segnet.training import Batch
 from iem_batch.stages.pairs.cache import Layout, PairCache, open_cache, plan_layout
 from iem_batch.stages.pairs.files import PairFiles, read_pairs
 

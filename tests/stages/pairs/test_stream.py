@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import SettingsError, StorageError
+from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.settings import TrainSettings
-from iem_batch.segnet.training import Batch
 from iem_batch.stages.pairs import stream as stream_module
 from iem_batch.stages.pairs.files import PairFiles, find_pairs
 from iem_batch.stages.pairs.stream import check_cache, open_stream
