@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 import iem_batch
-from iem_batch.config import SECTIONS, Settings, settings_from_yaml
+from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.interrupts import Interrupt, raising_interrupts
@@ -25,6 +25,8 @@ class Command:
     """Those of `ARGUMENTS` it takes, besides the settings."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Settings it has other defaults for."""
+    paper: tuple[str, ...] = ()
+    """Sections in which --paper sets the paper's recipe."""
 
 
 PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
@@ -37,18 +39,25 @@ COMMANDS = {
     "run": Command(
         "Do all steps, from images to report.",
         ("source", "run", "--truth", "--ignore", "--rounds", *PLAN_FLAGS),
+        paper=("decode", "iem", "segment", "select", "export", "segnet", "train", "predict"),
     ),
     "plan": Command(
         "List the images of a source and cut them into shards.",
         ("source", "run", "--estimate", *PLAN_FLAGS),
     ),
-    "segment": Command("Run IEM on every image: masks and errors.", ("source", "run", *PLAN_FLAGS)),
-    "topk": Command(
-        "Select the masks of highest inpainting error in the run.", ("run", *SELECT_FLAGS)
+    "segment": Command(
+        "Run IEM on every image: masks and errors.",
+        ("source", "run", *PLAN_FLAGS),
+        paper=("decode", "iem", "segment"),
     ),
-    "export": Command("Write the selected (image, mask) pairs as a corpus."),
-    "train": Command("Train SegNet on the corpus."),
-    "predict": Command("Predict SegNet's mask for every image of the plan."),
+    "topk": Command(
+        "Select the masks of highest inpainting error in the run.",
+        ("run", *SELECT_FLAGS),
+        paper=("select",),
+    ),
+    "export": Command("Write the selected (image, mask) pairs as a corpus.", paper=("export",)),
+    "train": Command("Train SegNet on the corpus.", paper=("segnet", "train")),
+    "predict": Command("Predict SegNet's mask for every image of the plan.", paper=("predict",)),
     "refine": Command("Run IEM again, started from SegNet's masks."),
     "upscale": Command("Bring masks to the size of their photos."),
     "evaluate": Command(
@@ -166,6 +175,13 @@ def _add_arguments(parser: ArgumentParser, command: Command) -> None:
         action="store_true",
         help="go on with a step that other versions of the code or its libraries have begun",
     )
+    if command.paper:
+        parser.add_argument(
+            "--paper",
+            action="store_true",
+            help="the paper's exact recipe, whatever the defaults and the run's stored settings "
+            f"say, in {', '.join(command.paper)}; --config and flags go before it",
+        )
     for section, kind in SECTIONS.items():
         parser.add_class_arguments(kind, section)
     parser.set_defaults(dict(command.defaults))
@@ -211,7 +227,9 @@ def _dispatch(arguments: Sequence[str]) -> None:
     if run.exists(CONFIG):
         stored = settings_from_yaml(run.read_bytes(CONFIG), run.url_of(CONFIG))
         subparser.set_defaults(stored)
-        parsed = parser.parse_args(arguments)
+    if parsed[command].get("paper"):
+        subparser.set_defaults(paper_settings(COMMANDS[command].paper))
+    parsed = parser.parse_args(arguments)
     options = subparser.instantiate(parsed[command])
     job = Job(
         run=run,

@@ -1,5 +1,6 @@
 """All settings of a run in one record: the sections of a YAML file and of the flags."""
 
+from collections.abc import Container
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -45,6 +46,54 @@ SECTIONS: dict[str, type] = {
     for section in fields(Settings)
 }
 """Section -> the class that describes its settings."""
+
+
+PAPER: dict[str, Any] = {
+    "decode.size_px": 128,
+    "decode.resize": "nearest",
+    "decode.exif_orientation": False,
+    "iem.sigma_px": 5.0,
+    "iem.kernel_px": 11,
+    "iem.diversity_weight": 0.001,
+    "iem.iterations": 150,
+    "iem.smoothing": True,
+    "iem.boundary_only": True,
+    "iem.half_resolution": False,
+    "segment.init_sides": (44, 78, 92),
+    "select.k": 8000,
+    "select.init_choice": "dataset",
+    "select.rounds": 1,
+    "select.fraction": None,
+    "select.min_area": 0.0,
+    "select.max_area": 1.0,
+    "select.max_frame": 1.0,
+    "select.per_group": None,
+    "select.groups": None,
+    "select.diversity_bits": None,
+    "export.foreground": "as_found",
+    "export.val_share": 0.0,
+    "segnet.width": 128,
+    "segnet.num_blocks": 3,
+    "segnet.backbone": None,
+    "segnet.backbone_args": {},
+    "train.epochs": 50,
+    "train.batch_size": 128,
+    "train.learning_rate": 1e-3,
+    "train.horizontal_flips": False,
+    "train.random_crops": 0.0,
+    "train.boundary_smoothing": 0,
+    "train.error_weighting": 0.0,
+    "train.average_decay": 0.0,
+    "predict.threshold": 0.5,
+    "predict.flips": False,
+}
+"""The recipe of the paper (arXiv 2012.07287, Section 4), whatever the defaults are. It holds every
+setting that decides the result; what decides time, memory, chance or rounding is not in it."""
+
+
+def paper_settings(sections: Container[str]) -> dict[str, Any]:
+    """Give the settings of `PAPER` that are in some sections."""
+    return {name: value for name, value in PAPER.items() if name.partition(".")[0] in sections}
 
 
 def settings_from_yaml(text: bytes, origin: str) -> dict[str, Any]:
