@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pytest
 
 from iem_batch.cli import main
-from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.run_folder import RunFolder, failure, mark
 from iem_batch.data.storage import Folder
 from tests.pictures import Picture, write_folder, write_masks
 from tests.test_cli import QUICK, Call, call  # noqa: F401
@@ -224,7 +225,10 @@ def test_rounds_are_checked_and_shown(root: Path, tmp_path: Path, call: Call) ->
     page = (run / "report/index.html").read_text()
     assert "SegNet, round 1" in page
     assert "SegNet, round 2" in page
-    assert "config_name: round_1_predictions" in (run / "README.md").read_text()
+    table = datasets.load_dataset(
+        str(run), "round_1_predictions", split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert len(table) == 12
     assert call("verify", run)[0] == 0
     (run / "rounds/1/predictions/part-00001.parquet").write_bytes(b"PAR1")
     status, output, _ = call("verify", run)
@@ -254,3 +258,32 @@ def test_a_round_from_refined_masks(root: Path, tmp_path: Path) -> None:
     }
     for row in folder.read_table("selection/topk.parquet").to_pylist():
         assert row["error"] == refined[row["image_id"]]
+
+
+def test_what_failed_in_an_earlier_round_is_done_again(
+    root: Path,
+    tmp_path: Path,
+    call: Call,  # noqa: F811
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(root / "run", run)
+    first = RunFolder(str(run)).round(1)
+    first.delete(mark("predictions", 1))
+    first.delete("predictions/part-00001.parquet")
+    first.write_json(failure("predictions", 1), {"shard": 1, "attempts": 1, "error": "no route"})
+    steps = {step["step"]: step for step in json.loads(call("status", run, "--json")[1])}
+    assert steps["rounds/1/predictions"]["failed"] == {"1": "no route"}
+    assert steps["predictions"]["state"] == "done"
+    assert call("retry", run, "--local")[0] == 0
+    assert data_files(run) == data_files(root / "run")
+
+
+def test_a_third_round(root: Path, tmp_path: Path) -> None:
+    """Begun at once, or after the second is done: the same."""
+    for name in ("masks", "run"):
+        shutil.copytree(root / name, tmp_path / name)
+        main(["run", str(root / "pictures"), str(tmp_path / name), "--local", "--rounds=3"])
+    files = data_files(tmp_path / "masks")
+    assert {name.partition("/")[2][0] for name in files if name.startswith("rounds")} == {"1", "2"}
+    shutil.rmtree(tmp_path / "run/rounds/2/refined")  # of the time when it was the last
+    assert data_files(tmp_path / "run") == files
