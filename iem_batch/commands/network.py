@@ -11,6 +11,7 @@ from iem_batch.job import Job
 from iem_batch.shards.step import outputs_digest
 
 if TYPE_CHECKING:
+    from iem_batch.segnet.collapse import Collapse
     from iem_batch.segnet.training import EpochRecord
 
 
@@ -22,7 +23,7 @@ def train(job: Job) -> None:
     job.run.require(run_folder.step_record("corpus"), "export")
     job.begin("segnet", segnet_depends_on(job.run, segnet, settings))
 
-    def show(record: "EpochRecord") -> None:
+    def show(record: "EpochRecord | Collapse") -> None:
         print(epoch_line(record, settings.epochs), file=sys.stderr, flush=True)
 
     if job.local:

@@ -17,6 +17,7 @@ from iem_batch.errors import SettingsError
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import Training, begin_training, train_epoch
+from iem_batch.stages.curves import write_curves
 from iem_batch.stages.pairs.files import PairFiles
 from iem_batch.stages.pairs.stream import PairStream, open_stream
 
@@ -31,7 +32,7 @@ class Work:
     settings: TrainSettings
     files: PairFiles
     records: Queue
-    """Where the first worker puts the record of each epoch."""
+    """Where the first worker puts the record of each epoch, and a collapse."""
 
 
 def train_worker(work: Work) -> SettingsError | None:
@@ -66,11 +67,18 @@ def train_worker(work: Work) -> SettingsError | None:
 def _train(work: Work, training: Training, stream: PairStream, *, is_first: bool) -> None:
     while not training.finished:
         batches = stream.batches(len(training.history))
-        record = train_epoch(training, batches, sum_over_workers=torch.distributed.all_reduce)
+        record = train_epoch(
+            training,
+            batches,
+            sum_over_workers=torch.distributed.all_reduce,
+            on_collapse=work.records.put if is_first else None,
+        )
         if is_first:
             work.records.put(record)
         if training.checkpoint_due or training.finished or _preempted():
             _report(training, is_first=is_first)
+            if is_first:
+                write_curves(work.files.run, training.history)
 
 
 def _num_cpus() -> int:

@@ -15,18 +15,20 @@ from iem_batch.data import run_folder, schema
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import StepMissingError
 from iem_batch.segnet.allocator import keep_freed_memory
+from iem_batch.segnet.collapse import Collapse, Side
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
 from iem_batch.segnet.weights import save_weights
 from iem_batch.shards.step import outputs_digest
+from iem_batch.stages.curves import write_curves
 from iem_batch.stages.pairs.files import find_pairs
 from iem_batch.stages.pairs.stream import open_stream
 
 TRAIN_FOLDER = run_folder.TRAIN
 """Where an unfinished training keeps its checkpoints; gone when it has finished."""
 
-EpochProgress = Callable[[EpochRecord], None]
-"""Called with the record of each epoch when it is done."""
+EpochProgress = Callable[[EpochRecord | Collapse], None]
+"""Called with the record of each epoch when it is done, and with a collapse before that."""
 
 
 def segnet_depends_on(
@@ -98,9 +100,11 @@ def train_local(
         training.resume(run.read_bytes(checkpoint))
     with open_stream(files, settings, num_threads=torch.get_num_threads()) as stream:
         while not training.finished:
-            progress(train_epoch(training, stream.batches(len(training.history))))
+            batches = stream.batches(len(training.history))
+            progress(train_epoch(training, batches, on_collapse=progress))
             if training.checkpoint_due:
                 run.write_bytes(checkpoint, training.checkpoint())
+                write_curves(run, training.history)
     return finish_training(run, training)
 
 
@@ -114,20 +118,29 @@ def read_history(run: RunFolder) -> list[EpochRecord] | None:
 def finish_training(run: RunFolder, training: Training) -> list[EpochRecord]:
     """Write segnet/, the weights last, and drop the checkpoints."""
     run.write_json(run_folder.HISTORY, [asdict(record) for record in training.history])
+    write_curves(run, training.history)
     run.write_bytes(run_folder.WEIGHTS, save_weights(training.result, training.segnet))
     run.delete(TRAIN_FOLDER)
     return training.history
 
 
-def epoch_line(record: EpochRecord, num_epochs: int) -> str:
+def epoch_line(record: EpochRecord | Collapse, num_epochs: int) -> str:
     """Put an epoch into a line for a person, with a warning if the network has collapsed."""
+    if isinstance(record, Collapse):
+        return (
+            f"train: epoch {record.epoch}/{num_epochs}, step {record.step}; {_warning(record.side)}"
+        )
     line = (
         f"train: epoch {record.epoch}/{num_epochs}, loss {record.loss:.4f}, "
         f"IoU with the labels {record.iou:.3f}, {record.seconds:.1f} s"
     )
     if record.collapsed_to is None:
         return line
+    return f"{line}; {_warning(record.collapsed_to)}"
+
+
+def _warning(side: Side) -> str:
     return (
-        f"{line}; WARNING: nearly every pixel is predicted {record.collapsed_to}. If this stays "
-        "so, lower train.learning_rate, and see whether the masks agree on which side is foreground"
+        f"WARNING: nearly every pixel is predicted {side}. If this stays so, lower "
+        "train.learning_rate, and see whether the masks agree on which side is foreground"
     )

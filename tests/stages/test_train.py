@@ -10,9 +10,12 @@ import torch
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import SettingsError, StepMissingError, StorageError
+from iem_batch.segnet import collapse
+from iem_batch.segnet.collapse import Collapse
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import load_weights
+from iem_batch.stages.curves import event_file
 from iem_batch.stages.train import (
     TRAIN_FOLDER,
     epoch_line,
@@ -98,6 +101,29 @@ def test_leaves_weights_and_history(run: RunFolder) -> None:
     assert history[-1].loss < history[0].loss
     assert load_weights(run.read_bytes(run_folder.WEIGHTS), SEGNET).state_dict()
     assert not run.exists(TRAIN_FOLDER)
+    assert run.read_bytes(run_folder.CURVES) == event_file(history)
+
+
+def test_a_collapse_is_told_before_the_epoch_is_over(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps an epoch; catches a collapse that only the record of its epoch tells of."""
+    monkeypatch.setattr(collapse, "WATCHED_STEPS", 1)
+    monkeypatch.setattr(collapse, "collapsed_to", lambda foreground: "background")
+    told: list[EpochRecord | Collapse] = []
+    train_local(run, SEGNET, replace(SETTINGS, epochs=1), told.append)
+    assert told[0] == Collapse(epoch=1, step=1, side="background")
+    assert isinstance(told[1], EpochRecord)
+    assert len(told) == 2
+
+
+def test_the_curves_of_a_training_so_far_are_there(run: RunFolder) -> None:
+    """Catches curves that appear only when the training is over."""
+    train_until(run, epoch=3)
+    early = run.read_bytes(run_folder.CURVES)
+    history = train_local(run, SEGNET, SETTINGS, ignore)
+    assert early == event_file(history[:2])
+    assert run.read_bytes(run_folder.CURVES) == event_file(history)
 
 
 def test_interrupted_training_ends_with_the_same_weights(run: RunFolder, tmp_path: Path) -> None:
@@ -200,3 +226,7 @@ def test_line_of_an_epoch() -> None:
     )
     collapsed = replace(record, foreground=0.9999)
     assert "WARNING: nearly every pixel is predicted foreground" in epoch_line(collapsed, 50)
+    early = epoch_line(Collapse(epoch=1, step=100, side="background"), 50)
+    assert early.startswith(
+        "train: epoch 1/50, step 100; WARNING: nearly every pixel is predicted b"
+    )
