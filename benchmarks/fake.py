@@ -73,6 +73,7 @@ class PretendStep(ImageStep):
                 **{name: ones for name in ("error", "error_foreground", "error_background")},
                 "area": ones,
                 "init_side": ones,
+                "agreement": ones,
                 "iterations": ones,
                 "status": ["ok"] * len(ids),
             }

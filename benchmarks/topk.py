@@ -103,6 +103,7 @@ def write_shard(run: RunFolder, masks: pa.Table, edges: NDArray[np.int64], shard
         "error_background": error * (1 - share),
         "area": rng.integers(1000, 12000, rows) / 128**2,
         "init_side": np.tile(np.array(SIDES_PX, np.int32), count),
+        "agreement": rng.uniform(0.3, 1, rows),
         "iterations": rng.integers(20, 151, rows, dtype=np.int32),
         "status": status,
     }

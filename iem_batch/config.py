@@ -61,6 +61,7 @@ PAPER: dict[str, Any] = {
     "iem.half_resolution": False,
     "segment.init_sides": (44, 78, 92),
     "select.k": 8000,
+    "select.by": "error",
     "select.init_choice": "dataset",
     "select.rounds": 1,
     "select.fraction": None,

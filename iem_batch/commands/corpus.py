@@ -34,7 +34,8 @@ def topk(job: Job) -> None:
         with job.search() as search:
             selection = topk(job.run, planned.num_shards, settings, decode, search)
     Console().print(histogram_table(selection))
-    cut = "" if selection.cut is None else f", errors down to {selection.cut:.4f}"
+    score = "errors" if selection.by == "error" else "errors x agreement"
+    cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
     among = f"among {labels.run.url_of(labels.step)}"
     if selection.side is not None:
         among = f"first mask of highest mean error {selection.side}"

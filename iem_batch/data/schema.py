@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-VERSION = "1"
+VERSION = "2"
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """An encoded picture, as Hugging Face `datasets` stores its Image feature."""
@@ -72,11 +72,14 @@ MASKS = _schema(
         ("mask", IMAGE),
         *_ERROR_FIELDS,
         ("init_side", pa.int32()),
+        ("agreement", pa.float64()),
         ("iterations", pa.int32()),
         ("status", pa.string()),
     ]
 )
-"""masks/ and refined/: one row for each image and first mask; init_side is null in refined/."""
+"""masks/ and refined/: one row for each image and first mask; init_side is null in refined/.
+
+agreement: mean IoU with the image's masks from the other first masks; null where there is none."""
 
 PREDICTIONS = _schema(
     [*_IMAGE_FIELDS, ("mask", IMAGE), *_ERROR_FIELDS, ("status", pa.string())],
@@ -126,10 +129,11 @@ SELECTION = _schema(
         ("shard", pa.int32()),
         ("init_side", pa.int32()),
         ("error", pa.float64()),
+        ("score", pa.float64()),
         ("rank", pa.int32()),
     ]
 )
-"""selection/topk.parquet: the images of highest error; rank 0 is the highest."""
+"""selection/topk.parquet: the images of highest score; rank 0 is the highest."""
 
 CORPUS = _schema(
     [

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
+if TYPE_CHECKING:  # the report reads histories and needs no torch
+    from torch import Tensor
 
 Side = Literal["background", "foreground"]
 
@@ -57,7 +58,7 @@ class Watch:
         self._foreground: Tensor | float = 0.0
         self._pixels = 0
 
-    def add(self, foreground: Tensor, pixels: int) -> None:
+    def add(self, foreground: "Tensor", pixels: int) -> None:
         """Count a step.
 
         Args:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -116,10 +117,28 @@ def masks_table(
         "error_background": result.error_background_BS.ravel(),
         "area": mask_NHW.mean(axis=(1, 2)) if len(mask_NHW) else np.empty(0),
         "init_side": list(init_sides) * len(loaded.image_id),
+        "agreement": _agreement(result.mask_BSHW),
         "iterations": result.iterations_BS.ravel(),
         "status": [Status(int(code)).name.lower() for code in result.status_BS.ravel()],
     }
     return pa.table(columns, schema=schema.MASKS)
+
+
+def _agreement(mask_BSHW: NDArray[np.bool_]) -> NDArray[np.float64] | pa.Array:
+    """Compare each mask with those of the same image: mean IoU with the others, B * S numbers.
+
+    The IoU of two empty masks is 1. Where an image has one mask there is nothing to compare.
+    """
+    num_images, num_masks = mask_BSHW.shape[:2]
+    if num_masks == 1:
+        return pa.nulls(num_images, pa.float64())
+    sum_BS = np.zeros((num_images, num_masks))
+    for one, other in combinations(range(num_masks), 2):
+        both_B = (mask_BSHW[:, one] & mask_BSHW[:, other]).sum(axis=(1, 2))
+        either_B = (mask_BSHW[:, one] | mask_BSHW[:, other]).sum(axis=(1, 2))
+        iou_B = np.where(either_B > 0, both_B / np.maximum(either_B, 1), 1.0)
+        sum_BS[:, [one, other]] += iou_B[:, None]
+    return (sum_BS / (num_masks - 1)).ravel()
 
 
 def _sums_by_side(result: IEMResult, init_sides: tuple[int, ...]) -> dict[str, dict[str, float]]:

@@ -1,35 +1,63 @@
 """A training that is killed and begun again ends with the weights of one that was not."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from iem_batch.data.run_folder import HISTORY, WEIGHTS, RunFolder
 from iem_batch.stages.train import TRAIN_FOLDER
+from tests.distributed.nodes import descendants
 from tests.stages.corpora import small_discs, write_corpus
 
-_CODE = """
-import sys
+SETTINGS: dict[str, Any] = {
+    "epochs": 12,
+    "batch_size": 4,
+    "images_per_pass": 2,
+    "precision": "fp32",
+    "checkpoint_every_epochs": 2,
+}
+
+_LOCAL = """
+import json, sys
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.stages.train import train_local
 
-settings = TrainSettings(
-    epochs=12, batch_size=4, images_per_pass=2, precision="fp32", checkpoint_every_epochs=2
-)
+settings = TrainSettings(**json.loads(sys.argv[2]))
 train_local(RunFolder(sys.argv[1]), SegNetSettings(width=8, num_blocks=1), settings, print)
 """
 
 
-def start(run: RunFolder) -> subprocess.Popen[bytes]:
+def start(run: RunFolder, *, ray: bool) -> subprocess.Popen[bytes]:
+    program = ["-m", "tests.distributed.trainer"] if ray else ["-c", _LOCAL]
+    settings = SETTINGS | ({"num_workers": 2} if ray else {})
     return subprocess.Popen(
-        [sys.executable, "-c", _CODE, run.url],
+        [sys.executable, *program, run.url, json.dumps(settings)],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"},
     )
+
+
+def kill(driver: subprocess.Popen[bytes]) -> None:
+    """Kill a driver, and see that what it has started is gone as well."""
+    family = descendants({driver.pid})
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 30  # Ray's processes end by themselves; these must, for the test
+    while any(Path("/proc", str(pid)).exists() for pid in family) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in family:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def checkpoints(run: RunFolder) -> dict[Path, int]:
@@ -38,22 +66,22 @@ def checkpoints(run: RunFolder) -> dict[Path, int]:
     }
 
 
-def test_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ray", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_killed_training_ends_with_the_same_weights(tmp_path: Path, ray: bool) -> None:
     """Killed after the first checkpoint and after a later one; catches any state that is lost."""
     calm, killed = RunFolder(str(tmp_path / "calm")), RunFolder(str(tmp_path / "killed"))
     for run in (calm, killed):
-        write_corpus(run, small_discs(12))
-    assert start(calm).wait(120) == 0
+        write_corpus(run, small_discs(12), pairs_per_file=5)
+    assert start(calm, ray=ray).wait(200) == 0
     for _ in range(2):
         before = checkpoints(killed)
-        process = start(killed)
-        deadline = time.monotonic() + 60
-        while checkpoints(killed) == before and process.poll() is None:
+        driver = start(killed, ray=ray)
+        deadline = time.monotonic() + 100
+        while checkpoints(killed) == before and driver.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.002)
-        process.kill()
-        process.wait()
-    assert start(killed).wait(120) == 0
+        kill(driver)
+    assert start(killed, ray=ray).wait(200) == 0
     assert killed.read_bytes(WEIGHTS) == calm.read_bytes(WEIGHTS)
     assert len(killed.read_json(HISTORY)) == 12
     assert not killed.exists(TRAIN_FOLDER)

@@ -1,10 +1,11 @@
-"""Ray Train with two real workers, one of which dies."""
+"""Ray Train with real workers, which die or are taken away."""
 
+import json
 import os
 import threading
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,12 +13,14 @@ import pytest
 
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.distributed import train
 from iem_batch.distributed.train import train_ray
 from iem_batch.errors import SettingsError
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import load_weights
 from iem_batch.stages.train import TRAIN_FOLDER, train_local
+from tests.distributed.nodes import running_nodes
 from tests.stages.corpora import small_discs, write_corpus
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -31,6 +34,20 @@ SETTINGS = TrainSettings(
     precision="fp32",
     checkpoint_every_epochs=1,
 )
+
+
+ATTENTIVE = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+"""Lets Ray look at reports more often than every two seconds."""
+
+
+def wait_for_checkpoints(run: RunFolder, count: int) -> None:
+    """Wait until so many were seen; Ray deletes earlier ones."""
+    seen: set[Path] = set()
+    deadline = time.monotonic() + 200
+    while len(seen) < count:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.01)
+        seen |= set(Path(run.url, TRAIN_FOLDER).glob("*/checkpoint_*"))
 
 
 @dataclass(frozen=True)
@@ -48,10 +65,7 @@ class DeadlyRun(RunFolder):
         return super().open_table(name)
 
     def _die_after_the_third_checkpoint(self) -> None:
-        seen: set[Path] = set()
-        while len(seen) < 3:
-            time.sleep(0.01)
-            seen |= set(Path(self.url, TRAIN_FOLDER).glob("*/checkpoint_*"))
+        wait_for_checkpoints(self, 3)
         try:
             os.close(os.open(f"{self.url}/died", os.O_CREAT | os.O_EXCL))
         except FileExistsError:
@@ -61,32 +75,83 @@ class DeadlyRun(RunFolder):
 
 @pytest.fixture(autouse=True)
 def _attentive_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at reports more often than every two seconds."""
-    monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    monkeypatch.setenv(*ATTENTIVE)
 
 
-def test_two_workers_one_of_which_dies_equal_one(tmp_path: Path) -> None:
-    """Catches gradients not added up, shares weighted wrongly, and a resume that loses state."""
-    run, alone = DeadlyRun(str(tmp_path / "run")), RunFolder(str(tmp_path / "alone"))
-    calm = RunFolder(str(tmp_path / "calm"))
-    for folder in (run, alone, calm):
-        write_corpus(folder, small_discs(9), pairs_per_file=4)
-    told: list[EpochRecord] = []
-    history = train_ray(run, SEGNET, SETTINGS, told.append)
+def write_pairs(run: RunFolder) -> None:
+    """Write nine pairs in files of four: what the two workers own ends inside a file."""
+    write_corpus(run, small_discs(9), pairs_per_file=4)
+
+
+@pytest.fixture(scope="module")
+def calm(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that two workers have trained undisturbed."""
+    run = RunFolder(str(tmp_path_factory.mktemp("calm")))
+    write_pairs(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*ATTENTIVE)
+        train_ray(run, SEGNET, SETTINGS, lambda record: None)
+    return run
+
+
+def test_two_workers_equal_one(calm: RunFolder, tmp_path: Path) -> None:
+    """Catches gradients not added up, and shares weighted wrongly where they differ in size."""
+    alone = RunFolder(str(tmp_path))
+    write_pairs(alone)
     expected = train_local(alone, SEGNET, SETTINGS, lambda record: None)
-    assert run.exists("died")
+    history = train_ray(calm, SEGNET, SETTINGS, pytest.fail)
     assert [record.epoch for record in history] == [1, 2, 3, 4, 5, 6]
-    told_epochs = [record.epoch for record in told]
-    assert set(told_epochs) == {1, 2, 3, 4, 5, 6}
-    assert told_epochs.count(1) == 1, "the workers began again without a checkpoint"
     for ours, theirs in zip(history, expected, strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
-    assert load_weights(run.read_bytes(run_folder.WEIGHTS), SEGNET).state_dict()
-    assert not run.exists(TRAIN_FOLDER)
-    assert train_ray(run, SEGNET, SETTINGS, pytest.fail) == history
-    # With as many workers, an interruption changes no bit; one worker rounds its sums otherwise.
-    train_ray(calm, SEGNET, SETTINGS, lambda record: None)
+    assert load_weights(calm.read_bytes(run_folder.WEIGHTS), SEGNET).state_dict()
+    assert not calm.exists(TRAIN_FOLDER)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_changes_no_bit(calm: RunFolder, tmp_path: Path) -> None:
+    """Catches a resume that loses state, and one that begins again."""
+    run = DeadlyRun(str(tmp_path))
+    write_pairs(run)
+    told: list[int] = []
+    history = train_ray(run, SEGNET, SETTINGS, lambda record: told.append(record.epoch))
+    assert run.exists("died")
+    assert [record.epoch for record in history] == [1, 2, 3, 4, 5, 6]
+    assert set(told) == {1, 2, 3, 4, 5, 6}
+    assert told.count(1) == 1, "the workers began again without a checkpoint"
     assert run.read_bytes(run_folder.WEIGHTS) == calm.read_bytes(run_folder.WEIGHTS)
+    assert train_ray(run, SEGNET, SETTINGS, pytest.fail) == history
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_is_done_without(tmp_path: Path) -> None:
+    """Of two nodes of one CPU one is switched off; catches waiting for another for ever, and
+    batches that change with the number of workers."""
+    run, alone = RunFolder(str(tmp_path / "run")), RunFolder(str(tmp_path / "alone"))
+    for folder in (run, alone):
+        write_pairs(folder)
+    settings = replace(SETTINGS, min_workers=1, epochs=40)
+    with running_nodes(worker=False) as nodes:
+        for name in ("first", "second"):
+            nodes.start_worker(name, num_cpus=1)
+        driver = nodes.drive("tests.distributed.trainer", run.url, json.dumps(asdict(settings)))
+        wait_for_checkpoints(run, 3)
+        nodes.kill("second")
+        output, _ = driver.communicate(timeout=250)
+    assert driver.returncode == 0, output
+    history = [EpochRecord(**record) for record in run.read_json(run_folder.HISTORY)]
+    expected = train_local(alone, SEGNET, settings, lambda record: None)
+    assert len(history) == 40
+    for ours, theirs in zip(history, expected, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=2e-2)
+
+
+def test_an_older_ray_cannot_do_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SETTINGS, min_workers=1)
+    assert train._num_workers(SETTINGS) == 2
+    assert train._num_workers(settings) == (1, 2)
+    monkeypatch.setattr(train, "ScalingConfig", object)
+    with pytest.raises(SettingsError, match="train.min_workers is 1, and Ray .* null or install a"):
+        train._num_workers(settings)
 
 
 def test_corpus_that_cannot_be_learned_from_is_not_tried_again(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import Training, begin_training, train_epoch
 from tests.segnet.in_memory import batches
 
+# torch warns of its own parts when its compiler is imported and when it traces.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
 NETWORK = SegNetSettings(backbone="tests.segnet.networks:Normed")
 FAILING = """
 import torch
@@ -44,7 +47,6 @@ def begin(segnet: SegNetSettings, **settings: bool) -> Training:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of torch's own parts, when the compiler is imported
 @pytest.mark.parametrize("segnet", [NETWORK, SegNetSettings(width=8, num_blocks=1)])
 def test_a_compiled_network_learns_the_same(
     discs: tuple[Tensor, Tensor],

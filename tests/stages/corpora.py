@@ -15,7 +15,14 @@ from tests.pictures import Picture, textured_disc
 def write_corpus(run: RunFolder, pictures: Sequence[Picture], pairs_per_file: int = 100) -> None:
     """Write corpus/ with its commit marks, and the selection it was made from."""
     selection = [
-        {"image_id": picture.name, "shard": 0, "init_side": 8, "error": 1.0, "rank": rank}
+        {
+            "image_id": picture.name,
+            "shard": 0,
+            "init_side": 8,
+            "error": 1.0,
+            "score": 1.0,
+            "rank": rank,
+        }
         for rank, picture in enumerate(pictures)
     ]
     run.write_table(run_folder.TOPK, pa.Table.from_pylist(selection, schema=schema.SELECTION))

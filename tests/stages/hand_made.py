@@ -31,6 +31,7 @@ def row(image_id: str, mask: NDArray[np.bool_], error: float = 0.5, side: int | 
         "error_background": error / 2,
         "area": float(mask.mean()),
         "init_side": side,
+        "agreement": 1.0,
         "iterations": 7,
         "status": "ok" if 0 < mask.mean() < 1 else "full" if mask.all() else "empty",
     }

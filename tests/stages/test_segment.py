@@ -13,7 +13,7 @@ from iem_batch.data.run_folder import RunFolder, mark, part
 from iem_batch.errors import BackendUnavailableError, SettingsError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.iem.masks import centred_squares
-from iem_batch.stages.segment import SegmentStep, masks_depend_on
+from iem_batch.stages.segment import SegmentStep, _agreement, masks_depend_on
 from iem_batch.stages.settings import SegmentSettings
 from tests.pictures import Picture
 from tests.stages.conftest import IEM, SIZE_PX
@@ -59,6 +59,19 @@ def test_rows_hold_what_the_engine_gave(segmented: Segmented) -> None:
         assert row["error"] == result.error_BS[image, side]
         assert row["area"] == pytest.approx(mask_HW.mean())
         assert (row["width"], row["height"]) == (80, 64)
+
+
+def test_agreement_is_the_mean_iou_with_the_others() -> None:
+    """Two images of 1 x 4 pixels with three masks; IoUs of the first: 1/2, 0 and 0."""
+    masks = [
+        [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]],
+        [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]],
+    ]
+    mask_BSHW = np.array(masks, dtype=np.bool_)[:, :, None, :]
+    expected = [0.25, 0.25, 0.0, 0.5, 0.5, 0.0]  # the IoU of two empty masks is 1
+    np.testing.assert_array_equal(_agreement(mask_BSHW), expected)
+    nothing = _agreement(mask_BSHW[:, :1])
+    assert nothing.to_pylist() == [None, None]
 
 
 def test_masks_do_not_depend_on_the_shard_size(segmented: Segmented) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from iem_batch.data import run_folder
 from iem_batch.data.read_ahead import read_ahead
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.segnet.collapse import Side, collapsed_to
 from iem_batch.stages.report import svg
 from iem_batch.stages.report.survey import AREA_BINS, ERROR_BINS, READERS, Survey
 
@@ -113,6 +114,18 @@ def _training(run: RunFolder) -> Iterator[Chart]:
             title="Training of SegNet",
             text=f"{len(epoch)} epochs in {seconds:,.0f} s: "
             f"loss from {loss[0]:.3f} to {loss[-1]:.3f}, "
-            f"IoU with its labels from {100 * iou[0]:.0f} % to {100 * iou[-1]:.0f} %.",
+            f"IoU with its labels from {100 * iou[0]:.0f} % to {100 * iou[-1]:.0f} %."
+            + _warning([collapsed_to(record["foreground"]) for record in history]),
             svg=svg.curves("training", epoch, loss, iou),
         )
+
+
+def _warning(sides: list[Side | None]) -> str:
+    """Warn of the epochs in which the network had collapsed, given to what."""
+    collapsed = [epoch for epoch, side in enumerate(sides, 1) if side is not None]
+    if not collapsed:
+        return ""
+    return (
+        f" WARNING: nearly every pixel was predicted to be of one side in {len(collapsed)} of "
+        f"them, the last time in epoch {collapsed[-1]}: {sides[collapsed[-1] - 1]}."
+    )

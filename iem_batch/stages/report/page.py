@@ -179,13 +179,14 @@ def _duration(seconds: float) -> str:
 def _selection(run: RunFolder) -> tuple[float | None, int]:
     """Read the lowest error of IEM's masks that was selected, and how many images were.
 
-    A later round selects by the errors of other masks.
+    A later round selects by the errors of other masks, `stable_error` not by errors alone.
     """
     if not run.exists(run_folder.TOPK):
         return None, 0
-    error = run.read_table(run_folder.TOPK, columns=["error"])["error"]
+    rows = run.read_table(run_folder.TOPK, columns=["error", "score"])
     is_of_iem = selected_labels(run).step == "masks"
-    return pc.min(error).as_py() if is_of_iem else None, len(error)
+    is_by_error = rows["error"].equals(rows["score"])
+    return pc.min(rows["error"]).as_py() if is_of_iem and is_by_error else None, len(rows)
 
 
 def open_sources(

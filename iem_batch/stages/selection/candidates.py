@@ -1,4 +1,4 @@
-"""The first k images of some shards, by inpainting error.
+"""The first k images of some shards, by score: inpainting error, or that times its stability.
 
 The images are put in an order that does not depend on the sharding, and the first k are taken. As
 the first k of a part of them hold all of the first k of the whole that are in this part, shards are
@@ -29,13 +29,13 @@ REMOTE_READERS = 16
 local disk a thread for each processor is quickest: more cost a fifth of the processor time."""
 
 ERROR_BINS = np.arange(401) / 100
-"""Edges of the bins of inpainting errors; both terms of E are in [0, 2]."""
+"""Edges of the bins of inpainting errors and scores; both terms of E are in [0, 2]."""
 
 FIRST_SHARDS, SHARDS_PER_PRUNING = 8, 128
 """Shards whose candidates are held before all but the best are dropped: few as long as nothing is
 known of what a good one is."""
 
-ORDER = [("error", "descending"), ("image_id", "ascending")]
+ORDER = [("score", "descending"), ("image_id", "ascending")]
 NO_ROWS = schema.SELECTION.empty_table().drop_columns("rank")
 
 
@@ -49,6 +49,8 @@ class Query:
     """Rows wanted: what the settings say has been resolved."""
     side: int | None
     """What `dataset_side` gave; None where each image has one mask."""
+    is_by_agreement: bool
+    """Whether the score is the error times the agreement, or the error alone."""
     ids_at_once: bool = False
     """Whether ids are read together with the errors, one request instead of two: worth it where
     nearly every shard has a row among the first k, or where groups are formed by them."""
@@ -59,9 +61,9 @@ class Candidates:
     """What some shards have to offer."""
 
     best: pa.Table
-    """At most k rows: image_id, shard, init_side, error, and group where groups are asked for."""
+    """At most k rows: those of `NO_ROWS`, and group where groups are asked for."""
     histogram: NDArray[np.int64]
-    """Images by inpainting error, in `ERROR_BINS`; defined masks only."""
+    """Images by score, in `ERROR_BINS`; defined masks only."""
     num_images: int
     num_undefined: int
     num_outside: int
@@ -92,7 +94,7 @@ def candidates(query: Query, shards: Iterable[int], num_threads: int) -> Candida
             best = found[0].best
             if groups is None and len(best) == query.k > 0:
                 # What is below the k-th best so far is not looked at further, its id not even read.
-                floor = best["error"][-1].as_py()
+                floor = best["score"][-1].as_py()
     return found[0]
 
 
@@ -116,6 +118,7 @@ class _Offer:
     init_side: pa.ChunkedArray
     """int32; null where each image has one mask."""
     error_N: NDArray[np.float64]
+    score_N: NDArray[np.float64]
     histogram: NDArray[np.int64]
     num_images: int
     num_undefined: int
@@ -123,13 +126,16 @@ class _Offer:
 
 
 def _offer(query: Query, floor: float, shard: int) -> _Offer:
-    """Look through one shard for rows whose error is not below the floor."""
+    """Look through one shard for rows whose score is not below the floor."""
     settings, labels = query.settings, query.labels
     with labels.run.open_table(run_folder.part(labels.step, shard)) as file:
         at_once = ["init_side"] * (query.side is not None) + ["error"]
-        at_once += ["image_id"] * query.ids_at_once
+        at_once += ["agreement"] * query.is_by_agreement + ["image_id"] * query.ids_at_once
         rows = file.read(at_once, use_threads=False)
         all_errors = rows["error"].to_numpy()
+        all_scores = all_errors
+        if query.is_by_agreement:
+            all_scores = all_errors * rows["agreement"].to_numpy()
         row = _chosen(rows, query)
         error = all_errors[row]
         is_defined = _is_defined(file, row, error)
@@ -137,7 +143,7 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
         if (settings.min_area, settings.max_area) != (0, 1):
             area = file.read(["area"], use_threads=False)["area"].to_numpy()[row]
             inside = is_defined & (area >= settings.min_area) & (area <= settings.max_area)
-        picked = row[inside & (error >= floor)]
+        picked = row[inside & (all_scores[row] >= floor)]
         if len(picked) and settings.max_frame < 1:
             masks = file.read(["mask"], use_threads=False)["mask"].take(pa.array(picked))
             decoded = [schema.decode_mask(mask["bytes"].as_py()) for mask in masks]
@@ -153,7 +159,8 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
         image_id=image_id,
         init_side=_init_side(rows, picked),
         error_N=all_errors[picked],
-        histogram=error_histogram(error[is_defined]),
+        score_N=all_scores[picked],
+        histogram=error_histogram(all_scores[row][is_defined]),
         num_images=len(row),
         num_undefined=int((~is_defined).sum()),
         num_outside=int((is_defined & ~inside).sum()),
@@ -161,7 +168,7 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
 
 
 def error_histogram(error: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Count inpainting errors in `ERROR_BINS`."""
+    """Count inpainting errors or scores in `ERROR_BINS`."""
     # The bins are of one width, and np.histogram takes three times as long to find that out.
     place = np.minimum(error * 100, len(ERROR_BINS) - 2).astype(np.int64)
     return np.bincount(place, minlength=len(ERROR_BINS) - 1)
@@ -208,6 +215,7 @@ def _gathered(offers: Sequence[_Offer], groups: Groups | None) -> Candidates:
             [chunk for offer in offers for chunk in offer.init_side.chunks], pa.int32()
         ),
         "error": np.concatenate([offer.error_N for offer in offers]),
+        "score": np.concatenate([offer.score_N for offer in offers]),
     }
     rows = pa.table(columns, schema=NO_ROWS.schema)
     best = rows if groups is None else groups.attach(rows)
@@ -221,16 +229,16 @@ def _gathered(offers: Sequence[_Offer], groups: Groups | None) -> Candidates:
 
 
 def first_rows(table: pa.Table, k: int) -> pa.Table:
-    """Keep the first k rows, those of highest error first.
+    """Keep the first k rows, those of highest score first.
 
     With groups the first is the best of each group, then the second of each, and so on; of those
-    at the same place in their groups the highest error goes first. Rows that come later only move
+    at the same place in their groups the highest score goes first. Rows that come later only move
     others back, so what is not among the first k of a part is not among those of the whole.
     """
     if "group" not in table.column_names:
         if 0 < k < len(table):  # sorting takes longer by far
-            error = table["error"].to_numpy()
-            table = table.filter(pa.array(error >= np.partition(error, -k)[-k]))
+            score = table["score"].to_numpy()
+            table = table.filter(pa.array(score >= np.partition(score, -k)[-k]))
         return table.sort_by(ORDER).slice(0, k).combine_chunks()
     table = table.sort_by(ORDER)
     group = table["group"].combine_chunks().dictionary_encode().indices.to_numpy()

@@ -1,4 +1,4 @@
-"""Where the cut falls among the inpainting errors, for a terminal."""
+"""Where the cut falls among the scores, for a terminal."""
 
 import numpy as np
 from rich.bar import Bar
@@ -13,7 +13,7 @@ BAR_WIDTH = 32
 
 
 def histogram_table(selection: Selection) -> Table:
-    """Lay out how many images have which error, and how many of them are selected.
+    """Lay out how many images have which score, and how many of them are selected.
 
     Args:
         selection: what `topk` found.
@@ -23,7 +23,7 @@ def histogram_table(selection: Selection) -> Table:
     first, last = (filled[0], filled[-1]) if len(filled) else (0, 0)
     step = -(-(last - first + 1) // MAX_ROWS)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("error", no_wrap=True)
+    table.add_column(selection.by.replace("_", " "), no_wrap=True)
     table.add_column("", width=BAR_WIDTH)
     for heading in ("images", "selected"):
         table.add_column(heading, justify="right", no_wrap=True)

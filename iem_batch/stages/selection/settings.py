@@ -13,6 +13,10 @@ RoundMasks = Literal["predictions", "refined"]
 """What a round gives the next one to select from."""
 
 
+SelectBy = Literal["error", "stable_error"]
+"""What images are ranked by."""
+
+
 GROUP_BY_FOLDER = "folder"
 """The group of an image that its id gives."""
 
@@ -26,6 +30,11 @@ class SelectSettings:
 
     k: int = 8000
     """How many images are taken, those of highest inpainting error; all where there are fewer."""
+
+    by: SelectBy = "stable_error"
+    """`error`: the inpainting error E, as in the paper; `stable_error`: E times the mean IoU with
+    the masks that the image's other first masks led to. Where each image has one mask they are
+    the same."""
 
     init_choice: InitChoice = "dataset"
     """`dataset`: the first mask whose mean error over the run is highest, as in the paper;
@@ -76,6 +85,10 @@ class SelectSettings:
             raise SettingsError(
                 f"select.masks is {self.masks!r}; it must be one of "
                 f"{', '.join(get_args(RoundMasks))}"
+            )
+        if self.by not in get_args(SelectBy):
+            raise SettingsError(
+                f"select.by is {self.by!r}; it must be one of {', '.join(get_args(SelectBy))}"
             )
         for name in ("fraction", "min_area", "max_area", "max_frame"):
             value = getattr(self, name)

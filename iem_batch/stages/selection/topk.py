@@ -1,4 +1,4 @@
-"""The step `topk`: the masks of highest inpainting error in the whole run."""
+"""The step `topk`: the masks of highest score in the whole run, by their inpainting error."""
 
 import os
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from iem_batch.stages.selection.choose import dataset_side
 from iem_batch.stages.selection.diversity import POOL, LeftOut, without_near_duplicates
 from iem_batch.stages.selection.groups import groups_digest
 from iem_batch.stages.selection.labels import labels_of
-from iem_batch.stages.selection.settings import SelectSettings
+from iem_batch.stages.selection.settings import SelectBy, SelectSettings
 
 Search = Callable[[Query, int], Candidates]
 """Finds the candidates of the shards 0 .. n-1; `iem_batch.distributed.search` does it on Ray."""
@@ -47,14 +47,16 @@ class Selection:
     """Images left out because they can no longer be read, which only diversity asks for."""
     num_selected: int
     cut: float | None
-    """Inpainting error of the last mask selected; None where nothing is selected."""
+    """Score of the last mask selected; None where nothing is selected."""
     side: int | None
     """The first mask with the highest mean error over the data set; None in a later round, where
     each image has one mask."""
     histogram: list[int]
-    """Images with a defined mask by inpainting error, in `ERROR_BINS`."""
+    """Images with a defined mask by score, in `ERROR_BINS`."""
     histogram_selected: list[int]
     """The selected ones, likewise."""
+    by: SelectBy
+    """What the score is; `error` also where the masks have no agreement to multiply it by."""
 
 
 def search_here(query: Query, num_shards: int) -> Candidates:
@@ -69,7 +71,10 @@ def topk(
     decode: DecodeSettings | None = None,
     search: Search = search_here,
 ) -> Selection:
-    """Select the k masks of highest error E (without the diversity term) and write selection/.
+    """Select the k masks of highest score and write selection/.
+
+    The score is the error E, without the diversity term, or E times the agreement of the masks of
+    an image.
 
     Ties go to the image_id that sorts first, so the selection does not depend on the sharding.
     Memory is bounded by k and some shards.
@@ -96,6 +101,7 @@ def topk(
         settings=settings,
         k=k,
         side=dataset_side(marks) if labels.step == "masks" else None,
+        is_by_agreement=settings.by == "stable_error" and _num_first_masks(marks) > 1,
         ids_at_once=(
             settings.init_choice == "image" or settings.per_group is not None or k > num_shards
         ),
@@ -153,10 +159,15 @@ def _number(settings: SelectSettings, marks: list[dict[str, Any]]) -> int:
     return round(settings.fraction * num_images)
 
 
+def _num_first_masks(marks: list[dict[str, Any]]) -> int:
+    """Count the masks of each image; marks of predictions/ and refined/ do not tell, there is 1."""
+    return max((len(mark.get("sides", [None])) for mark in marks), default=1)
+
+
 def _write(
     run: RunFolder, query: Query, found: Candidates, best: pa.Table, left_out: LeftOut
 ) -> Selection:
-    error = best["error"].to_numpy()
+    score = best["score"].to_numpy()
     selection = Selection(
         num_images=found.num_images,
         num_undefined=found.num_undefined,
@@ -164,10 +175,11 @@ def _write(
         num_near_duplicates=left_out.num_near_duplicates,
         num_gone=left_out.num_gone,
         num_selected=len(best),
-        cut=float(error[-1]) if len(best) else None,
+        cut=float(score[-1]) if len(best) else None,
         side=query.side,
         histogram=found.histogram.tolist(),
-        histogram_selected=error_histogram(error).tolist(),
+        histogram_selected=error_histogram(score).tolist(),
+        by="stable_error" if query.is_by_agreement else "error",
     )
     rank = pa.array(np.arange(len(best), dtype=np.int32))
     table = best.select(NO_ROWS.column_names).append_column("rank", rank).cast(schema.SELECTION)

@@ -79,7 +79,8 @@ def test_filter_by_name_error_selection_and_kind(page):
     assert page.locator("#shown").inner_text() == "5 of 17 shown"
     assert page.locator(".none:visible").count() > 0
     page.get_by_role("button", name="Show all").click()
-    page.wait_for_function("document.querySelectorAll('.card[hidden]').length === 0")
+    # Playwright asks for functions by eval, which the page's policy forbids; for locators it waits.
+    sync_api.expect(page.locator(".card[hidden]")).to_have_count(0)
     page.get_by_label("Error from").fill("0.6")
     assert shown(page) == {HOSTILE, "a.png"}
     page.get_by_label("Error to").fill("0.8")

@@ -71,6 +71,14 @@ def segment(run, shards=(0, 1)):
         write_shard(run, "masks", 1, [empty], [rejected])
 
 
+def history(foreground):
+    """Two epochs or more, whose loss falls and IoU rises, with these shares of foreground."""
+    return [
+        {"epoch": n, "loss": 1 / n, "iou": 1 - 0.5 / n, "foreground": share, "seconds": 20.5}
+        for n, share in enumerate(foreground, 1)
+    ]
+
+
 def do_everything(run, tmp_path):
     segment(run)
     topk(run, 2, SelectSettings(k=2))
@@ -79,8 +87,7 @@ def do_everything(run, tmp_path):
     write_png(tmp_path / "truth" / "a.png", MASK)
     write_png(tmp_path / "truth" / HOSTILE, square(0, 0, 4))
     evaluate(run, MaskFolder(str(tmp_path / "truth"), DECODE), None, DECODE, "dataset")
-    history = [{"epoch": n, "loss": 1 / n, "iou": 1 - 0.5 / n, "seconds": 20.5} for n in (1, 2)]
-    run.write_json(HISTORY, history)
+    run.write_json(HISTORY, history([0.3, 0.3]))
     run.write_bytes(CONFIG, b"select:\n  k: 2 # <i>\n")
 
 
@@ -88,6 +95,20 @@ def report(run, **settings):
     write_report(run, DECODE, IEMSettings(), "dataset", ReportSettings(**settings))
     html = run.read_bytes(REPORT).decode()
     return html, Page(html)
+
+
+def test_a_collapsed_training_is_warned_of(planned, tmp_path):
+    do_everything(planned, tmp_path)
+    _, page = report(planned)
+    learned = "2 epochs in 41 s: loss from 1.000 to 0.500, IoU with its labels from 50 % to 75 %."
+    assert learned in page.text
+    assert "WARNING" not in page.text
+    planned.write_json(HISTORY, history([0.5, 0.9999, 0.0, 0.5]))
+    _, page = report(planned)
+    assert (
+        "WARNING: nearly every pixel was predicted to be of one side in 2 of them, the last time "
+        "in epoch 3: background." in page.text
+    )
 
 
 def test_everything_is_there(planned, tmp_path):

@@ -67,6 +67,7 @@ def test_equals_sorting_everything(
     assert table.schema.equals(schema.SELECTION, check_metadata=True)
     found = table.to_pylist()
     assert [(row["image_id"], row["error"]) for row in found] == expected
+    assert [row["score"] for row in found] == [error for _, error in expected]
     assert [row["rank"] for row in found] == list(range(len(expected)))
     assert all((row["image_id"], row["error"]) in shards[row["shard"]] for row in found)
     assert selection.num_selected == len(expected)
@@ -79,6 +80,7 @@ class Row(NamedTuple):
     error: float
     area: float = 0.25
     status: str = "ok"
+    agreement: float | None = None
 
 
 def frame_mask(share: float) -> bytes:
@@ -100,6 +102,7 @@ def write_rows(run: RunFolder, shards: list[list[Row]], masks: dict[str, bytes])
                 "error": row.error,
                 "area": row.area,
                 "init_side": row.side,
+                "agreement": row.agreement,
                 "status": row.status,
             }
             for row in rows
@@ -134,13 +137,17 @@ def naive(rows: list[Row], settings: SelectSettings) -> list[str]:
         for row in chosen
         if row.status == "ok" and settings.min_area <= row.area <= settings.max_area
     ]
-    chosen.sort(key=lambda row: (-row.error, row.image_id))
+
+    def score(row: Row) -> float:
+        return row.error if settings.by == "error" else row.error * (row.agreement or 0)
+
+    chosen.sort(key=lambda row: (-score(row), row.image_id))
     if settings.per_group == "folder":
         places: Counter[str] = Counter()
         keyed = []
         for row in chosen:
             group = row.image_id.rpartition("/")[0]
-            keyed.append((places[group], -row.error, row.image_id))
+            keyed.append((places[group], -score(row), row.image_id))
             places[group] += 1
         kept = {image_id for _, _, image_id in sorted(keyed)[: settings.k]}
         return [row.image_id for row in chosen if row.image_id in kept]
@@ -152,6 +159,7 @@ images = st.lists(
         st.sampled_from(["", "a/", "b/", "b/c/"]),
         st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75]), min_size=3, max_size=3),
         st.sampled_from([0.1, 0.5, 0.9]),
+        st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=3, max_size=3),
     ),
     min_size=1,
     max_size=20,
@@ -164,12 +172,13 @@ images = st.lists(
     cuts=st.lists(st.integers(0, 20), max_size=4),
     k=st.integers(0, 25),
     choice=st.sampled_from(["dataset", "image"]),
+    by=st.sampled_from(["error", "stable_error"]),
     per_group=st.sampled_from([None, "folder"]),
     min_area=st.sampled_from([0.0, 0.3]),
     seed=st.integers(0, 99),
 )
 def test_options_equal_their_definition(
-    tmp_path_factory, images, cuts, k, choice, per_group, min_area, seed
+    tmp_path_factory, images, cuts, k, choice, by, per_group, min_area, seed
 ) -> None:
     """Several first masks, groups and bounds, over any sharding and order of the images."""
     by_image = [
@@ -180,10 +189,11 @@ def test_options_equal_their_definition(
                 error,
                 area,
                 "ok" if error > 0 else "empty",
+                agreement,
             )
-            for side, error in zip((44, 78, 92), errors, strict=True)
+            for side, error, agreement in zip((44, 78, 92), errors, agreements, strict=True)
         ]
-        for index, (folder, errors, area) in enumerate(images)
+        for index, (folder, errors, area, agreements) in enumerate(images)
     ]
     shuffled = [by_image[i] for i in np.random.default_rng(seed).permutation(len(by_image))]
     edges = [0, *sorted(cuts), len(shuffled)]
@@ -193,10 +203,30 @@ def test_options_equal_their_definition(
     ]
     run = RunFolder(str(tmp_path_factory.mktemp("run")))
     write_rows(run, shards, {})
-    wanted = SelectSettings(k=k, init_choice=choice, per_group=per_group, min_area=min_area)
+    wanted = SelectSettings(k=k, by=by, init_choice=choice, per_group=per_group, min_area=min_area)
     topk(run, len(shards), wanted)
     rows = [row for shard in shards for row in shard]
     assert run.read_table(TOPK)["image_id"].to_pylist() == naive(rows, wanted)
+
+
+def test_masks_on_which_first_masks_agree_go_first(tmp_path: Path) -> None:
+    """The first mask of highest mean error is 92; its masks are ranked by error x agreement."""
+    run = RunFolder(str(tmp_path / "run"))
+    rows = [
+        *(Row("a", 78, 0.1, agreement=1.0), Row("a", 92, 0.8, agreement=0.25)),
+        *(Row("b", 78, 0.1, agreement=1.0), Row("b", 92, 0.4, agreement=0.75)),
+        *(Row("c", 78, 0.1, agreement=1.0), Row("c", 92, 0.5, agreement=0.5)),
+    ]
+    write_rows(run, [rows[:2], rows[2:]], {})
+    by_stability = topk(run, 2, SelectSettings(k=2))
+    found = run.read_table(TOPK).to_pylist()
+    assert [row["image_id"] for row in found] == ["b", "c"]
+    assert [row["score"] for row in found] == pytest.approx([0.3, 0.25])
+    assert [row["error"] for row in found] == [0.4, 0.5]
+    assert by_stability.cut == pytest.approx(0.25)
+    by_error = topk(run, 2, SelectSettings(k=2, by="error"))
+    assert run.read_table(TOPK)["image_id"].to_pylist() == ["a", "c"]
+    assert (by_stability.by, by_error.by) == ("stable_error", "error")
 
 
 def test_fraction_is_of_all_images(tmp_path: Path) -> None:

@@ -1,0 +1,17 @@
+"""A program that trains by Ray Train, to be killed or to lose nodes: python -m ... RUN SETTINGS."""
+
+import json
+import sys
+
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.distributed.cluster import cluster
+from iem_batch.distributed.settings import ClusterSettings
+from iem_batch.distributed.train import train_ray
+from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+
+SEGNET = SegNetSettings(width=8, num_blocks=1)
+
+if __name__ == "__main__":
+    settings = TrainSettings(**json.loads(sys.argv[2]))
+    with cluster(ClusterSettings()):
+        train_ray(RunFolder(sys.argv[1]), SEGNET, settings, print)
