@@ -82,6 +82,7 @@ PAPER: dict[str, Any] = {
     "train.learning_rate": 1e-3,
     "train.horizontal_flips": False,
     "train.random_crops": 0.0,
+    "train.color_jitter": 0.0,
     "train.boundary_smoothing": 0,
     "train.error_weighting": 0.0,
     "train.average_decay": 0.0,

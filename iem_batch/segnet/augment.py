@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from iem_batch.segnet.settings import TrainSettings
 
+DRAWN = 10
+"""Numbers drawn for an image: mirrored or not, a crop's side and corner, gains and offsets."""
+
 
 def augment(
     image_K3HW: Tensor, target_K1HW: Tensor, row_K: Tensor, settings: TrainSettings, epoch: int
@@ -29,16 +32,19 @@ def augment(
     Returns:
         image_K3HW, target_K1HW: of the same shapes; the target is soft where pixels were mixed.
     """
-    if settings.horizontal_flips or settings.random_crops:
-        # Each image draws the same four numbers under all settings.
-        drawn_K4 = _draw(row_K, settings.seed, epoch).to(image_K3HW.device)
+    if settings.horizontal_flips or settings.random_crops or settings.color_jitter:
+        # Each image draws the same numbers under all settings.
+        drawn_KD = _draw(row_K, settings.seed, epoch).to(image_K3HW.device)
         if settings.horizontal_flips:
-            image_K3HW, target_K1HW = _mirror(image_K3HW, target_K1HW, drawn_K4[:, 0] < 0.5)
+            image_K3HW, target_K1HW = _mirror(image_K3HW, target_K1HW, drawn_KD[:, 0] < 0.5)
         if settings.random_crops:
-            side_K = 1 - settings.random_crops * drawn_K4[:, 1]
-            corner_K2 = drawn_K4[:, 2:] * (1 - side_K[:, None])
+            side_K = 1 - settings.random_crops * drawn_KD[:, 1]
+            corner_K2 = drawn_KD[:, 2:4] * (1 - side_K[:, None])
             image_K3HW = crop(image_K3HW, side_K, corner_K2)
             target_K1HW = crop(target_K1HW, side_K, corner_K2)
+        if settings.color_jitter:
+            drawn_K23 = drawn_KD[:, 4:].reshape(-1, 2, 3)
+            image_K3HW = jitter_colors(image_K3HW, settings.color_jitter * (2 * drawn_K23 - 1))
     if settings.boundary_smoothing:
         target_K1HW = smooth(target_K1HW, settings.boundary_smoothing)
     return image_K3HW, target_K1HW
@@ -81,6 +87,12 @@ def crop(picture_KCHW: Tensor, side_K: Tensor, corner_K2: Tensor) -> Tensor:
     )
 
 
+def jitter_colors(image_K3HW: Tensor, change_K23: Tensor) -> Tensor:
+    """Scale each colour channel by 1 + change[0] and add change[1]; nothing is cut off."""
+    gain_K3, offset_K3 = 1 + change_K23[:, 0], change_K23[:, 1]
+    return image_K3HW * gain_K3[:, :, None, None] + offset_K3[:, :, None, None]
+
+
 def smooth(target_K1HW: Tensor, radius_px: int) -> Tensor:
     """Average over the pixels of the picture that are at most so far off on each axis."""
     return F.avg_pool2d(
@@ -90,8 +102,8 @@ def smooth(target_K1HW: Tensor, radius_px: int) -> Tensor:
 
 def _draw(row_K: Tensor, seed: int, epoch: int) -> Tensor:
     rows = row_K.tolist()
-    drawn = [np.random.default_rng((seed, epoch, row)).random(4, np.float32) for row in rows]
-    return torch.from_numpy(np.array(drawn, np.float32).reshape(-1, 4))
+    drawn = [np.random.default_rng((seed, epoch, row)).random(DRAWN, np.float32) for row in rows]
+    return torch.from_numpy(np.array(drawn, np.float32).reshape(-1, DRAWN))
 
 
 def _mirror(image_K3HW: Tensor, target_K1HW: Tensor, flip_K: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,6 +62,10 @@ class TrainSettings:
     """Each image is seen in each epoch as a crop at random of at least 1 minus this of its sides,
     brought back to its size; 0 is the whole image, as in the paper."""
 
+    color_jitter: float = 0.0
+    """In each epoch each colour channel of an image is scaled by up to 1 plus or minus this and
+    shifted by up to this share of half its range, at random; 0 leaves it, as the paper does."""
+
     boundary_smoothing: int = 0
     """Pixels on each side of a label's boundary over which it passes from background to foreground:
     the label is the mean of the mask over (2n + 1) x (2n + 1) pixels. 0 is as in the paper."""
@@ -75,7 +79,7 @@ class TrainSettings:
     0 makes the last weights the result, as in the paper."""
 
     seed: int = 0
-    """Decides the first weights, and with the epoch the order, the flips and the crops."""
+    """Decides the first weights, and with the epoch the order, flips, crops and colours."""
 
     num_workers: int = 1
     """Processes that share each batch; more of them change the result by rounding alone."""
@@ -130,7 +134,7 @@ class TrainSettings:
             raise SettingsError(
                 f"train.learning_rate is {self.learning_rate}; it must be above 0 and finite"
             )
-        for name in ("average_decay", "random_crops"):
+        for name in ("average_decay", "random_crops", "color_jitter"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(
                     f"train.{name} is {getattr(self, name)}; it must be at least 0 and below 1"

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from iem_batch.segnet.augment import augment, crop, pixel_weights, smooth
+from iem_batch.segnet.augment import augment, crop, jitter_colors, pixel_weights, smooth
 from iem_batch.segnet.settings import TrainSettings
 
 ROWS = torch.arange(64)
@@ -92,6 +92,31 @@ def test_crops_are_within_the_picture_and_of_all_sizes() -> None:
     assert (left_K < 0.02).sum() < 20
     assert left_K.max() > 0.25
     assert 0.75 < side_K.mean() < 0.85
+
+
+def test_colours_by_hand() -> None:
+    """Catches gains and offsets of another channel, or of another image."""
+    image_K3HW = torch.full((2, 3, 1, 2), 0.5)
+    image_K3HW[..., 1] = -1
+    change = [[[0.2, 0.0, -0.2], [0.0, 0.1, 0.3]], [[0.0, 0.0, 0.0], [0.0, 0.0, -0.5]]]
+    expected = [
+        [[[0.6, -1.2]], [[0.6, -0.9]], [[0.7, -0.5]]],
+        [[[0.5, -1.0]], [[0.5, -1.0]], [[0.0, -1.5]]],
+    ]
+    changed = jitter_colors(image_K3HW, torch.tensor(change))
+    torch.testing.assert_close(changed, torch.tensor(expected))
+
+
+def test_colours_change_within_bounds_and_labels_never() -> None:
+    """At 1 and -1 the gain g and the offset o give o + g and o - g, so both can be read off."""
+    settings = TrainSettings(color_jitter=0.2)
+    image_K3HW, target_K1HW = augment(*pairs(), ROWS, settings, epoch=0)
+    assert torch.equal(target_K1HW, pairs()[1])
+    left_K3, right_K3 = image_K3HW[:, :, 0, 0], image_K3HW[:, :, 0, -1]
+    for drawn_K3, centre in (((left_K3 - right_K3) / 2, 1), ((left_K3 + right_K3) / 2, 0)):
+        assert 0.19 < (drawn_K3 - centre).abs().max() < 0.201
+        assert (drawn_K3 - centre).mean().abs() < 0.04
+        assert len(drawn_K3.unique()) > 150  # each image and channel has its own
 
 
 def test_soft_boundary_by_hand() -> None:
