@@ -10,8 +10,9 @@ from iem_batch.errors import SettingsError
 class SegmentSettings:
     """Which engine runs IEM, and what it starts from."""
 
-    init_sides: tuple[int, ...] = (78,)
-    """Sides in pixels of the centred squares each image starts from; the paper has 44, 78, 92."""
+    init_sides: tuple[int, ...] = (44, 78, 92)
+    """Sides in pixels of the centred squares each image starts from. IEM's time is proportional to
+    their number."""
 
     backend: str = "auto"
     """Engine: native, torch, reference, or auto for the fastest one of this machine."""
@@ -28,7 +29,7 @@ class SegmentSettings:
 class PredictSettings:
     """How SegNet's probabilities become masks."""
 
-    threshold: float | Literal["auto"] = 0.5
+    threshold: float | Literal["auto"] = "auto"
     """Probability above which a pixel is foreground; auto takes the one whose masks have the
     highest mean inpainting error, as the paper chooses among first masks, without labels."""
 

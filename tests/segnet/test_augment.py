@@ -4,6 +4,7 @@ from torch import Tensor
 
 from iem_batch.segnet.augment import augment, crop, jitter_colors, pixel_weights, smooth
 from iem_batch.segnet.settings import TrainSettings
+from tests.segnet.recipe import paper_train
 
 ROWS = torch.arange(64)
 
@@ -17,18 +18,18 @@ def pairs(height: int = 8, width: int = 8) -> tuple[Tensor, Tensor]:
 
 def test_the_recipe_of_the_paper_changes_nothing() -> None:
     image_K3HW, target_K1HW = pairs()
-    after = augment(image_K3HW, target_K1HW, ROWS, TrainSettings(), epoch=3)
+    after = augment(image_K3HW, target_K1HW, ROWS, paper_train(), epoch=3)
     assert torch.equal(after[0], image_K3HW)
     assert torch.equal(after[1], target_K1HW)
-    assert pixel_weights(torch.rand(64), TrainSettings()) is None
+    assert pixel_weights(torch.rand(64), paper_train()) is None
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        TrainSettings(horizontal_flips=True),
-        TrainSettings(random_crops=0.5),
-        TrainSettings(horizontal_flips=True, random_crops=0.5),
+        paper_train(horizontal_flips=True),
+        paper_train(random_crops=0.5),
+        paper_train(horizontal_flips=True, random_crops=0.5),
     ],
 )
 def test_the_mask_moves_with_the_image(settings: TrainSettings) -> None:
@@ -38,7 +39,7 @@ def test_the_mask_moves_with_the_image(settings: TrainSettings) -> None:
 
 
 def test_about_half_of_the_images_are_mirrored() -> None:
-    image_K3HW, _ = augment(*pairs(), ROWS, TrainSettings(horizontal_flips=True), epoch=0)
+    image_K3HW, _ = augment(*pairs(), ROWS, paper_train(horizontal_flips=True), epoch=0)
     is_left_K = image_K3HW[:, 0, 0, 0] > 0
     assert 20 <= is_left_K.sum() <= 44
     mirrored = pairs()[0].flip(-1)
@@ -47,7 +48,7 @@ def test_about_half_of_the_images_are_mirrored() -> None:
 
 def test_chance_depends_on_seed_epoch_and_row_alone() -> None:
     """Catches chance that depends on the images of the pass, or on a generator's state."""
-    settings = TrainSettings(horizontal_flips=True, random_crops=0.4, seed=2)
+    settings = paper_train(horizontal_flips=True, random_crops=0.4, seed=2)
     image_K3HW, target_K1HW = pairs()
     together = augment(image_K3HW, target_K1HW, ROWS, settings, epoch=1)
     for part in (slice(0, 1), slice(5, 40)):
@@ -57,15 +58,15 @@ def test_chance_depends_on_seed_epoch_and_row_alone() -> None:
     for other in (
         augment(image_K3HW, target_K1HW, ROWS, settings, epoch=2),
         augment(image_K3HW, target_K1HW, ROWS + 64, settings, epoch=1),
-        augment(image_K3HW, target_K1HW, ROWS, TrainSettings(random_crops=0.4), epoch=1),
+        augment(image_K3HW, target_K1HW, ROWS, paper_train(random_crops=0.4), epoch=1),
     ):
         assert not torch.equal(other[1], together[1])
 
 
 def test_mirroring_is_the_same_with_and_without_crops() -> None:
     """Catches draws that move on when an option is added, so that options cannot be compared."""
-    flips = augment(*pairs(), ROWS, TrainSettings(horizontal_flips=True), epoch=0)[0]
-    both = TrainSettings(horizontal_flips=True, random_crops=1e-6)
+    flips = augment(*pairs(), ROWS, paper_train(horizontal_flips=True), epoch=0)[0]
+    both = paper_train(horizontal_flips=True, random_crops=1e-6)
     torch.testing.assert_close(augment(*pairs(), ROWS, both, epoch=0)[0], flips, rtol=0, atol=1e-4)
 
 
@@ -83,7 +84,7 @@ def test_crop_by_hand() -> None:
 def test_crops_are_within_the_picture_and_of_all_sizes() -> None:
     """A ramp from left to right in [0, 1] tells the side and the place of each crop."""
     ramp = ((torch.arange(100) + 0.5) / 100).expand(64, 1, 100, 100)
-    settings = TrainSettings(random_crops=0.4)
+    settings = paper_train(random_crops=0.4)
     image_K3HW, _ = augment(ramp.expand(-1, 3, -1, -1), ramp, ROWS, settings, epoch=0)
     left_K, right_K = image_K3HW[:, 0, 50, 0], image_K3HW[:, 0, 50, -1]
     side_K = (right_K - left_K) * 100 / 99
@@ -109,7 +110,7 @@ def test_colours_by_hand() -> None:
 
 def test_colours_change_within_bounds_and_labels_never() -> None:
     """At 1 and -1 the gain g and the offset o give o + g and o - g, so both can be read off."""
-    settings = TrainSettings(color_jitter=0.2)
+    settings = paper_train(color_jitter=0.2)
     image_K3HW, target_K1HW = augment(*pairs(), ROWS, settings, epoch=0)
     assert torch.equal(target_K1HW, pairs()[1])
     left_K3, right_K3 = image_K3HW[:, :, 0, 0], image_K3HW[:, :, 0, -1]
@@ -125,14 +126,14 @@ def test_soft_boundary_by_hand() -> None:
     expected = torch.tensor([1.0, 2 / 3, 1 / 3, 0.0, 0.0]).expand(1, 1, 3, 5)
     torch.testing.assert_close(smooth(target, 1), expected)
     torch.testing.assert_close(
-        augment(pairs()[0], pairs()[1], ROWS, TrainSettings(boundary_smoothing=2), 0)[1][0, 0, 0],
+        augment(pairs()[0], pairs()[1], ROWS, paper_train(boundary_smoothing=2), 0)[1][0, 0, 0],
         torch.tensor([1.0, 3 / 4, 3 / 5, 2 / 5, 1 / 5, 0.0, 0.0, 0.0]),
     )
 
 
 def test_weights_by_hand() -> None:
     error_K = torch.tensor([1.0, 0.5, 2.0])
-    weight_K111 = pixel_weights(error_K, TrainSettings(error_weighting=2))
+    weight_K111 = pixel_weights(error_K, paper_train(error_weighting=2))
     assert weight_K111 is not None
     assert weight_K111.shape == (3, 1, 1, 1)
     assert weight_K111.flatten().tolist() == [1.0, 0.25, 4.0]

@@ -4,9 +4,10 @@ from torch import Tensor, nn
 
 from iem_batch.segnet import collapse
 from iem_batch.segnet.collapse import Collapse, Watch
-from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.training import begin_training, train_epoch
 from tests.segnet.in_memory import batches
+from tests.segnet.recipe import paper_train
 
 PIXELS = 1000
 
@@ -46,7 +47,7 @@ def test_training_tells_of_a_collapse_within_its_epoch(
 ) -> None:
     """Four steps an epoch, looked at every two: the first look is before the record."""
     monkeypatch.setattr(collapse, "WATCHED_STEPS", 2)
-    settings = TrainSettings(batch_size=2, learning_rate=1e-9, precision="fp32")
+    settings = paper_train(batch_size=2, learning_rate=1e-9, precision="fp32")
     training = begin_training(SegNetSettings(width=8, num_blocks=1), settings, torch.device("cpu"))
     nn.init.constant_(training.model.head.bias, -100)
     told: list[Collapse] = []

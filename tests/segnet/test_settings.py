@@ -4,15 +4,19 @@ import pytest
 
 from iem_batch.errors import SettingsError
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from tests.segnet.recipe import paper_train
 
 
-def test_defaults_are_the_recipe_of_the_paper() -> None:
-    settings = TrainSettings()
+def test_network_is_the_papers() -> None:
+    assert SegNetSettings() == SegNetSettings(width=128, num_blocks=3, backbone=None)
+
+
+def test_paper_trains_plainly() -> None:
+    settings = paper_train()
     assert (settings.epochs, settings.batch_size, settings.learning_rate) == (50, 128, 1e-3)
     assert (settings.horizontal_flips, settings.average_decay) == (False, 0)
-    assert (settings.random_crops, settings.boundary_smoothing) == (0, 0)
+    assert (settings.random_crops, settings.color_jitter, settings.boundary_smoothing) == (0, 0, 0)
     assert (settings.error_weighting, settings.compile) == (0, False)
-    assert SegNetSettings() == SegNetSettings(width=128, num_blocks=3, backbone=None)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from iem_batch.errors import StorageError
 from iem_batch.segnet.prediction import has_fast_bf16, predict_probability, scale_pixels
-from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
 from iem_batch.segnet.weights import save_weights
 from tests.segnet.in_memory import batches
+from tests.segnet.recipe import paper_train
 
 CPU = torch.device("cpu")
 SMALL = SegNetSettings(width=8, num_blocks=1)
@@ -20,7 +21,7 @@ Discs = tuple[Tensor, Tensor]
 
 def begin(segnet: SegNetSettings = SMALL, **settings: object) -> Training:
     values = {"batch_size": 4, "images_per_pass": 3, "precision": "fp32"} | settings
-    return begin_training(segnet, TrainSettings(**values), CPU)  # type: ignore[arg-type]
+    return begin_training(segnet, paper_train(**values), CPU)  # type: ignore[arg-type]
 
 
 def weights_of(training: Training) -> bytes:
