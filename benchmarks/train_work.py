@@ -1,0 +1,216 @@
+"""What `benchmarks.train` trains on and compares with: a corpus, a plain loop, single steps."""
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from iem_batch.config import PAPER
+from iem_batch.data import run_folder, schema
+from iem_batch.data.decode import decode
+from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.settings import DecodeSettings
+from iem_batch.segnet.allocator import keep_freed_memory
+from iem_batch.segnet.batch import Batch
+from iem_batch.segnet.model import SegNet
+from iem_batch.segnet.prediction import has_fast_bf16, scale_pixels, working_format
+from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.segnet.training import begin_training, train_epoch
+from iem_batch.stages.pairs.files import PairFiles, read_pairs
+
+CPU = torch.device("cpu")
+SIZE_PX = DecodeSettings().size_px
+PAIRS_PER_FILE = 128
+SEGNET = SegNetSettings()
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {name[6:]: value for name, value in PAPER.items() if name.startswith("train.")},
+    "default": {},
+}
+
+
+def recipe(name: str, **changes: int) -> TrainSettings:
+    """Give the settings of a recipe with a few others."""
+    return TrainSettings(**(RECIPES[name] | changes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """Seconds on the wall, and of processor time of this process."""
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> "Clock":
+        """Look at both."""
+        return cls(wall=time.monotonic(), processor=time.process_time())
+
+    def since(self) -> "Clock":
+        """Give the time from this one to now."""
+        now = Clock.now()
+        return Clock(wall=now.wall - self.wall, processor=now.processor - self.processor)
+
+
+def write_corpus(run: RunFolder, num_images: int, photos: Path | None) -> None:
+    """Write what `export` leaves; where a mask is makes no difference to the time."""
+    files = sorted(path for path in photos.iterdir() if path.is_file()) if photos else []
+    ranks = range(num_images)
+    selection = [
+        {"image_id": str(r), "shard": 0, "init_side": 8, "error": 1.0, "score": 1.0, "rank": r}
+        for r in ranks
+    ]
+    run.write_table(run_folder.TOPK, pa.Table.from_pylist(selection, schema=schema.SELECTION))
+    for index, start in enumerate(range(0, num_images, PAIRS_PER_FILE)):
+        rows = [_pair(rank, files) for rank in ranks[start : start + PAIRS_PER_FILE]]
+        name = run_folder.part("corpus", index)
+        checksum = run.write_table(name, pa.Table.from_pylist(rows, schema=schema.CORPUS))
+        mark = {"planned": len(rows), "ok": len(rows), "quarantined": 0, "files": {name: checksum}}
+        run.write_json(run_folder.mark("corpus", index), mark)
+
+
+def _pair(rank: int, files: Sequence[Path]) -> dict[str, Any]:
+    image_HW3, mask_HW = textured_pair(rank)
+    if files:
+        image_HW3 = decode(files[rank % len(files)].read_bytes(), DecodeSettings()).pixels
+    return {
+        "image_id": str(rank),
+        "uri": str(rank),
+        "image": {"bytes": schema.encode_pixels(image_HW3), "path": None},
+        "mask": {"bytes": schema.encode_mask(mask_HW), "path": None},
+        "error": 1.0,
+        "rank": rank,
+    }
+
+
+def textured_pair(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Draw an object that differs from what is behind it in brightness, and its mask."""
+    rng = np.random.default_rng(seed)
+    mask_HW = _texture(rng, (3, 5))[:, :, 0] > 128
+    image_HW3 = _texture(rng, (4, 16, SIZE_PX))
+    return np.where(mask_HW[:, :, None], image_HW3, image_HW3 // 2), mask_HW
+
+
+def _texture(rng: np.random.Generator, scales: Sequence[int]) -> NDArray[np.uint8]:
+    layers = [
+        Image.fromarray(rng.integers(0, 256, (scale, scale, 3), np.uint8)).resize(
+            (SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC
+        )
+        for scale in scales
+    ]
+    return np.mean([np.asarray(layer) for layer in layers], axis=0).astype(np.uint8)
+
+
+def tensors_of(files: PairFiles) -> tuple[Tensor, Tensor]:
+    """Read a whole corpus as the network takes it: image_N3HW and target_N1HW, both float32."""
+    record_N = np.concatenate(list(read_pairs(files, range(files.num_pairs))))
+    target_NHW = np.unpackbits(record_N["mask"], axis=1).reshape(-1, 1, SIZE_PX, SIZE_PX)
+    return scale_pixels(torch.from_numpy(record_N["image"])), torch.from_numpy(target_NHW).float()
+
+
+def plain_loop(
+    image_N3HW: Tensor, target_N1HW: Tensor, settings: TrainSettings
+) -> Callable[[Sequence[Tensor]], float]:
+    """Set up training as one writes it down; returns a function that does one epoch.
+
+    It takes the numbers of the images of each batch and returns the mean loss. Of the settings only
+    the seed, the rate and the size of a pass are followed.
+    """
+    torch.manual_seed(settings.seed)
+    model = SegNet(SEGNET)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    bf16 = has_fast_bf16(CPU)
+
+    def epoch(batches: Sequence[Tensor]) -> float:
+        model.train()
+        total = 0.0
+        for index_N in batches:
+            optimizer.zero_grad()
+            for index_K in index_N.split(settings.images_per_pass):
+                with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                    logit_K1HW = model(image_N3HW[index_K])
+                loss = F.binary_cross_entropy_with_logits(logit_K1HW.float(), target_N1HW[index_K])
+                (loss * (len(index_K) / len(index_N))).backward()
+                total += loss.item() * len(index_K)
+            optimizer.step()
+        return total / sum(map(len, batches))
+
+    return epoch
+
+
+def batch_of_one_pass(settings: TrainSettings) -> Batch:
+    """Make a batch from memory."""
+    count = settings.images_per_pass
+    images, masks = zip(*map(textured_pair, range(count)), strict=True)
+    return Batch(
+        image_NHW3=torch.from_numpy(np.stack(images)),
+        mask_NHW=torch.from_numpy(np.stack(masks)),
+        error_N=torch.ones(count),
+        row_N=torch.arange(count),
+        num_images=count,
+    )
+
+
+def train_alone(keep_memory: bool, num_steps: int) -> dict[str, float]:
+    """Train on one batch from memory, with or without our setting of the allocator."""
+    torch.set_num_threads(1)
+    if keep_memory:
+        keep_freed_memory()
+    settings = recipe("paper")
+    training, batch = begin_training(SEGNET, settings, CPU), batch_of_one_pass(settings)
+    train_epoch(training, [batch] * 2)
+    faults, started = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, Clock.now()
+    train_epoch(training, [batch] * num_steps)
+    took, num_images = started.since(), num_steps * len(batch.row_N)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    return {
+        "images/s": num_images / took.wall,
+        "processor ms an image": 1000 * took.processor / num_images,
+        "page faults an image": faults / num_images,
+    }
+
+
+def convolutions(
+    model: nn.Module, batch: Batch, settings: TrainSettings
+) -> dict[str, Callable[[], object]]:
+    """Give, for each convolution of a network, its forward and backward on what it meets there."""
+    calls = {}
+
+    def watch(name: str, conv: nn.Conv2d) -> Any:
+        def record(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            title = f"{name}: {tuple(inputs[0].shape)} to {tuple(output.shape)}"
+
+            def with_gradient(gradient: Tensor) -> None:
+                calls[title] = _alone(conv, inputs[0], gradient)
+
+            output.register_hook(with_gradient)
+
+        return conv.register_forward_hook(record)
+
+    found = [(name, module) for name, module in model.named_modules()]
+    hooks = [watch(name, module) for name, module in found if isinstance(module, nn.Conv2d)]
+    with working_format(settings.precision, CPU):
+        logit_K1HW = model(scale_pixels(batch.image_NHW3))
+    F.binary_cross_entropy_with_logits(logit_K1HW.float()[:, 0], batch.mask_NHW.float()).backward()
+    for hook in hooks:
+        hook.remove()
+    return calls
+
+
+def _alone(conv: nn.Conv2d, input_KCHW: Tensor, gradient: Tensor) -> Callable[[], object]:
+    """Give a convolution in the number format and layout that it had, as a function."""
+    x = input_KCHW.detach().to(gradient.dtype).requires_grad_(input_KCHW.requires_grad)
+    weights = [weight.detach().to(gradient.dtype).requires_grad_() for weight in conv.parameters()]
+    wanted = [*weights, x] if x.requires_grad else weights
+    return lambda: torch.autograd.grad(
+        F.conv2d(x, *weights, stride=conv.stride, padding=conv.padding), wanted, gradient
+    )
