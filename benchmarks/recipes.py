@@ -1,12 +1,13 @@
 """IEM, SegNet and SegNet + IEM by the default and the paper's recipe, over several seeds.
 
-    python benchmarks/recipes.py SET [--recipes paper default rounds] [--seeds 0 1 2] [--out FOLDER]
+    python benchmarks/recipes.py SET [--recipes default rounds ...] [--seeds 0 1 2] [--out FOLDER]
 
 SET is a folder with images/, images_unlabelled/ (photographs without truth, used all the same),
 masks/ and, where there is one, ignore/. Each recipe and seed is one `iem-batch run` in a process of
-its own with one thread, --at-once of them at a time; `rounds` adds a second round to the run of
-`default`. No truth is read before a run has ended. Runs in --work are resumed, so a benchmark that
-was cut off goes on. Markdown and JSON go to FOLDER as recipes_SET_DATE.
+its own with one thread, --at-once of them at a time; `wide` is the default with the paper's width
+of 128, `rounds` adds a second round to the run of `default`. Truth is used to evaluate only. Runs
+in --work are resumed, so a benchmark that was cut off goes on. Markdown and JSON go to FOLDER as
+recipes_SET_DATE.
 
 IoU of the foreground as labelled, in percent: mean over images, then over seeds with their standard
 deviation, and what it is above IEM's of the same run. The time of a step is the median over epochs,
@@ -32,7 +33,12 @@ from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.stages.evaluation.evaluate import read_evaluation
 
-RECIPES = {"paper": ["--paper"], "default": [], "rounds": ["--rounds=2"]}
+RECIPES = {
+    "paper": ["--paper"],
+    "wide": ["--segnet.width=128"],
+    "default": [],
+    "rounds": ["--rounds=2"],
+}
 TITLES = {
     "iem": "IEM",
     "segnet_round_1": "SegNet, first round",

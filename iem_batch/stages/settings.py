@@ -29,7 +29,7 @@ class SegmentSettings:
 class PredictSettings:
     """How SegNet's probabilities become masks."""
 
-    threshold: float | Literal["auto"] = "auto"
+    threshold: float | Literal["auto"] = 0.5
     """Probability above which a pixel is foreground; auto takes the one whose masks have the
     highest mean inpainting error, as the paper chooses among first masks, without labels."""
 

@@ -26,7 +26,7 @@ def shapes_of_layers(model: SegNet, image_B3HW: Tensor) -> dict[str, tuple[int, 
 
 def test_layers_have_the_shapes_of_the_paper() -> None:
     """Catches a stride, a width or a number of blocks other than Section 4.2's."""
-    shapes = shapes_of_layers(SegNet(SegNetSettings()), torch.zeros(1, 3, 128, 128))
+    shapes = shapes_of_layers(SegNet(SegNetSettings(width=128)), torch.zeros(1, 3, 128, 128))
     assert shapes["reduce.0"] == (32, 128, 128)
     assert shapes["reduce.1"] == (64, 64, 64)
     assert shapes["reduce.2"] == (128, 32, 32)
@@ -47,7 +47,7 @@ def test_weights_are_those_of_the_listed_convolutions() -> None:
         *(132 * 64 * 9, 64 * 32 * 9, 32 * 49 + 1),
     ]
     norms = 2 * (32 + 64 + 128 + 6 * 128 + 64 + 32)
-    model = SegNet(SegNetSettings())
+    model = SegNet(SegNetSettings(width=128))
     assert sum(weight.numel() for weight in model.parameters()) == sum(convolutions) + norms
 
 

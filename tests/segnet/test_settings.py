@@ -2,16 +2,14 @@ from typing import Any
 
 import pytest
 
+from iem_batch.config import PAPER
 from iem_batch.errors import SettingsError
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from tests.segnet.recipe import paper_train
 
 
-def test_network_is_the_papers() -> None:
-    assert SegNetSettings() == SegNetSettings(width=128, num_blocks=3, backbone=None)
-
-
 def test_paper_trains_plainly() -> None:
+    assert (PAPER["segnet.width"], PAPER["segnet.num_blocks"]) == (128, 3)
     settings = paper_train()
     assert (settings.epochs, settings.batch_size, settings.learning_rate) == (50, 128, 1e-3)
     assert (settings.horizontal_flips, settings.average_decay) == (False, 0)
