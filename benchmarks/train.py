@@ -1,6 +1,7 @@
 """Training beside what bounds it, in one run: a plain loop, one worker, the convolutions alone.
 
-    python -m benchmarks.train [--photos FOLDER] [--images 192] [--repeats 3] [--json OUT.json]
+    python -m benchmarks.train [--photos FOLDER] [--images 192] [--repeats 3] [--starts 2]
+        [--json OUT.json]
 
 Everything runs on the CPU, one thread a process, on a corpus of images of 128 x 128 pixels: of
 textures made here, or of the photographs of a folder. What is compared runs in turn, and a ratio is
@@ -11,12 +12,12 @@ else the machine does meets both sides. Measured are
   same network, optimizer, loss and number format, with all tensors in memory. By the paper's recipe
   both do the same work on the same images in the same order, so their losses must be the same. By
   the default one only ours changes the images and keeps a mean of the weights, so that ratio is
-  what this costs. The first epoch, which reads the corpus, counts for itself;
+  what this costs besides. The first epoch, which reads the corpus, counts for itself;
 - Ray Train with two workers of one thread on two processors, beside one of one thread on one, from
-  the seconds in the record of an epoch after the first; and, as what the machine allows, two
+  the seconds in the records of the epochs after the first; and, as what the machine allows, two
   processes that train on their own at the same time beside one of them alone;
-- a step (forward, loss, backward, optimizer) of one pass, beside forward and backward of its
-  convolutions alone, each on the input and the gradient that it had in the network;
+- a step of one pass of the paper's network (forward, loss, backward, optimizer), beside forward
+  and backward of its convolutions alone, each on the input and the gradient it had there;
 - processes that keep the memory they free (`iem_batch.segnet.allocator`), beside others.
 """
 
@@ -28,32 +29,29 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from benchmarks.train_work import (
     CPU,
-    RECIPES,
-    SEGNET,
+    SECONDS,
     Clock,
+    Figures,
     batch_of_one_pass,
     convolutions,
     plain_loop,
     recipe,
     tensors_of,
     train_alone,
+    train_by_ray,
     write_corpus,
 )
 from iem_batch.data.run_folder import RunFolder
-from iem_batch.distributed.cluster import cluster
-from iem_batch.distributed.settings import ClusterSettings
-from iem_batch.distributed.train import train_ray
 from iem_batch.segnet import order
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.collapse import Collapse
@@ -62,14 +60,6 @@ from iem_batch.segnet.training import EpochRecord, begin_training, train_epoch
 from iem_batch.stages.pairs.files import find_pairs
 from iem_batch.stages.train import train_local
 
-RAY_EPOCHS = 2
-STEPS = 4
-"""Steps of one pass in a process that trains on its own, after two that count for nothing."""
-
-COMPUTES = 0.1
-"""A thread computes if it takes more than this share of what the busiest one takes."""
-
-Figures = dict[str, Any]
 Result = TypeVar("Result")
 
 
@@ -77,12 +67,13 @@ def beside_a_plain_loop(url: str, name: str, repeats: int) -> Figures:
     """Train by `train_local`, and after each epoch do it by the plain loop; in a new process."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    run, settings = RunFolder(url), recipe(name, epochs=1 + repeats)
+    run = RunFolder(url)
+    segnet, settings = recipe(name, epochs=1 + repeats)
     files = find_pairs(run)
-    image_N3HW, target_N1HW = tensors_of(files)
+    data = (*tensors_of(files), segnet, settings)
     # Each shape for the first time, as torch compiles its kernels then.
-    plain_loop(image_N3HW, target_N1HW, settings)([torch.arange(settings.images_per_pass)])
-    plain_epoch = plain_loop(image_N3HW, target_N1HW, settings)
+    plain_loop(*data)([torch.arange(settings.images_per_pass)])
+    plain_epoch = plain_loop(*data)
     ours: list[Clock] = []
     plain: list[Clock] = []
     losses: list[tuple[float, float]] = []
@@ -101,17 +92,15 @@ def beside_a_plain_loop(url: str, name: str, repeats: int) -> Figures:
         losses.append((record.loss, loss))
         started = Clock.now()  # so what `train_local` does between epochs counts as well
 
-    train_local(run, SEGNET, settings, progress)
+    train_local(run, segnet, settings, progress)
     wall = [theirs.wall / own.wall for own, theirs in zip(ours, plain, strict=True)]
     processor = [theirs.processor / own.processor for own, theirs in zip(ours, plain, strict=True)]
-    return {
+    figures = {
         "ours / plain, samples/s": statistics.median(wall[1:]),
         "ours / plain, samples/s of processor time": statistics.median(processor[1:]),
         "ours / plain, samples/s, first epoch with reading the corpus": wall[0],
-        "largest relative difference of the losses, which only the paper's recipe makes equal": max(
-            abs(own / theirs - 1) for own, theirs in losses
-        ),
         "batch": settings.batch_size,
+        "width": segnet.width,
         "ratios": wall[1:],
         "ratios of processor time": processor[1:],
         "losses, ours and plain": losses,
@@ -120,58 +109,25 @@ def beside_a_plain_loop(url: str, name: str, repeats: int) -> Figures:
         "processors had by ours": [epoch.processor / epoch.wall for epoch in ours],
         "processors had by plain": [epoch.processor / epoch.wall for epoch in plain],
     }
+    if name == "paper":
+        difference = max(abs(own / theirs - 1) for own, theirs in losses)
+        figures["largest relative difference of the losses of an epoch"] = difference
+    return figures
 
 
-def by_ray(url: str, cores: Sequence[int]) -> Figures:
-    """Train by Ray with a worker for each of some processors, on those alone; in a new process."""
-    os.sched_setaffinity(0, cores)  # Ray's processes inherit it, and see so many processors
-    # Else everybody else's processes go before Ray's workers.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    settings = recipe("paper", epochs=RAY_EPOCHS, num_workers=len(cores))
-    looks: list[dict[str, int]] = []
-
-    def progress(record: EpochRecord | Collapse) -> None:
-        looks.append(_thread_ticks())
-
-    with cluster(ClusterSettings()):
-        history = train_ray(RunFolder(url), SEGNET, settings, progress, "cpu")
-    # Starting, which other threads do, came before the first look.
-    used = [ticks - looks[0].get(thread, 0) for thread, ticks in looks[-1].items()]
-    num_threads = sum(ticks > COMPUTES * max(used) for ticks in used)
-    assert num_threads == len(cores), f"{num_threads} threads compute on {len(cores)} processors"
-    return {
-        "seconds of the epochs": [record.seconds for record in history],
-        "losses": [record.loss for record in history],
-        "threads that compute": num_threads,
-    }
-
-
-def _thread_ticks() -> dict[str, int]:
-    """Look at the processor time of each thread of Ray Train's workers on this machine."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if b"RayTrainWorker" not in (process / "cmdline").read_bytes():
-                continue
-            for task in (process / "task").iterdir():
-                fields = (task / "stat").read_text().rpartition(")")[2].split()
-                found[task.name] = int(fields[11]) + int(fields[12])
-    return found
-
-
-def two_workers_beside_one(corpus: Path, repeats: int) -> Figures:
+def two_workers_beside_one(corpus: Path, starts: int, repeats: int) -> Figures:
     """Train with one worker and with two, in turn, each time on a new Ray."""
     cores = sorted(os.sched_getaffinity(0))[:2]
     one, two = list[Figures](), list[Figures]()
-    for repeat in range(repeats):
-        for runs, used in ((one, [cores[repeat % 2]]), (two, cores)):
-            url = corpus.with_name(f"ray{repeat}_{len(used)}")
+    for start in range(starts):
+        for runs, used in ((one, [cores[start % 2]]), (two, cores)):
+            url = corpus.with_name(f"ray{start}_{len(used)}")
             shutil.copytree(corpus, url)
-            runs.append(in_new_process(by_ray, str(url), used))
+            runs.append(in_new_process(train_by_ray, str(url), used, cores))
     ratios = [
-        statistics.median(slow["seconds of the epochs"][1:])
-        / statistics.median(quick["seconds of the epochs"][1:])
-        for slow, quick in zip(one, two, strict=True)
+        slow / quick
+        for alone, together in zip(one, two, strict=True)
+        for slow, quick in zip(alone[SECONDS][1:], together[SECONDS][1:], strict=True)
     ]
     losses = zip(*(run["losses"] for run in one + two), strict=True)
     allowed = two_processes_beside_one(repeats)
@@ -194,8 +150,8 @@ def two_processes_beside_one(repeats: int) -> list[float]:
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         list(pool.map(train_alone, [True] * 2, [1] * 2))  # the processes have started
         for _ in range(repeats):
-            alone = pool.submit(train_alone, True, STEPS).result()
-            both = list(pool.map(train_alone, [True] * 2, [STEPS] * 2))
+            alone = pool.submit(train_alone, True).result()
+            both = list(pool.map(train_alone, [True] * 2))
             ratios.append(sum(result["images/s"] for result in both) / alone["images/s"])
     return ratios
 
@@ -204,8 +160,8 @@ def keeping_memory(repeats: int) -> Figures:
     """Train with our setting of the allocator and without, in turn, in new processes."""
     kept, freed = [], []
     for _ in range(repeats):
-        freed.append(in_new_process(train_alone, False, STEPS))
-        kept.append(in_new_process(train_alone, True, STEPS))
+        freed.append(in_new_process(train_alone, False))
+        kept.append(in_new_process(train_alone, True))
     ratios = [own["images/s"] / theirs["images/s"] for own, theirs in zip(kept, freed, strict=True)]
     faults = "page faults an image"
     return {
@@ -222,8 +178,8 @@ def step_beside_convolutions(repeats: int) -> Figures:
     """Do a step, then each of its convolutions alone, so many times; in a new process."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    settings = recipe("paper")
-    training, batch = begin_training(SEGNET, settings, CPU), batch_of_one_pass(settings)
+    segnet, settings = recipe("paper")
+    training, batch = begin_training(segnet, settings, CPU), batch_of_one_pass(settings)
     calls = convolutions(training.model, batch, settings)
     steps, alone = list[float](), {name: list[float]() for name in calls}
     for _ in range(1 + repeats):
@@ -259,6 +215,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--images", type=int, default=192)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--starts", type=int, default=2, help="of Ray, which takes half a minute")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -267,12 +224,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder, "corpus")
         write_corpus(RunFolder(str(corpus)), options.images, options.photos)
-        for name in RECIPES:
+        for name in ("paper", "default"):
             url = shutil.copytree(corpus, Path(folder, name))
             parts[f"loop, {name}"] = in_new_process(
                 beside_a_plain_loop, str(url), name, options.repeats
             )
-        parts["workers"] = two_workers_beside_one(corpus, options.repeats)
+        parts["workers"] = two_workers_beside_one(corpus, options.starts, options.repeats)
     parts["convolutions"] = in_new_process(step_beside_convolutions, 3 * options.repeats)
     parts["memory"] = keeping_memory(options.repeats)
     for part, figures in parts.items():

@@ -1,8 +1,10 @@
-"""What `benchmarks.train` trains on and compares with: a corpus, a plain loop, single steps."""
+"""What `benchmarks.train` trains on and compares with: a corpus, loops, single steps."""
 
+import os
 import resource
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,32 +17,49 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.pipeline import processor_ticks
 from iem_batch.config import PAPER
 from iem_batch.data import run_folder, schema
 from iem_batch.data.decode import decode
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.data.settings import DecodeSettings
+from iem_batch.distributed.cluster import cluster
+from iem_batch.distributed.settings import ClusterSettings
+from iem_batch.distributed.train import train_ray
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.batch import Batch
+from iem_batch.segnet.collapse import Collapse
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import has_fast_bf16, scale_pixels, working_format
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.segnet.training import begin_training, train_epoch
+from iem_batch.segnet.training import EpochRecord, begin_training, train_epoch
 from iem_batch.stages.pairs.files import PairFiles, read_pairs
 
 CPU = torch.device("cpu")
 SIZE_PX = DecodeSettings().size_px
 PAIRS_PER_FILE = 128
-SEGNET = SegNetSettings()
-RECIPES: dict[str, dict[str, Any]] = {
-    "paper": {name[6:]: value for name, value in PAPER.items() if name.startswith("train.")},
-    "default": {},
-}
+STEPS = 4
+"""Steps of one pass in a process that trains on its own, after two that count for nothing."""
+
+RAY_EPOCHS = 3
+COMPUTES = 0.1
+"""A thread computes if it takes more than this share of what the busiest one takes."""
+
+SECONDS = "seconds of the epochs"
+
+Figures = dict[str, Any]
 
 
-def recipe(name: str, **changes: int) -> TrainSettings:
-    """Give the settings of a recipe with a few others."""
-    return TrainSettings(**(RECIPES[name] | changes))
+def recipe(name: str, **changes: int) -> tuple[SegNetSettings, TrainSettings]:
+    """Give the network and the settings of the recipe `paper` or `default`, with some changed."""
+    if name == "default":
+        return SegNetSettings(), TrainSettings(**changes)
+    return SegNetSettings(**_of_paper("segnet.")), TrainSettings(**_of_paper("train.") | changes)
+
+
+def _of_paper(section: str) -> dict[str, Any]:
+    start = len(section)
+    return {name[start:]: value for name, value in PAPER.items() if name.startswith(section)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +137,7 @@ def tensors_of(files: PairFiles) -> tuple[Tensor, Tensor]:
 
 
 def plain_loop(
-    image_N3HW: Tensor, target_N1HW: Tensor, settings: TrainSettings
+    image_N3HW: Tensor, target_N1HW: Tensor, segnet: SegNetSettings, settings: TrainSettings
 ) -> Callable[[Sequence[Tensor]], float]:
     """Set up training as one writes it down; returns a function that does one epoch.
 
@@ -126,7 +145,7 @@ def plain_loop(
     the seed, the rate and the size of a pass are followed.
     """
     torch.manual_seed(settings.seed)
-    model = SegNet(SEGNET)
+    model = SegNet(segnet)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     bf16 = has_fast_bf16(CPU)
 
@@ -160,13 +179,13 @@ def batch_of_one_pass(settings: TrainSettings) -> Batch:
     )
 
 
-def train_alone(keep_memory: bool, num_steps: int) -> dict[str, float]:
+def train_alone(keep_memory: bool, num_steps: int = STEPS) -> dict[str, float]:
     """Train on one batch from memory, with or without our setting of the allocator."""
     torch.set_num_threads(1)
     if keep_memory:
         keep_freed_memory()
-    settings = recipe("paper")
-    training, batch = begin_training(SEGNET, settings, CPU), batch_of_one_pass(settings)
+    segnet, settings = recipe("paper")
+    training, batch = begin_training(segnet, settings, CPU), batch_of_one_pass(settings)
     train_epoch(training, [batch] * 2)
     faults, started = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, Clock.now()
     train_epoch(training, [batch] * num_steps)
@@ -214,3 +233,60 @@ def _alone(conv: nn.Conv2d, input_KCHW: Tensor, gradient: Tensor) -> Callable[[]
     return lambda: torch.autograd.grad(
         F.conv2d(x, *weights, stride=conv.stride, padding=conv.padding), wanted, gradient
     )
+
+
+def train_by_ray(url: str, cores: Sequence[int], all_cores: Sequence[int]) -> Figures:
+    """Train by Ray with a worker of one thread for each of some processors, in a new process.
+
+    A worker alone has its processor to itself: the rest of Ray is given the others, so that it does
+    not slow down what two workers are compared with.
+    """
+    os.sched_setaffinity(0, cores)  # Ray's processes inherit it, and see so many processors
+    # Else everybody else's processes go before Ray's workers.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    segnet, settings = recipe("paper", epochs=RAY_EPOCHS, num_workers=len(cores))
+    looks: list[tuple[float, dict[str, int], int]] = []
+
+    def progress(record: EpochRecord | Collapse) -> None:
+        threads, processes = _worker_threads(), processor_ticks()
+        if not looks:
+            for pid in processes:
+                if str(pid) not in threads:
+                    _let_run(pid, all_cores)
+        total = sum(ticks for ticks, _ in processes.values())
+        looks.append((time.monotonic(), threads, total))
+
+    with cluster(ClusterSettings()):
+        history = train_ray(RunFolder(url), segnet, settings, progress, "cpu")
+    # Starting, which other threads do, came before the first look.
+    (began, before, total_before), (ended, after, total_after) = looks[0], looks[-1]
+    used = [ticks - before.get(thread, 0) for thread, ticks in after.items()]
+    num_threads = sum(ticks > COMPUTES * max(used) for ticks in used)
+    assert num_threads == len(cores), f"{num_threads} threads compute on {len(cores)} processors"
+    per_second = (ended - began) * os.sysconf("SC_CLK_TCK")
+    return {
+        SECONDS: [record.seconds for record in history],
+        "losses": [record.loss for record in history],
+        "threads that compute": num_threads,
+        "processors had by the workers": sum(used) / per_second,
+        "processors had by the rest of Ray": (total_after - total_before - sum(used)) / per_second,
+    }
+
+
+def _let_run(pid: int, cores: Sequence[int]) -> None:
+    with suppress(OSError):  # it has ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores)
+
+
+def _worker_threads() -> dict[str, int]:
+    """Give the processor time so far, in ticks, of each thread of Ray Train's workers."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"RayTrainWorker" not in (process / "cmdline").read_bytes():
+                continue
+            for task in (process / "task").iterdir():
+                fields = (task / "stat").read_text().rpartition(")")[2].split()
+                found[task.name] = int(fields[11]) + int(fields[12])
+    return found
