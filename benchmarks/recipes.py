@@ -5,9 +5,9 @@
 SET is a folder with images/, images_unlabelled/ (photographs without truth, used all the same),
 masks/ and, where there is one, ignore/. Each recipe and seed is one `iem-batch run` in a process of
 its own with one thread, --at-once of them at a time; `wide` is the default with the paper's width
-of 128, `rounds` adds a second round to the run of `default`. Truth is used to evaluate only. Runs
-in --work are resumed, so a benchmark that was cut off goes on. Markdown and JSON go to FOLDER as
-recipes_SET_DATE.
+of 128, `rounds` adds a second round to the run of `default`, the others change one setting. Truth
+is used to evaluate only. Runs in --work are resumed, so a benchmark that was cut off goes on.
+Markdown and JSON go to FOLDER as recipes_SET_DATE.
 
 IoU of the foreground as labelled, in percent: mean over images, then over seeds with their standard
 deviation, and what it is above IEM's of the same run. The time of a step is the median over epochs,
@@ -38,6 +38,16 @@ RECIPES = {
     "wide": ["--segnet.width=128"],
     "default": [],
     "rounds": ["--rounds=2"],
+    "no flips": ["--train.horizontal_flips=false"],
+    "no crops": ["--train.random_crops=0"],
+    "no color jitter": ["--train.color_jitter=0"],
+    "last weights": ["--train.average_decay=0"],
+    "soft boundaries": ["--train.boundary_smoothing=2"],
+    "weights by error": ["--train.error_weighting=1"],
+    "mirrored predictions": ["--predict.flips=true"],
+    "threshold auto": ["--predict.threshold=auto"],
+    "best half": ["--fraction=0.5"],
+    "best half by error": ["--fraction=0.5", "--select.by=error"],
 }
 TITLES = {
     "iem": "IEM",
@@ -67,7 +77,7 @@ class Outcome:
 def run_folder_of(args: argparse.Namespace, recipe: str, seed: int) -> Path:
     """Say where a run lies; a second round is added to the run of the first."""
     place = "default" if recipe == "rounds" else recipe
-    return args.work / args.set.name / f"{place}_{seed}"
+    return args.work / args.set.name / f"{place.replace(' ', '_')}_{seed}"
 
 
 def all_photos(args: argparse.Namespace) -> Path:
