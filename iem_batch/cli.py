@@ -51,7 +51,7 @@ COMMANDS = {
         paper=("decode", "iem", "segment"),
     ),
     "topk": Command(
-        "Select the masks of highest inpainting error in the run.",
+        "Select the masks of highest inpainting error, times agreement, in the run.",
         ("run", *SELECT_FLAGS),
         paper=("select",),
     ),

@@ -12,7 +12,7 @@ from iem_batch.shards.step import Totals, outputs_digest
 
 
 def topk(job: Job) -> None:
-    """Select the masks of highest inpainting error."""
+    """Select the images whose masks become labels, those of highest score."""
     from rich.console import Console
 
     from iem_batch.stages.selection.histogram import histogram_table
@@ -37,7 +37,7 @@ def topk(job: Job) -> None:
     score = "errors" if selection.by == "error" else "errors x agreement"
     cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
     among = f"among {labels.run.url_of(labels.step)}"
-    if selection.side is not None:
+    if selection.side is not None and settings.init_choice == "dataset":
         among = f"first mask of highest mean error {selection.side}"
     print(
         f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "

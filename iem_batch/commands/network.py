@@ -8,6 +8,7 @@ from iem_batch.commands.finish import finish
 from iem_batch.data import run_folder
 from iem_batch.data.plan import Plan, read_plan
 from iem_batch.job import Job
+from iem_batch.shards.journal import Journal
 from iem_batch.shards.step import outputs_digest
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ def train(job: Job) -> None:
     def show(record: "EpochRecord | Collapse") -> None:
         print(epoch_line(record, settings.epochs), file=sys.stderr, flush=True)
 
-    if job.local:
-        history = train_local(job.run, segnet, settings, show)
-    else:
-        with job.ray():
-            from iem_batch.distributed.train import train_ray
+    with Journal(job.run, "segnet", in_process=False):
+        if job.local:
+            history = train_local(job.run, segnet, settings, show)
+        else:
+            with job.ray():
+                from iem_batch.distributed.train import train_ray
 
-            device = job.settings.cluster.device
-            history = train_ray(job.run, segnet, settings, show, device)
+                device = job.settings.cluster.device
+                history = train_ray(job.run, segnet, settings, show, device)
     last = history[-1]
     print(
         f"train: {last.epoch} epochs, loss {last.loss:.4f}, IoU with the labels "
@@ -50,6 +52,7 @@ def predict(job: Job) -> None:
 
 
 def _predict(job: Job, planned: Plan) -> None:
+    from iem_batch.segnet.weights import load_weights
     from iem_batch.stages.predict import (
         PredictStep,
         predictions_depend_on,
@@ -74,6 +77,7 @@ def _predict(job: Job, planned: Plan) -> None:
         keeps_probability=settings.predict.probability,
     )
     weights = job.run.read_bytes(run_folder.WEIGHTS)
+    load_weights(weights, settings.segnet)  # fails before anything is dropped or claimed
     begun = job.begin(step.name, predictions_depend_on(step, planned.digest, weights))
     total = job.run_shards(step, planned.num_shards, begun)
     print(f"predict: foreground is where the probability is above {step.threshold}")

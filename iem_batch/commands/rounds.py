@@ -3,7 +3,7 @@
 from iem_batch.data import run_folder
 from iem_batch.data.plan import read_plan
 from iem_batch.data.rounds import copy_round, drop_round
-from iem_batch.errors import RunMismatchError
+from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.job import Job
 from iem_batch.shards.step import outputs_digest
 from iem_batch.stages.selection.labels import round_of
@@ -27,9 +27,10 @@ def enter_round(job: Job) -> None:
         if not job.overwrite:
             raise RunMismatchError(
                 f"{run.url} is in round {num_earlier + 1}, and select.rounds is {wanted}; give "
-                "--select.rounds as many or more, or --overwrite to drop all rounds and begin again"
+                f"--select.rounds as many or more, or --overwrite to drop round {wanted} and all "
+                "later ones"
             )
-        job.first_round.drop("selection")
+        job.in_round(wanted).drop("selection")
     here = round_of(run)
     if here is not None and here < wanted:
         job.require_alone()
@@ -49,6 +50,11 @@ def require_round_before(job: Job) -> None:
     num_shards = read_plan(job.run).num_shards
     command = "predict" if step == "predictions" else "refine"
     kept = job.run.round(number)
+    if round_of(job.run) != number and not kept.exists(run_folder.step_record("selection")):
+        raise StepMissingError(
+            f"{job.run.url} has no round {number}; `iem-batch topk --rounds {number}` begins it, "
+            f"`iem-batch run --rounds {number + 1}` does all"
+        )
     if len(kept.committed(step)) == num_shards:
         return
     place = job.run if round_of(job.run) == number else kept

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from iem_batch.commands.corpus import export_for_training, export_labels, topk
@@ -9,8 +10,10 @@ from iem_batch.commands.images import segment
 from iem_batch.commands.look import evaluate, report
 from iem_batch.commands.network import predict, refine, train
 from iem_batch.commands.rounds import enter_round
+from iem_batch.data import run_folder
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
+from iem_batch.stages.selection.labels import round_of
 
 
 def demo(job: Job) -> None:
@@ -34,9 +37,9 @@ def run(job: Job, source: str, truth: str | None, ignore: str | None) -> None:
     """
     steps: dict[str, Callable[[], None]] = {"segment": lambda: segment(job, source)}
     if job.settings.select.rounds > 1:
-        steps["keep"] = lambda: enter_round(job)
+        steps["keep"] = lambda: _keep_round(job)
     for number in range(1, job.settings.select.rounds):
-        steps |= _earlier_round(job.in_round(number))
+        steps |= _earlier_round(job.in_round(number), number)
     steps |= {
         "topk": lambda: topk(job),
         "export": lambda: export_for_training(job),
@@ -57,9 +60,21 @@ def run(job: Job, source: str, truth: str | None, ignore: str | None) -> None:
     print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
 
 
-def _earlier_round(job: Job) -> dict[str, Callable[[], None]]:
+def _keep_round(job: Job) -> None:
+    """Move the round that lies in the usual places, once it is complete and of these settings."""
+    here = round_of(job.run)
+    if here is not None and here < job.settings.select.rounds:
+        is_kept = job.run.round(here).exists(run_folder.step_record("selection"))
+        if not is_kept:  # else the move was cut off
+            select = replace(job.settings.select, rounds=here)
+            in_place = replace(job, settings=replace(job.settings, select=select))
+            for step in _earlier_round(in_place, here).values():
+                step()
+    enter_round(job)
+
+
+def _earlier_round(job: Job, number: int) -> dict[str, Callable[[], None]]:
     """List the steps of a round that another one follows."""
-    number = job.run.earlier_round
     steps: dict[str, Callable[[], None]] = {
         f"topk {number}": lambda: topk(job),
         f"export {number}": lambda: export_labels(job),

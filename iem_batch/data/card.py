@@ -17,7 +17,7 @@ Made by iem_batch, without labels. {num_ok} images have a mask, {num_quarantined
 | masks/ | an image and first mask: its final mask (1-bit PNG, white is foreground) and errors |
 | quarantine/ | an image that could not be used, and why |
 | corpus/ | a selected (image, mask) pair |
-| predictions/ | SegNet's mask and probability (8-bit PNG) of an image |
+| predictions/ | SegNet's mask of an image; its probability (8-bit PNG) if it was asked for |
 | refined/ | IEM's mask of an image, started from SegNet's |
 | upscaled/ | a mask at the size of its photo |
 | rounds/ | corpus/, predictions/ and refined/ of earlier rounds |

@@ -12,10 +12,12 @@ COPIERS = 8
 def copy_round(run: RunFolder, number: int) -> None:
     """Copy all that is of the round in the usual places to rounds/NUMBER.
 
-    Done again after it was cut off, it completes the copy. An unfinished training is not copied:
+    Done again after it was cut off, it begins again. An unfinished training is not copied:
     its checkpoints know where they lie.
     """
     there = run.round(number)
+    if not there.exists(run_folder.step_record("selection")):
+        run.delete(f"rounds/{number}")  # part of an earlier copy, perhaps of what is gone
 
     def copy(name: str) -> None:
         there.write_bytes(name, run.read_bytes(name))

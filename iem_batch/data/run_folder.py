@@ -37,8 +37,8 @@ from iem_batch.errors import RunMismatchError, StepMissingError, StorageError
 STEPS = ("masks", "selection", "corpus", "segnet", "predictions", "refined", "upscaled")
 """The steps that leave something in a run folder, each named after its folder, in order."""
 
-ROUND_STEPS = STEPS[1:-1]
-"""Those that are done again in each round of `run --rounds`."""
+ROUND_STEPS = STEPS[1:]
+"""Those that each round of `run --rounds` has of its own."""
 
 PLAN = "_run/plan.json"
 CONFIG = "_run/config.yaml"
@@ -158,7 +158,8 @@ class RunFolder(Folder):
         """
         with self.open(name) as file:
             try:
-                return pq.read_table(file, columns=columns)
+                # With its own threads pyarrow 26 aborts some processes that end soon after.
+                return pq.read_table(file, columns=columns, use_threads=False)
             except (pa.ArrowException, OSError) as error:  # pyarrow raises either
                 raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
 
@@ -270,6 +271,8 @@ class RunFolder(Folder):
             self.delete(f"_run/stats/{step}")
             self.delete(f"_run/failures/{step}")
             self.delete(step)
+            if step == "segnet":
+                self.delete(TRAIN)
             if step == "masks":
                 self.delete("quarantine")
                 self.delete("_run/killers")
@@ -283,5 +286,5 @@ class RunFolder(Folder):
         """
         if not self.exists(name):
             raise StepMissingError(
-                f"{self.url} has no {name}; run `iem-batch {command}` on it first"
+                f"{self.url} has no {self._placed(name)}; run `iem-batch {command}` on it first"
             )

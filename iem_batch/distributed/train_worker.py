@@ -46,21 +46,24 @@ def train_worker(work: Work) -> SettingsError | None:
     context = ray.train.get_context()
     torch.set_num_threads(max(1, _num_cpus() // context.get_local_world_size()))
     keep_freed_memory()
-    training = begin_training(work.segnet, work.settings, get_device())
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is not None:
-        training.resume(read_checkpoint(checkpoint))
-    with open_stream(
-        work.files,
-        work.settings,
-        rank=context.get_world_rank(),
-        num_workers=context.get_world_size(),
-        num_threads=torch.get_num_threads(),
-    ) as stream:
-        try:
-            _train(work, training, stream, is_first=context.get_world_rank() == 0)
-        except SettingsError as error:
-            return error
+    is_first = context.get_world_rank() == 0
+    try:
+        training = begin_training(work.segnet, work.settings, get_device())
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is not None:
+            training.resume(read_checkpoint(checkpoint))
+        with open_stream(
+            work.files,
+            work.settings,
+            rank=context.get_world_rank(),
+            num_workers=context.get_world_size(),
+            num_threads=torch.get_num_threads(),
+        ) as stream:
+            _train(work, training, stream, is_first=is_first)
+    except SettingsError as error:
+        if not is_first:  # Ray hands on what the first returns, and that one may be waiting
+            raise
+        return error
     return None
 
 

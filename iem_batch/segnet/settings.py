@@ -110,7 +110,7 @@ class TrainSettings:
     images_per_pass: int = 16
     """Most images in one forward and backward pass of a worker; bounds its memory."""
 
-    checkpoint_every_epochs: int = 5
+    checkpoint_every_epochs: int = 1
     """Epochs between the points an interrupted training can resume from."""
 
     def __post_init__(self) -> None:

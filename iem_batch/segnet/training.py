@@ -10,7 +10,6 @@ the batch is shared, to rounding.
 """
 
 import io
-import pickle
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -123,16 +122,12 @@ class Training:
             if self.averaged is not None:
                 self.averaged.load_state_dict(state["averaged"])
             self.history = [EpochRecord(**record) for record in state["history"]]
-        except (
-            RuntimeError,
-            ValueError,
-            EOFError,
-            KeyError,
-            TypeError,
-            pickle.UnpicklingError,
-        ) as error:
+        except StorageError:
+            raise
+        except Exception as error:  # torch raises whatever the damage leads to
             raise StorageError(
-                f"the training checkpoint is damaged or of another network: {_line(error)}"
+                f"the training checkpoint is damaged ({type(error).__name__}); delete _run/train "
+                "in the run folder to begin the training again"
             ) from error
 
 
@@ -257,7 +252,3 @@ def _chance(training: Training, epoch: int, row: int) -> AbstractContextManager[
     if training.segnet.backbone is None:
         return nullcontext()
     return own_chance((training.settings.seed, epoch, row), training.device)
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -48,7 +48,10 @@ def load_weights(data: bytes, settings: SegNetSettings) -> nn.Module:
         raise StorageError(
             f"the weights are damaged or not in the safetensors format: {error}"
         ) from error
-    record = json.loads(_metadata(data).get(_KEY, "{}"))
+    try:
+        record = dict(json.loads(_metadata(data).get(_KEY, "{}")))
+    except (ValueError, TypeError) as error:
+        raise StorageError("the metadata of the weights is damaged") from error
     if record.get("format") != FORMAT:
         raise SettingsError(
             f"the weights are of the format {record.get('format')!r}, not {FORMAT!r}; "

@@ -80,6 +80,7 @@ def test_killed_training_ends_with_the_same_weights(tmp_path: Path, ray: bool) -
         while checkpoints(killed) == before and driver.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.002)
+        assert driver.poll() is None, "it has finished"
         kill(driver)
     assert start(killed, ray=ray).wait(200) == 0
     assert killed.read_bytes(WEIGHTS) == calm.read_bytes(WEIGHTS)

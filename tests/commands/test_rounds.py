@@ -160,7 +160,7 @@ def test_rounds_by_hand(root: Path, tmp_path: Path, call: Call) -> None:  # noqa
     again = ["topk", run, *TWO_ROUNDS]
     status, _, error = call(*again)
     assert status == 1
-    assert "has no _run/steps/predictions.json; run `iem-batch predict`" in error
+    assert "has no round 1; `iem-batch topk --rounds 1` begins it" in error
     for command in ("topk", "export", "train"):
         assert call(command, run, "--local")[0] == 0
     assert call(*again)[0] == 1
@@ -193,6 +193,65 @@ def test_a_run_in_a_later_round_does_not_go_back_unasked(
     assert (run / "selection/topk.parquet").read_bytes() == first
     assert not RunFolder(str(run)).earlier_rounds()
     assert not (run / "predictions").exists()
+
+
+def test_overwriting_a_round_keeps_those_before(
+    root: Path,
+    tmp_path: Path,
+    call: Call,  # noqa: F811
+) -> None:
+    """Catches masks dropped that the round is to select among."""
+    run = tmp_path / "run"
+    shutil.copytree(root / "run", run)
+    main(["run", str(root / "pictures"), str(run), "--local", "--rounds=3"])
+    assert call("topk", run, *TWO_ROUNDS)[0] == 1
+    status, _, error = call("topk", run, *TWO_ROUNDS, "--overwrite")
+    assert status == 0, error
+    assert len(RunFolder(str(run)).earlier_rounds()) == 1
+    for command in ("export", "train", "predict", "refine"):
+        assert call(command, run, "--local")[0] == 0
+    assert data_files(run) == data_files(root / "run")
+
+
+def test_a_refused_round_moves_nothing_and_an_accepted_one_keeps_all(
+    root: Path,
+    tmp_path: Path,
+    call: Call,  # noqa: F811
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(root / "masks", run)
+    main(["run", str(root / "pictures"), str(run), "--local"])
+    assert call("upscale", run, "--local", "--upscale.masks=masks")[0] == 0
+    before = data_files(run)
+    again = ["run", root / "pictures", run, *TWO_ROUNDS]
+    status, _, error = call(*again, "--train.epochs=1")
+    assert status == 1
+    assert "segnet was begun with other settings" in error
+    assert data_files(run) == before
+    assert call(*again, "--train.epochs=2")[0] == 0
+    after = data_files(run)
+    moved = {name: data for name, data in before.items() if name.startswith("upscaled/")}
+    assert moved
+    assert {f"rounds/1/{name}": data for name, data in moved.items()}.items() <= after.items()
+
+
+def test_part_of_an_earlier_copy_is_cleared(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Call,  # noqa: F811
+) -> None:
+    """A round that is done again, with fewer pairs, after the copy of it was cut off."""
+    run = tmp_path / "run"
+    shutil.copytree(root / "masks", run)
+    main(["run", str(root / "pictures"), str(run), "--local"])
+    command = ("run", root / "pictures", run, *TWO_ROUNDS)
+    killed_at(monkeypatch, run, "write_bytes rounds/1/predictions/part-00001.parquet", *command)
+    fewer = [*command[:3], "--local", "--rounds=1", "--select.k=4"]
+    assert call(*fewer, "--overwrite")[0] == 0
+    status, _, error = call(*command)
+    assert status == 0, error
+    assert call("verify", run)[0] == 0
 
 
 def test_other_settings_are_refused_in_the_first_round(

@@ -17,6 +17,11 @@ def test_paper_trains_plainly() -> None:
     assert (settings.error_weighting, settings.compile) == (0, False)
 
 
+def test_default_training_can_be_resumed() -> None:
+    """Catches checkpoints that are further apart than the training is long."""
+    assert TrainSettings().checkpoint_every_epochs < TrainSettings().epochs
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

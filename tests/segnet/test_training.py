@@ -159,6 +159,15 @@ def test_resumed_training_equals_the_undisturbed(discs: Discs, average_decay: fl
     ]
 
 
+@pytest.mark.parametrize(
+    "data", [b"", b"none", b"PK\x03\x04" + bytes(90), b"[]", b"\x80\x02]q\x00."]
+)
+def test_what_is_no_checkpoint_is_refused(data: bytes) -> None:
+    """Catches torch's advice to load what it does not trust, and its tracebacks."""
+    with pytest.raises(StorageError, match="damaged .*; delete _run/train in the run folder"):
+        begin().resume(data)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
 def test_part_of_a_checkpoint_is_refused(share: float) -> None:
     checkpoint = begin().checkpoint()

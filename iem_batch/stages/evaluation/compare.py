@@ -27,6 +27,8 @@ class Compared:
 
     run_url: str
     method: str
+    num_rounds: int
+    """Rounds of training that the run has."""
     iou: list[float]
     difference: list[float]
     """From the first method of the first run, paired by image."""
@@ -55,8 +57,11 @@ def compare(run: RunFolder, others: Sequence[RunFolder]) -> Comparison:
     """
     first = _evaluation(run)
     scores = {(run.url, name): found for name, found in read_scores(run).items()}
+    num_rounds = {run.url: first.num_rounds}
     for other in others:
-        _require_same(run, first, other, _evaluation(other))
+        evaluation = _evaluation(other)
+        _require_same(run, first, other, evaluation)
+        num_rounds[other.url] = evaluation.num_rounds
         scores |= {
             (other.url, name): found
             for name, found in read_scores(other).items()
@@ -74,6 +79,7 @@ def compare(run: RunFolder, others: Sequence[RunFolder]) -> Comparison:
         Compared(
             run_url=url,
             method=method,
+            num_rounds=num_rounds[url],
             iou=score_B2.mean(axis=0).tolist(),
             difference=(score_B2 - base_B2).mean(axis=0).tolist(),
             difference_interval=interval(score_B2 - base_B2, resamples, seed).T.tolist()
@@ -103,7 +109,8 @@ def comparison_table(comparison: Comparison) -> Table:
     previous = ""
     for row in comparison.rows:
         cells = [cell for k in range(len(SCORES)) for cell in _cells(row, k)]
-        table.add_row("" if row.run_url == previous else row.run_url, label(row.method), *cells)
+        name = "" if row.run_url == previous else row.run_url
+        table.add_row(name, label(row.method, row.num_rounds), *cells)
         previous = row.run_url
     return table
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 
-from iem_batch.data import run_folder, schema
+from iem_batch.data import schema
 from iem_batch.data.run_folder import READERS, RunFolder
 from iem_batch.errors import SettingsError, StorageError
 
@@ -60,11 +60,9 @@ def find_pairs(run: RunFolder) -> PairFiles:
     """List the pairs to train on, and make sure that there is something to learn from them.
 
     Raises:
-        StepMissingError: there is no corpus.
         SettingsError: there is no pair, or no mask with two sides.
         StorageError: a file or its first picture is damaged.
     """
-    run.require(run_folder.part("corpus", 0), "export")
     # Those called val- are set apart for validation.
     names = tuple(name for name in run.names("corpus") if not name.startswith("val-"))
     with ThreadPoolExecutor(READERS) as pool:
@@ -180,7 +178,7 @@ def _named(run: RunFolder, row: dict[str, Any]) -> Iterator[None]:
     """Name the pair whose picture cannot be decoded."""
     try:
         yield
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise StorageError(
             f"{run.url_of('corpus')}: the picture or mask of {row['image_id']} is damaged: {error}"
         ) from error

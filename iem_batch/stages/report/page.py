@@ -47,7 +47,7 @@ GALLERIES = {
 FILES = {
     "masks": "masks and their errors",
     "quarantine": "images that could not be used",
-    "selection": "the images of highest error",
+    "selection": "the images of highest score",
     "corpus": "(image, mask) pairs for training",
     "segnet": "SegNet's weights and history",
     "predictions": "SegNet's masks",
@@ -179,7 +179,7 @@ def _duration(seconds: float) -> str:
 def _selection(run: RunFolder) -> tuple[float | None, int]:
     """Read the lowest error of IEM's masks that was selected, and how many images were.
 
-    A later round selects by the errors of other masks, `stable_error` not by errors alone.
+    A later round selects by the errors of other masks, `error_agreement` not by errors alone.
     """
     if not run.exists(run_folder.TOPK):
         return None, 0

@@ -1,4 +1,4 @@
-"""The first k images of some shards, by score: inpainting error, or that times its stability.
+"""The first k images of some shards, by score: inpainting error, or that times the agreement.
 
 The images are put in an order that does not depend on the sharding, and the first k are taken. As
 the first k of a part of them hold all of the first k of the whole that are in this part, shards are
@@ -135,7 +135,7 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
         all_errors = rows["error"].to_numpy()
         all_scores = all_errors
         if query.is_by_agreement:
-            all_scores = all_errors * rows["agreement"].to_numpy()
+            all_scores = all_errors * np.nan_to_num(rows["agreement"].to_numpy())
         row = _chosen(rows, query)
         error = all_errors[row]
         is_defined = _is_defined(file, row, error)
@@ -151,9 +151,8 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
             picked = picked[frame <= settings.max_frame]
         image_id = NO_ROWS["image_id"]
         if len(picked):
-            if not query.ids_at_once:
-                rows = file.read(["image_id"], use_threads=False)
-            image_id = rows["image_id"].take(pa.array(picked))
+            ids = rows if query.ids_at_once else file.read(["image_id"], use_threads=False)
+            image_id = ids["image_id"].take(pa.array(picked))
     return _Offer(
         shard=shard,
         image_id=image_id,

@@ -13,8 +13,8 @@ RoundMasks = Literal["predictions", "refined"]
 """What a round gives the next one to select from."""
 
 
-SelectBy = Literal["error", "stable_error"]
-"""What images are ranked by."""
+SelectBy = Literal["error", "error_agreement"]
+"""What images are ranked by, their score."""
 
 
 GROUP_BY_FOLDER = "folder"
@@ -29,12 +29,12 @@ class SelectSettings:
     """
 
     k: int = 8000
-    """How many images are taken, those of highest inpainting error; all where there are fewer."""
+    """How many images are taken, those of highest score; all where there are fewer."""
 
-    by: SelectBy = "stable_error"
-    """`error`: the inpainting error E, as in the paper; `stable_error`: E times the mean IoU with
-    the masks that the image's other first masks led to. Where each image has one mask they are
-    the same."""
+    by: SelectBy = "error_agreement"
+    """`error`: the inpainting error E, as in the paper; `error_agreement`: E times the mean IoU
+    with the masks that the image's other first masks led to. Where each image has one mask they
+    are the same."""
 
     init_choice: InitChoice = "dataset"
     """`dataset`: the first mask whose mean error over the run is highest, as in the paper;

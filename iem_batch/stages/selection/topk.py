@@ -101,7 +101,7 @@ def topk(
         settings=settings,
         k=k,
         side=dataset_side(marks) if labels.step == "masks" else None,
-        is_by_agreement=settings.by == "stable_error" and _num_first_masks(marks) > 1,
+        is_by_agreement=settings.by == "error_agreement" and _num_first_masks(marks) > 1,
         ids_at_once=(
             settings.init_choice == "image" or settings.per_group is not None or k > num_shards
         ),
@@ -179,7 +179,7 @@ def _write(
         side=query.side,
         histogram=found.histogram.tolist(),
         histogram_selected=error_histogram(score).tolist(),
-        by="stable_error" if query.is_by_agreement else "error",
+        by="error_agreement" if query.is_by_agreement else "error",
     )
     rank = pa.array(np.arange(len(best), dtype=np.int32))
     table = best.select(NO_ROWS.column_names).append_column("rank", rank).cast(schema.SELECTION)

@@ -4,7 +4,7 @@ from collections import Counter
 
 from iem_batch.data import run_folder
 from iem_batch.data.killers import REASON
-from iem_batch.data.run_folder import ROUND_STEPS, STEPS, RunFolder, step_record
+from iem_batch.data.run_folder import ROUND_STEPS, RunFolder, step_record
 from iem_batch.errors import RunMismatchError
 
 HEALABLE = frozenset(("missing", "unreadable", "unreachable", REASON))
@@ -36,7 +36,7 @@ def later_steps(run: RunFolder) -> list[str]:
     return [
         place.title(step)
         for place in (*run.earlier_rounds(), run)
-        for step in (ROUND_STEPS if place.earlier_round else STEPS[1:])
+        for step in ROUND_STEPS
         if place.exists(step_record(step))
     ]
 

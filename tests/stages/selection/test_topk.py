@@ -69,6 +69,7 @@ def test_equals_sorting_everything(
     assert [(row["image_id"], row["error"]) for row in found] == expected
     assert [row["score"] for row in found] == [error for _, error in expected]
     assert [row["rank"] for row in found] == list(range(len(expected)))
+    assert {row["init_side"] for row in found} <= {78}
     assert all((row["image_id"], row["error"]) in shards[row["shard"]] for row in found)
     assert selection.num_selected == len(expected)
     assert selection.cut == (expected[-1][1] if expected else None)
@@ -172,7 +173,7 @@ images = st.lists(
     cuts=st.lists(st.integers(0, 20), max_size=4),
     k=st.integers(0, 25),
     choice=st.sampled_from(["dataset", "image"]),
-    by=st.sampled_from(["error", "stable_error"]),
+    by=st.sampled_from(["error", "error_agreement"]),
     per_group=st.sampled_from([None, "folder"]),
     min_area=st.sampled_from([0.0, 0.3]),
     seed=st.integers(0, 99),
@@ -218,15 +219,16 @@ def test_masks_on_which_first_masks_agree_go_first(tmp_path: Path) -> None:
         *(Row("c", 78, 0.1, agreement=1.0), Row("c", 92, 0.5, agreement=0.5)),
     ]
     write_rows(run, [rows[:2], rows[2:]], {})
-    by_stability = topk(run, 2, SelectSettings(k=2))
+    by_agreement = topk(run, 2, SelectSettings(k=2))
     found = run.read_table(TOPK).to_pylist()
     assert [row["image_id"] for row in found] == ["b", "c"]
     assert [row["score"] for row in found] == pytest.approx([0.3, 0.25])
     assert [row["error"] for row in found] == [0.4, 0.5]
-    assert by_stability.cut == pytest.approx(0.25)
+    assert [row["init_side"] for row in found] == [92, 92]
+    assert by_agreement.cut == pytest.approx(0.25)
     by_error = topk(run, 2, SelectSettings(k=2, by="error"))
     assert run.read_table(TOPK)["image_id"].to_pylist() == ["a", "c"]
-    assert (by_stability.by, by_error.by) == ("stable_error", "error")
+    assert (by_agreement.by, by_error.by) == ("error_agreement", "error")
 
 
 def test_fraction_is_of_all_images(tmp_path: Path) -> None:
