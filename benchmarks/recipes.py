@@ -96,15 +96,19 @@ def run(args: argparse.Namespace, photos: Path, recipe: str, seed: int) -> Outco
     """Do all steps in a process of one thread."""
     folder = run_folder_of(args, recipe, seed)
     folder.mkdir(parents=True, exist_ok=True)
+    done = folder.parent / f"{recipe.replace(' ', '_')}_{seed}.json"
+    if done.exists():  # a later round may have moved what it was read from
+        return Outcome(**json.loads(done.read_text()))
     program = str(Path(sys.executable).with_name("iem-batch"))
     command = [program, "run", str(photos), str(folder), "--local"]
     command += [f"--truth={args.set / 'masks'}", f"--train.seed={seed}", *RECIPES[recipe]]
     if (args.set / "ignore").is_dir():
         command.append(f"--ignore={args.set / 'ignore'}")
-    with (folder.parent / f"{folder.name}_{recipe}.log").open("w") as log:
+    with done.with_suffix(".log").open("w") as log:
         one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run(command, env=one_thread, check=True, stdout=log, stderr=log)
     outcome = read_outcome(RunFolder(str(folder)), recipe, seed)
+    done.write_text(json.dumps(vars(outcome), indent=1) + "\n")
     print(outcome, flush=True)
     return outcome
 
