@@ -35,10 +35,13 @@ PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
 SELECT_FLAGS = ("-k", "--fraction", "--per-group", "--rounds")
 """Short for the settings select.k, select.fraction, select.per_group and select.rounds."""
 
+SEGNET_FLAGS = ("--backbone",)
+"""Short for the setting segnet.backbone."""
+
 COMMANDS = {
     "run": Command(
         "Do all steps, from images to report.",
-        ("source", "run", "--truth", "--ignore", "--rounds", *PLAN_FLAGS),
+        ("source", "run", "--truth", "--ignore", "--rounds", *SEGNET_FLAGS, *PLAN_FLAGS),
         paper=("decode", "iem", "segment", "select", "export", "segnet", "train", "predict"),
     ),
     "plan": Command(
@@ -56,7 +59,9 @@ COMMANDS = {
         paper=("select",),
     ),
     "export": Command("Write the selected (image, mask) pairs as a corpus.", paper=("export",)),
-    "train": Command("Train SegNet on the corpus.", paper=("segnet", "train")),
+    "train": Command(
+        "Train SegNet on the corpus.", ("run", *SEGNET_FLAGS), paper=("segnet", "train")
+    ),
     "predict": Command("Predict SegNet's mask for every image of the plan.", paper=("predict",)),
     "refine": Command("Run IEM again, started from SegNet's masks."),
     "upscale": Command("Bring masks to the size of their photos."),
@@ -128,6 +133,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "--fraction": {"type": float, "default": None, "help": "short for --select.fraction"},
     "--per-group": {"default": None, "help": "short for --select.per_group"},
     "--rounds": {"type": int, "default": None, "help": "short for --select.rounds"},
+    "--backbone": {"default": None, "help": "short for --segnet.backbone"},
 }
 
 
@@ -239,7 +245,11 @@ def _dispatch(arguments: Sequence[str]) -> None:
         accept_versions=options.accept_versions,
     )
     names = [name.lstrip("-").rstrip("?") for name in COMMANDS[command].arguments]
-    settled = ("run", "out", *(flag.lstrip("-") for flag in PLAN_FLAGS + SELECT_FLAGS))
+    settled = (
+        "run",
+        "out",
+        *(flag.lstrip("-") for flag in PLAN_FLAGS + SELECT_FLAGS + SEGNET_FLAGS),
+    )
     own = {name: options[name] for name in names if name not in settled}
     getattr(commands, command)(job, **own)
 
@@ -250,6 +260,7 @@ def _settings(options: Namespace) -> Settings:
         settings,
         plan=replace(settings.plan, **_given(options, PLAN_FLAGS)),
         select=replace(settings.select, **_given(options, SELECT_FLAGS)),
+        segnet=replace(settings.segnet, **_given(options, SEGNET_FLAGS)),
     )
     backend = settings.segment.backend
     if backend not in ("auto", *BACKENDS):

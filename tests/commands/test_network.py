@@ -89,3 +89,15 @@ def test_predictions_outlive_weights_that_do_not_fit(run: Path, call: Call) -> N
     assert (run / "_run/config.yaml").read_bytes() == config
     (run / "segnet/weights.safetensors").write_bytes(weights)
     assert call("predict", run, "--local")[0] == 0
+
+
+def test_another_network(run: Path, call: Call) -> None:  # noqa: F811
+    """`predict` takes the network from what `train` has stored."""
+    chosen = ["--backbone", "tests.segnet.networks:Normed", "--overwrite"]
+    assert call("train", run, "--local", *chosen)[0] == 0
+    status, _, error = call("predict", run, "--local")
+    assert status == 0, error
+    assert "tests.segnet.networks:Normed" in (run / "_run/config.yaml").read_text()
+    status, _, error = call("predict", run, "--local", "--segnet.backbone=null")
+    assert status == 2
+    assert "the weights are of another network" in error
