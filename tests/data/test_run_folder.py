@@ -34,6 +34,7 @@ def test_bytes_of_a_table_depend_on_its_rows_alone(run: RunFolder):
         "shard": pa.array(range(1000), pa.int32()),
         "init_side": pa.array([78] * 1000, pa.int32()),
         "error": rng.random(1000),
+        "score": rng.random(1000),
         "rank": pa.array(range(1000), pa.int32()),
     }
     whole = pa.table(columns, schema=SELECTION)

@@ -191,7 +191,7 @@ def pax(records: bytes) -> bytes:
     ("records", "expected"),
     [
         (b"16 path=o/b.jpg\n", ["a.jpg", "o/b.jpg", "c.jpg"]),
-        (b"999999 path=b.jpg\n", ["a.jpg", "b.jpg\n", "c.jpg"]),
+        (b"999999 path=b.jpg\n", ["a.jpg", "b.jpg", "c.jpg"]),
         (b"0 path=b.jpg\n", ["a.jpg", "b.jpg", "c.jpg"]),
         (b"no records at all", ["a.jpg", "b.jpg", "c.jpg"]),
         (b"\xff" * 40, ["a.jpg", "b.jpg", "c.jpg"]),
@@ -202,7 +202,8 @@ def test_odd_pax_headers_lose_nothing(tmp_path: Path, records: bytes, expected: 
     whole = tar_of("a.jpg", "b.jpg", "c.jpg")
     data = whole[: sizes()[0]] + pax(records) + whole[sizes()[0] :]
     images, _ = read_all(opened(tmp_path / "x.tar", data), 1)
-    assert list(images) == expected
+    # Older Pythons take a record that is too short for its length, with the end of its line.
+    assert [name.removesuffix("\n") for name in images] == expected
     assert list(images.values()) == [image("a.jpg"), image("b.jpg"), image("c.jpg")]
 
 

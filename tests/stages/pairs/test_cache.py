@@ -2,6 +2,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,31 +42,39 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         os.fstat(cache.descriptor)
 
 
-@pytest.fixture
-def _files_of_100_bytes() -> Iterator[None]:
-    """Let the system refuse larger files, which it does as on a full disk."""
+@contextmanager
+def files_of_100_bytes() -> Iterator[None]:
+    """Let the system refuse larger files, which it does as on a full disk.
+
+    For as short as can be: the test's own output may go to a file.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
 
 
-@pytest.mark.usefixtures("_files_of_100_bytes")
 def test_no_room_is_found_before_anything_is_read(tmp_path: Path) -> None:
     """Catches a training that ends after hours."""
     message = f"cannot keep the decoded images of the corpus in {tmp_path}: File too large; make"
-    with pytest.raises(StorageError, match=message), open_cache(RECORD, TEN):
+    with (
+        pytest.raises(StorageError, match=message),
+        files_of_100_bytes(),
+        open_cache(RECORD, TEN),
+    ):
         pass
 
 
-@pytest.mark.usefixtures("_files_of_100_bytes")
 def test_no_room_where_disk_cannot_be_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("os.posix_fallocate")
     with (
-        open_cache(RECORD, TEN) as cache,
         pytest.raises(StorageError, match="lower train.cache_mb"),
+        files_of_100_bytes(),
+        open_cache(RECORD, TEN) as cache,
     ):
         cache.write(0, records(10))
 
