@@ -46,8 +46,8 @@ RECIPES = {
     "weights by error": ["--train.error_weighting=1"],
     "mirrored predictions": ["--predict.flips=true"],
     "threshold auto": ["--predict.threshold=auto"],
-    "best half": ["--fraction=0.5"],
-    "best half by error": ["--fraction=0.5", "--select.by=error"],
+    "best half": ["--select.fraction=0.5"],
+    "best half by error": ["--select.fraction=0.5", "--select.by=error"],
 }
 TITLES = {
     "iem": "IEM",

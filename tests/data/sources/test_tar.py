@@ -202,7 +202,7 @@ def test_odd_pax_headers_lose_nothing(tmp_path: Path, records: bytes, expected: 
     whole = tar_of("a.jpg", "b.jpg", "c.jpg")
     data = whole[: sizes()[0]] + pax(records) + whole[sizes()[0] :]
     images, _ = read_all(opened(tmp_path / "x.tar", data), 1)
-    # Older Pythons take a record that is too short for its length, with the end of its line.
+    # Some Pythons take the record although it is too short, with the end of its line.
     assert [name.removesuffix("\n") for name in images] == expected
     assert list(images.values()) == [image("a.jpg"), image("b.jpg"), image("c.jpg")]
 
