@@ -93,6 +93,13 @@ def test_corpus_that_lacks_selected_pairs(run: RunFolder) -> None:
         train_local(run, SEGNET, SETTINGS, ignore)
 
 
+def test_no_corpus(run: RunFolder) -> None:
+    run.delete("corpus")
+    run.delete("_run/stats/corpus")
+    with pytest.raises(StepMissingError, match="has 0 of the 7 .*; run `iem-batch export`"):
+        train_local(run, SEGNET, SETTINGS, ignore)
+
+
 def test_leaves_weights_and_history(run: RunFolder) -> None:
     told: list[EpochRecord] = []
     history = train_local(run, SEGNET, SETTINGS, told.append)

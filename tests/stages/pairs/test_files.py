@@ -6,7 +6,7 @@ import pytest
 
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
-from iem_batch.errors import StepMissingError, StorageError
+from iem_batch.errors import StorageError
 from iem_batch.stages.pairs.files import PairFiles, find_pairs, read_pairs
 from tests.stages.corpora import small_discs, with_mask, write_corpus, write_corpus_file
 
@@ -48,11 +48,6 @@ def test_files_set_apart_are_left_out(tmp_path: Path) -> None:
     write_corpus(run, small_discs(3))
     run.write_bytes("corpus/val-00000.parquet", run.read_bytes(run_folder.part("corpus", 0)))
     assert find_pairs(run).num_pairs == 3
-
-
-def test_no_corpus(tmp_path: Path) -> None:
-    with pytest.raises(StepMissingError, match="run `iem-batch export`"):
-        find_pairs(RunFolder(str(tmp_path)))
 
 
 def test_sizes_that_differ(tmp_path: Path) -> None:
