@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 def train(job: Job) -> None:
     """Train SegNet on the corpus."""
+    from iem_batch.segnet.order import num_epochs
+    from iem_batch.stages.pairs.files import find_pairs
     from iem_batch.stages.train import epoch_line, segnet_depends_on, train_local
 
     segnet, settings = job.settings.segnet, job.settings.train
     job.run.require(run_folder.step_record("corpus"), "export")
+    total = num_epochs(settings, find_pairs(job.run).num_pairs)
     job.begin("segnet", segnet_depends_on(job.run, segnet, settings))
 
     def show(record: "EpochRecord | Collapse") -> None:
-        print(epoch_line(record, settings.epochs), file=sys.stderr, flush=True)
+        print(epoch_line(record, total), file=sys.stderr, flush=True)
 
     with Journal(job.run, "segnet", in_process=False):
         if job.local:

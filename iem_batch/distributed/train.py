@@ -17,6 +17,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,7 @@ from iem_batch.data.run_folder import RunFolder
 from iem_batch.distributed.settings import Device
 from iem_batch.distributed.train_worker import Work, read_checkpoint, train_worker
 from iem_batch.errors import SettingsError, ShardsFailedError
+from iem_batch.segnet.order import num_epochs
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord, begin_training
 from iem_batch.stages.pairs.files import find_pairs
@@ -90,6 +92,7 @@ def train_ray(
         return finished
     key = training_key(segnet_depends_on(run, segnet, settings))
     files = find_pairs(run)
+    settings = replace(settings, epochs=num_epochs(settings, files.num_pairs))
     # Before any worker starts: it tells what is wrong with the settings of the network.
     training = begin_training(segnet, settings, torch.device("cpu"))
     check_cache(files, settings, _fewest_workers(settings))

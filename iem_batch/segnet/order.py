@@ -30,6 +30,10 @@ from iem_batch.segnet.settings import LANES, TrainSettings
 _STREAM = 0x6F726465
 """Keeps these random numbers apart from others of the same seed and epoch."""
 
+AUTO_EPOCHS, AUTO_STEPS = 4, 225
+"""What train.epochs=auto makes: so many epochs, or those that take so many steps if these are more.
+With half of them SegNet had not learned half of the photographs it was measured on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
@@ -46,6 +50,20 @@ def windows(num_images: int, shuffle_images: int) -> list[range]:
     count = -(-num_images // shuffle_images)
     bounds = [index * num_images // count for index in range(count + 1)]
     return [range(first, stop) for first, stop in zip(bounds, bounds[1:], strict=False)]
+
+
+def num_epochs(settings: TrainSettings, num_images: int) -> int:
+    """Give the number of epochs, also where the settings say auto.
+
+    Args:
+        settings: how is trained.
+        num_images: in the corpus, 1 or more.
+    """
+    if settings.epochs != "auto":
+        return settings.epochs
+    rows = windows(num_images, settings.shuffle_images)
+    steps = sum(-(-len(window) // settings.batch_size) for window in rows)
+    return max(AUTO_EPOCHS, -(-AUTO_STEPS // steps))
 
 
 def visits(num_windows: int, seed: int, epoch: int) -> list[int]:

@@ -50,8 +50,9 @@ class SegNetSettings:
 class TrainSettings:
     """How the network is trained: Adam at a constant rate on the mean cross-entropy per pixel."""
 
-    epochs: int = 4
-    """Passes over the corpus; the paper makes 50. Many more than these learn the labels' errors."""
+    epochs: int | Literal["auto"] = "auto"
+    """Passes over the corpus; the paper makes 50. auto makes 4, since many more learn the labels'
+    errors, and more than that of a corpus so small that 4 are less than 225 optimizer steps."""
 
     batch_size: int = 16
     """Most images in one optimizer step, over all workers. An epoch is cut into the fewest such
@@ -114,8 +115,9 @@ class TrainSettings:
     """Epochs between the points an interrupted training can resume from."""
 
     def __post_init__(self) -> None:
+        if self.epochs != "auto" and self.epochs < 1:
+            raise SettingsError(f"train.epochs is {self.epochs}; it must be auto or at least 1")
         for name in (
-            "epochs",
             "batch_size",
             "num_workers",
             "images_per_pass",

@@ -86,6 +86,7 @@ class Training:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done."""
+        assert self.settings.epochs != "auto"
         return len(self.history) >= self.settings.epochs
 
     @property

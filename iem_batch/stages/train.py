@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import StepMissingError
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.collapse import Collapse, Side
+from iem_batch.segnet.order import num_epochs
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
 from iem_batch.segnet.weights import save_weights
@@ -93,6 +94,7 @@ def train_local(
     key = training_key(segnet_depends_on(run, segnet, settings))
     checkpoint = f"{TRAIN_FOLDER}/{key}/checkpoint.pt"
     files = find_pairs(run)
+    settings = replace(settings, epochs=num_epochs(settings, files.num_pairs))
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training = begin_training(segnet, settings, device)
@@ -124,14 +126,12 @@ def finish_training(run: RunFolder, training: Training) -> list[EpochRecord]:
     return training.history
 
 
-def epoch_line(record: EpochRecord | Collapse, num_epochs: int) -> str:
+def epoch_line(record: EpochRecord | Collapse, total: int) -> str:
     """Put an epoch into a line for a person, with a warning if the network has collapsed."""
     if isinstance(record, Collapse):
-        return (
-            f"train: epoch {record.epoch}/{num_epochs}, step {record.step}; {_warning(record.side)}"
-        )
+        return f"train: epoch {record.epoch}/{total}, step {record.step}; {_warning(record.side)}"
     line = (
-        f"train: epoch {record.epoch}/{num_epochs}, loss {record.loss:.4f}, "
+        f"train: epoch {record.epoch}/{total}, loss {record.loss:.4f}, "
         f"IoU with the labels {record.iou:.3f}, {record.seconds:.1f} s"
     )
     if record.collapsed_to is None:

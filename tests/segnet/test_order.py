@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iem_batch.segnet.order import Share, batches, owned, visits, windows
+from iem_batch.segnet.order import Share, batches, num_epochs, owned, visits, windows
 from iem_batch.segnet.settings import LANES, TrainSettings
 
 SIZES = st.integers(1, 700)
@@ -19,6 +19,25 @@ def cut(
 
 def sets(shares: list[Share]) -> list[set[int]]:
     return [set(share.row_N.tolist()) for share in shares]
+
+
+@pytest.mark.parametrize(
+    ("num_images", "shuffle_images", "epochs"),
+    [
+        (8000, 65_536, 4),  # 500 steps an epoch
+        (900, 65_536, 4),  # 57: 4 epochs are 228 steps
+        (880, 65_536, 5),  # 55: 4 would be 220
+        (31, 65_536, 113),  # 2
+        (31, 10, 57),  # windows of 7 or 8 images are a step each, 4 in all
+        (1, 65_536, 225),
+    ],
+)
+def test_a_small_corpus_is_seen_more_often(
+    num_images: int, shuffle_images: int, epochs: int
+) -> None:
+    settings = TrainSettings(batch_size=16, shuffle_images=shuffle_images)
+    assert num_epochs(settings, num_images) == epochs
+    assert num_epochs(TrainSettings(epochs=3), num_images) == 3
 
 
 @given(num_images=SIZES, shuffle_images=st.integers(1, 300))

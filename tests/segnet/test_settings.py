@@ -4,6 +4,7 @@ import pytest
 
 from iem_batch.config import PAPER
 from iem_batch.errors import SettingsError
+from iem_batch.segnet.order import AUTO_EPOCHS
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from tests.segnet.recipe import paper_train
 
@@ -19,13 +20,13 @@ def test_paper_trains_plainly() -> None:
 
 def test_default_training_can_be_resumed() -> None:
     """Catches checkpoints that are further apart than the training is long."""
-    assert TrainSettings().checkpoint_every_epochs < TrainSettings().epochs
+    assert TrainSettings().checkpoint_every_epochs < AUTO_EPOCHS
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epochs": 0}, "train.epochs is 0; it must be at least 1"),
+        ({"epochs": 0}, "train.epochs is 0; it must be auto or at least 1"),
         ({"batch_size": 0}, "train.batch_size is 0; it must be at least 1"),
         ({"num_workers": 0}, "train.num_workers is 0; it must be at least 1"),
         ({"images_per_pass": -1}, "train.images_per_pass is -1; it must be at least 1"),

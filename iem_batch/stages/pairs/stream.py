@@ -56,6 +56,7 @@ class PairStream:
         """Give this worker's share of each batch of an epoch, counted from 0."""
         visits = self._visits(epoch)
         ahead = visits[1:]
+        assert self._settings.epochs != "auto"
         if epoch + 1 < self._settings.epochs:
             ahead = [*ahead, self._visits(epoch + 1)[0]]
         for window, following in zip_longest(visits, ahead):

@@ -136,7 +136,7 @@ def test_the_next_window_is_read_meanwhile(
         return iter([])
 
     monkeypatch.setattr(stream_module, "read_pairs", read_then(read_second))
-    with open_stream(files, TrainSettings(shuffle_images=45)) as stream:
+    with open_stream(files, TrainSettings(epochs=4, shuffle_images=45)) as stream:
         next(stream.batches(0))
         assert second.wait(60)
 
@@ -161,7 +161,7 @@ def test_a_training_that_fails_does_not_wait_for_what_is_read_ahead(
             yield np.empty(0, dtype=files.record)
 
     def fail() -> None:
-        with open_stream(files, TrainSettings(shuffle_images=45)) as stream:
+        with open_stream(files, TrainSettings(epochs=4, shuffle_images=45)) as stream:
             batches = stream.batches(0)
             with monkeypatch.context() as patched:
                 patched.setattr(stream_module, "read_pairs", read_then(endless))
