@@ -23,7 +23,7 @@ def histogram_table(selection: Selection) -> Table:
     first, last = (filled[0], filled[-1]) if len(filled) else (0, 0)
     step = -(-(last - first + 1) // MAX_ROWS)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(selection.by.replace("_", " "), no_wrap=True)
+    table.add_column(selection.by.replace("_", " x "), no_wrap=True)
     table.add_column("", width=BAR_WIDTH)
     for heading in ("images", "selected"):
         table.add_column(heading, justify="right", no_wrap=True)
