@@ -275,5 +275,6 @@ def _given(options: Namespace, flags: Sequence[str]) -> dict[str, Any]:
 
 
 def _fail(message: str, status: int) -> NoReturn:
+    sys.stdout.flush()  # in a log, what was said before stays before
     print(f"iem-batch: {message}", file=sys.stderr)
     sys.exit(status)
