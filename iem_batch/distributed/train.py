@@ -89,6 +89,7 @@ def train_ray(
     """
     finished = read_history(run)
     if finished is not None:
+        run.delete(TRAIN_FOLDER)  # it may have been killed between the weights and this
         return finished
     key = training_key(segnet_depends_on(run, segnet, settings))
     files = find_pairs(run)

@@ -90,6 +90,7 @@ def train_local(
     """
     finished = read_history(run)
     if finished is not None:
+        run.delete(TRAIN_FOLDER)  # it may have been killed between the weights and this
         return finished
     key = training_key(segnet_depends_on(run, segnet, settings))
     checkpoint = f"{TRAIN_FOLDER}/{key}/checkpoint.pt"

@@ -93,6 +93,14 @@ def test_corpus_that_lacks_selected_pairs(run: RunFolder) -> None:
         train_local(run, SEGNET, SETTINGS, ignore)
 
 
+def test_checkpoints_of_a_finished_training_are_cleared(run: RunFolder) -> None:
+    """Catches those that stay for ever where a kill came between the weights and their removal."""
+    history = train_local(run, SEGNET, SETTINGS, ignore)
+    run.write_bytes(f"{TRAIN_FOLDER}/key/checkpoint.pt", b"left over")
+    assert train_local(run, SEGNET, SETTINGS, pytest.fail) == history
+    assert not run.exists(TRAIN_FOLDER)
+
+
 def test_no_corpus(run: RunFolder) -> None:
     run.delete("corpus")
     run.delete("_run/stats/corpus")
