@@ -50,7 +50,7 @@ from iem_batch.stages.train import (
     TRAIN_FOLDER,
     EpochProgress,
     finish_training,
-    read_history,
+    finished_training,
     segnet_depends_on,
     training_key,
 )
@@ -87,9 +87,8 @@ def train_ray(
             cache is too small.
         ShardsFailedError: workers failed more than `MAX_FAILURES` times; checkpoints are kept.
     """
-    finished = read_history(run)
+    finished = finished_training(run)
     if finished is not None:
-        run.delete(TRAIN_FOLDER)  # it may have been killed between the weights and this
         return finished
     key = training_key(segnet_depends_on(run, segnet, settings))
     files = find_pairs(run)

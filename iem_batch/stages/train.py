@@ -88,9 +88,8 @@ def train_local(
         SettingsError: SegNet cannot learn from the corpus, or it needs a larger cache.
         StorageError: the corpus or a checkpoint cannot be read, or nothing can be written.
     """
-    finished = read_history(run)
+    finished = finished_training(run)
     if finished is not None:
-        run.delete(TRAIN_FOLDER)  # it may have been killed between the weights and this
         return finished
     key = training_key(segnet_depends_on(run, segnet, settings))
     checkpoint = f"{TRAIN_FOLDER}/{key}/checkpoint.pt"
@@ -111,10 +110,11 @@ def train_local(
     return finish_training(run, training)
 
 
-def read_history(run: RunFolder) -> list[EpochRecord] | None:
-    """Read the records of a finished training; None if there is none."""
+def finished_training(run: RunFolder) -> list[EpochRecord] | None:
+    """Read the records of a finished training, and drop its checkpoints; None if there is none."""
     if not run.exists(run_folder.WEIGHTS):
         return None
+    run.delete(TRAIN_FOLDER)  # a kill may have come between the weights and this
     return [EpochRecord(**record) for record in run.read_json(run_folder.HISTORY)]
 
 

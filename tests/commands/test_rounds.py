@@ -46,6 +46,12 @@ def data_files(run: Path) -> dict[str, bytes]:
     }
 
 
+def finish_round(run: Path, call: Call) -> None:  # noqa: F811
+    """Do by hand what comes after the selection."""
+    for command in ("export", "train", "predict", "refine"):
+        assert call(command, run, "--local")[0] == 0
+
+
 def killed_at(
     monkeypatch: pytest.MonkeyPatch, run: Path, place: str, *arguments: str | Path
 ) -> None:
@@ -109,8 +115,7 @@ def test_rounds_killed_at_many_places_end_with_the_same_bytes(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command after each kill; the last call finds nothing to stop at."""
-    run = tmp_path / "run"
-    shutil.copytree(root / "masks", run)
+    run = shutil.copytree(root / "masks", tmp_path / "run")
     command = ("run", root / "pictures", run, *TWO_ROUNDS)
     for place in (
         "write_bytes rounds/1/selection/topk.parquet",
@@ -132,8 +137,7 @@ def test_a_round_added_later_and_killed_ends_with_the_same_bytes(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first round is moved, not done again, wherever the move was cut off."""
-    run = tmp_path / "run"
-    shutil.copytree(root / "masks", run)
+    run = shutil.copytree(root / "masks", tmp_path / "run")
     main(["run", str(root / "pictures"), str(run), "--local"])
     trained = (run / "segnet/history.json").read_bytes()
     command = ("run", root / "pictures", run, *TWO_ROUNDS)
@@ -155,8 +159,7 @@ def test_a_round_added_later_and_killed_ends_with_the_same_bytes(
 
 def test_rounds_by_hand(root: Path, tmp_path: Path, call: Call) -> None:  # noqa: F811
     """One command after the other, each refused as long as what it needs is not there."""
-    run = tmp_path / "run"
-    shutil.copytree(root / "masks", run)
+    run = shutil.copytree(root / "masks", tmp_path / "run")
     again = ["topk", run, *TWO_ROUNDS]
     status, _, error = call(*again)
     assert status == 1
@@ -170,8 +173,7 @@ def test_rounds_by_hand(root: Path, tmp_path: Path, call: Call) -> None:  # noqa
     assert status == 0, error
     assert f"round 1 -> {run}/rounds/1" in output
     assert f"among {run}/rounds/1/predictions" in output
-    for command in ("export", "train", "predict", "refine"):
-        assert call(command, run, "--local")[0] == 0
+    finish_round(run, call)
     assert data_files(run) == data_files(root / "run")
 
 
@@ -180,8 +182,7 @@ def test_a_run_in_a_later_round_does_not_go_back_unasked(
     tmp_path: Path,
     call: Call,  # noqa: F811
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(root / "run", run)
+    run = shutil.copytree(root / "run", tmp_path / "run")
     before = data_files(run)
     for command in (["topk", run], ["run", root / "pictures", run]):
         status, _, error = call(*command, "--local", "--rounds=1")
@@ -201,15 +202,13 @@ def test_overwriting_a_round_keeps_those_before(
     call: Call,  # noqa: F811
 ) -> None:
     """Catches masks dropped that the round is to select among."""
-    run = tmp_path / "run"
-    shutil.copytree(root / "run", run)
+    run = shutil.copytree(root / "run", tmp_path / "run")
     main(["run", str(root / "pictures"), str(run), "--local", "--rounds=3"])
     assert call("topk", run, *TWO_ROUNDS)[0] == 1
     status, _, error = call("topk", run, *TWO_ROUNDS, "--overwrite")
     assert status == 0, error
     assert len(RunFolder(str(run)).earlier_rounds()) == 1
-    for command in ("export", "train", "predict", "refine"):
-        assert call(command, run, "--local")[0] == 0
+    finish_round(run, call)
     assert data_files(run) == data_files(root / "run")
 
 
@@ -218,8 +217,7 @@ def test_a_refused_round_moves_nothing_and_an_accepted_one_keeps_all(
     tmp_path: Path,
     call: Call,  # noqa: F811
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(root / "masks", run)
+    run = shutil.copytree(root / "masks", tmp_path / "run")
     main(["run", str(root / "pictures"), str(run), "--local"])
     assert call("upscale", run, "--local", "--upscale.masks=masks")[0] == 0
     before = data_files(run)
@@ -242,8 +240,7 @@ def test_part_of_an_earlier_copy_is_cleared(
     call: Call,  # noqa: F811
 ) -> None:
     """A round that is done again, with fewer pairs, after the copy of it was cut off."""
-    run = tmp_path / "run"
-    shutil.copytree(root / "masks", run)
+    run = shutil.copytree(root / "masks", tmp_path / "run")
     main(["run", str(root / "pictures"), str(run), "--local"])
     command = ("run", root / "pictures", run, *TWO_ROUNDS)
     killed_at(monkeypatch, run, "write_bytes rounds/1/predictions/part-00001.parquet", *command)
@@ -260,8 +257,7 @@ def test_other_settings_are_refused_in_the_first_round(
     call: Call,  # noqa: F811
 ) -> None:
     """Catches a second round under settings that the first was not made with."""
-    run = tmp_path / "run"
-    shutil.copytree(root / "run", run)
+    run = shutil.copytree(root / "run", tmp_path / "run")
     command = ["run", root / "pictures", run, *TWO_ROUNDS, "--train.epochs=1"]
     status, _, error = call(*command)
     assert status == 1
@@ -274,8 +270,7 @@ def test_other_settings_are_refused_in_the_first_round(
 
 
 def test_rounds_are_checked_and_shown(root: Path, tmp_path: Path, call: Call) -> None:  # noqa: F811
-    run = tmp_path / "run"
-    shutil.copytree(root / "run", run)
+    run = shutil.copytree(root / "run", tmp_path / "run")
     steps = {step["step"]: step for step in json.loads(call("status", run, "--json")[1])}
     assert steps["rounds/1/predictions"]["state"] == steps["predictions"]["state"] == "done"
     summary = json.loads((run / "evaluation/summary.json").read_text())
@@ -296,8 +291,7 @@ def test_rounds_are_checked_and_shown(root: Path, tmp_path: Path, call: Call) ->
 
 
 def test_new_masks_drop_all_rounds(root: Path, tmp_path: Path, call: Call) -> None:  # noqa: F811
-    run = tmp_path / "run"
-    shutil.copytree(root / "run", run)
+    run = shutil.copytree(root / "run", tmp_path / "run")
     command = ["segment", root / "pictures", run, "--local", "--iem.iterations=4"]
     assert call(*command)[0] == 1
     assert call(*command, "--overwrite")[0] == 0
@@ -306,8 +300,7 @@ def test_new_masks_drop_all_rounds(root: Path, tmp_path: Path, call: Call) -> No
 
 
 def test_a_round_from_refined_masks(root: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(root / "masks", run)
+    run = shutil.copytree(root / "masks", tmp_path / "run")
     main(["run", str(root / "pictures"), str(run), *TWO_ROUNDS, "--select.masks=refined"])
     folder = RunFolder(str(run))
     refined = {
@@ -324,8 +317,7 @@ def test_what_failed_in_an_earlier_round_is_done_again(
     tmp_path: Path,
     call: Call,  # noqa: F811
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(root / "run", run)
+    run = shutil.copytree(root / "run", tmp_path / "run")
     first = RunFolder(str(run)).round(1)
     first.delete(mark("predictions", 1))
     first.delete("predictions/part-00001.parquet")

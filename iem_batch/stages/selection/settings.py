@@ -17,6 +17,10 @@ SelectBy = Literal["error", "error_agreement"]
 """What images are ranked by, their score."""
 
 
+CHOICES = {"init_choice": InitChoice, "masks": RoundMasks, "by": SelectBy}
+"""Settings that are one of a few words."""
+
+
 GROUP_BY_FOLDER = "folder"
 """The group of an image that its id gives."""
 
@@ -74,22 +78,14 @@ class SelectSettings:
     def __post_init__(self) -> None:
         if self.k < 0:
             raise SettingsError(f"select.k is {self.k}; it must be 0 or above")
-        if self.init_choice not in get_args(InitChoice):
-            raise SettingsError(
-                f"select.init_choice is {self.init_choice!r}; "
-                f"it must be one of {', '.join(get_args(InitChoice))}"
-            )
+        for name, kind in CHOICES.items():
+            if getattr(self, name) not in get_args(kind):
+                raise SettingsError(
+                    f"select.{name} is {getattr(self, name)!r}; "
+                    f"it must be one of {', '.join(get_args(kind))}"
+                )
         if self.rounds < 1:
             raise SettingsError(f"select.rounds is {self.rounds}; it must be at least 1")
-        if self.masks not in get_args(RoundMasks):
-            raise SettingsError(
-                f"select.masks is {self.masks!r}; it must be one of "
-                f"{', '.join(get_args(RoundMasks))}"
-            )
-        if self.by not in get_args(SelectBy):
-            raise SettingsError(
-                f"select.by is {self.by!r}; it must be one of {', '.join(get_args(SelectBy))}"
-            )
         for name in ("fraction", "min_area", "max_area", "max_frame"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
