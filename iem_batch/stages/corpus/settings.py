@@ -1,9 +1,10 @@
 """The settings of the step `export`."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from iem_batch.errors import SettingsError
+from iem_batch.stages.choices import require_choices
 
 CorpusFormat = Literal["parquet", "webdataset", "coco", "folder"]
 
@@ -59,17 +60,13 @@ class ExportSettings:
     """Share of the images set apart for validation, by a hash of their ids."""
 
     def __post_init__(self) -> None:
-        for name, kind in {
+        kinds = {
             "format": CorpusFormat,
             "size": CorpusSize,
             "masks": CorpusMasks,
             "foreground": Foreground,
-        }.items():
-            if getattr(self, name) not in get_args(kind):
-                raise SettingsError(
-                    f"export.{name} is {getattr(self, name)!r}; "
-                    f"it must be one of {', '.join(get_args(kind))}"
-                )
+        }
+        require_choices("export", self, kinds)
         if self.pairs_per_file < 1:
             raise SettingsError(
                 f"export.pairs_per_file is {self.pairs_per_file}; it must be at least 1"

@@ -1,9 +1,10 @@
 """The settings of the step `upscale`."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from iem_batch.errors import SettingsError
+from iem_batch.stages.choices import require_choices
 from iem_batch.stages.corpus.settings import CorpusMasks
 
 UpscaleMethod = Literal["guided", "bilinear", "nearest"]
@@ -35,18 +36,13 @@ class UpscaleSettings:
     """A 1-bit PNG, or COCO's compressed run lengths."""
 
     def __post_init__(self) -> None:
-        allowed = {
+        kinds = {
             "masks": CorpusMasks,
             "method": UpscaleMethod,
             "margin": Literal["unknown", "segment"],
             "encoding": Literal["png", "rle"],
         }
-        for name, choices in allowed.items():
-            if getattr(self, name) not in get_args(choices):
-                raise SettingsError(
-                    f"upscale.{name} is {getattr(self, name)!r}; "
-                    f"it must be one of {', '.join(get_args(choices))}"
-                )
+        require_choices("upscale", self, kinds)
         if self.size_px is not None and not 1 <= self.size_px <= 4096:
             raise SettingsError(f"upscale.size_px is {self.size_px}; it must be in 1..4096 or null")
         if self.iterations < 0:

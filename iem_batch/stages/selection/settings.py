@@ -1,9 +1,10 @@
 """The settings of the step `topk`."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from iem_batch.errors import SettingsError
+from iem_batch.stages.choices import require_choices
 
 InitChoice = Literal["dataset", "image"]
 """How one of several first masks is chosen without labels: one for the run, or one per image."""
@@ -15,10 +16,6 @@ RoundMasks = Literal["predictions", "refined"]
 
 SelectBy = Literal["error", "error_agreement"]
 """What images are ranked by, their score."""
-
-
-CHOICES = {"init_choice": InitChoice, "masks": RoundMasks, "by": SelectBy}
-"""Settings that are one of a few words."""
 
 
 GROUP_BY_FOLDER = "folder"
@@ -78,12 +75,8 @@ class SelectSettings:
     def __post_init__(self) -> None:
         if self.k < 0:
             raise SettingsError(f"select.k is {self.k}; it must be 0 or above")
-        for name, kind in CHOICES.items():
-            if getattr(self, name) not in get_args(kind):
-                raise SettingsError(
-                    f"select.{name} is {getattr(self, name)!r}; "
-                    f"it must be one of {', '.join(get_args(kind))}"
-                )
+        kinds = {"init_choice": InitChoice, "masks": RoundMasks, "by": SelectBy}
+        require_choices("select", self, kinds)
         if self.rounds < 1:
             raise SettingsError(f"select.rounds is {self.rounds}; it must be at least 1")
         for name in ("fraction", "min_area", "max_area", "max_frame"):
