@@ -6,7 +6,6 @@ Local folders are plain paths; object stores are URLs (s3://, gs://, abfs://, me
 
 import hashlib
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO, Literal, cast
 import fsspec
 
 from iem_batch.data import object_store
+from iem_batch.data.local_files import replace_file
 from iem_batch.data.object_store import Location
 from iem_batch.data.store_pages import store_pages
 from iem_batch.data.walk import walk_local, walk_pages
@@ -97,7 +97,7 @@ class Folder:
         try:
             with self._explained("write", name):
                 if self.is_local:
-                    _replace(path, data)
+                    replace_file(path, data)
                 else:
                     object_store.write(filesystem, path, data)
         except FileNotFoundError as error:
@@ -248,25 +248,3 @@ class Folder:
         if not self.is_local:
             return object_store.cause(error, self._location.scheme)
         return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _replace(path: str, data: bytes) -> None:
-    """Write a local file under a hidden name beside the final one, then rename it.
-
-    The hidden file lies in the same folder because only there is a rename sure to be atomic. It is
-    made by `os.open` so that its permissions follow the umask.
-    """
-    folder, base = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    hidden = os.path.join(folder, f".{base}.{uuid.uuid4().hex}.tmp")
-    try:
-        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut can leave the name without the bytes
-        os.replace(hidden, path)
-    except BaseException:
-        if os.path.lexists(hidden):
-            os.unlink(hidden)
-        raise

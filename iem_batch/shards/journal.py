@@ -12,13 +12,13 @@ import socket
 import threading
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from iem_batch.data import run_folder
+from iem_batch.data import local_files, run_folder
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import StorageError
+from iem_batch.processes import birth
 from iem_batch.shards.attempts import Attempt, Attempts
 
 SECONDS_BETWEEN_SIGNS = 10.0
@@ -54,7 +54,7 @@ class Driver:
     def alive(self) -> bool:
         """Whether it still runs; on other machines, whether it gave a sign lately."""
         if self.host == socket.gethostname():
-            return _birth(self.pid) == self.born
+            return birth(self.pid) == self.born
         # A clock that was set back makes the age negative: then the sign is new.
         return time.time() - self.seen < SECONDS_OF_SILENCE
 
@@ -178,7 +178,7 @@ class Journal:
         return Driver(
             host=socket.gethostname(),
             pid=os.getpid(),
-            born=_birth(os.getpid()) or "",
+            born=birth(os.getpid()) or "",
             seen=round(time.time(), 3),
             step=self._run.title(self._step),
             in_process=self._in_process,
@@ -196,21 +196,4 @@ def delete_unfinished_writes(run: RunFolder, step: str) -> None:
     if not run.is_local:
         return
     for folder in (step, "quarantine", "selection", "segnet", "_run", "rounds"):
-        for file in Path(run.url, folder).rglob(".*.tmp"):
-            file.unlink(missing_ok=True)
-
-
-def _birth(pid: int) -> str | None:
-    """Tell when a process of this machine began; None if there is none, "" if nobody knows."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:  # it lives, and is another user's
-        pass
-    try:
-        # The name, in brackets, may hold spaces; field 22 is the start in ticks since the boot.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return fields[19]
+        local_files.delete_unfinished_writes(f"{run.url}/{folder}")

@@ -1,5 +1,6 @@
 import os
 import socket
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,14 @@ def test_unfinished_writes_of_the_dead_are_deleted_and_of_the_living_are_not(
     run: RunFolder,
 ) -> None:
     """Catches hidden files that stay for ever, and a write cut off from under another command."""
+    written_by_dead = f"{sha256(socket.gethostname().encode()).hexdigest()[:8]}-{GONE['pid']}"
     names = [
-        "masks/.part-00003.parquet.0123.tmp",
-        "_run/stats/masks/.part-00003.json.0123.tmp",
-        "_run/steps/.masks.json.0123.tmp",
+        f"{name}.{written_by_dead}-01234567.tmp"
+        for name in (
+            "masks/.part-00003.parquet",
+            "_run/stats/masks/.part-00003.json",
+            "_run/steps/.masks.json",
+        )
     ]
     for name in names:
         run.write_bytes(name, b"half")

@@ -1,0 +1,67 @@
+"""Writing local files whole, and taking away what a kill has left of a write."""
+
+import hashlib
+import os
+import re
+import secrets
+import socket
+import time
+from pathlib import Path
+
+from iem_batch.processes import birth
+
+SECONDS_TO_WRITE = 600.0
+"""What another machine left untouched for so long is taken for cut off."""
+
+_HIDDEN = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp", re.DOTALL)
+
+
+def replace_file(path: str, data: bytes) -> None:
+    """Write a file under a hidden name beside the final one, then rename it.
+
+    The hidden file lies in the same folder because only there is a rename sure to be atomic. It is
+    made by `os.open` so that its permissions follow the umask, and its name says whose it is.
+
+    Raises:
+        OSError: it could not be written; what was there before is untouched.
+    """
+    folder, base = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    writer = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    hidden = os.path.join(folder, f".{base}.{writer}.tmp")
+    try:
+        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut can leave the name without the bytes
+        os.replace(hidden, path)
+    except BaseException:
+        if os.path.lexists(hidden):
+            os.unlink(hidden)
+        raise
+
+
+def delete_unfinished_writes(folder: str) -> None:
+    """Delete the hidden files below a folder that nobody writes any more."""
+    # A folder that another process takes away meanwhile is passed over by `os.walk`.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            file = Path(parent, name)
+            if name.startswith(".") and name.endswith(".tmp") and _is_cut_off(file):
+                file.unlink(missing_ok=True)
+
+
+def _is_cut_off(file: Path) -> bool:
+    writer = _HIDDEN.fullmatch(file.name)
+    if writer is not None and writer["host"] == _host():
+        return birth(int(writer["pid"])) is None
+    try:
+        return time.time() - file.stat().st_mtime > SECONDS_TO_WRITE
+    except FileNotFoundError:  # it has just been finished
+        return False
+
+
+def _host() -> str:
+    # A hash, because names of hosts may be long and hold what separates the parts of a name.
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
