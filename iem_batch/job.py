@@ -39,6 +39,9 @@ class Job:
     def begin(self, step: str, depends_on: dict[str, Any]) -> str:
         """Claim a step, or check that it is resumed as it was begun; then store the settings.
 
+        They are not stored where later steps have been begun, one of which may refuse them: the
+        next command on the run would be refused too, though it asks for nothing else.
+
         Args:
             step: its name.
             depends_on: the settings its output depends on; versions of the code are added.
@@ -58,7 +61,8 @@ class Job:
                 raise
             self.drop(step)
             self.run.begin_step(step, record)
-        self.store_settings()
+        if not self.run.has_begun_after(step):
+            self.store_settings()
         settings = {key: value for key, value in record.items() if key not in VERSIONS}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 

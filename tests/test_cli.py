@@ -144,6 +144,23 @@ def test_changed_settings_are_refused_with_the_difference(
     assert yaml.safe_load((run / "_run/config.yaml").read_text())["iem"]["iterations"] == 6
 
 
+def test_a_setting_that_a_late_step_refuses_is_not_stored(
+    finished: Path, call: Call, tmp_path: Path
+) -> None:
+    """Catches a plain `run` that is refused because of what was asked for the time before."""
+    run = tmp_path / "run"
+    shutil.copytree(finished / "run", run)
+    stored = (run / "_run/config.yaml").read_bytes()
+    again = ("run", finished / "pictures", run, "--local")
+    status, _, error = call(*again, "--segnet.width=8")
+    assert status == 1
+    assert "segnet.width: 4 before, 8 now" in error
+    assert (run / "_run/config.yaml").read_bytes() == stored
+    status, _, error = call(*again, "--report.num_samples=3")
+    assert status == 0, error
+    assert yaml.safe_load((run / "_run/config.yaml").read_text())["report"]["num_samples"] == 3
+
+
 def test_another_source_is_refused(finished: Path, call: Call, tmp_path: Path) -> None:
     run = tmp_path / "run"
     call("plan", finished / "pictures", run)

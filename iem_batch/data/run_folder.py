@@ -245,6 +245,11 @@ class RunFolder(Folder):
             record | {name: depends_on[name] for name in VERSIONS if name in depends_on},
         )
 
+    def has_begun_after(self, step: str) -> bool:
+        """Tell whether any later step has been begun; `convert`'s has none."""
+        later = STEPS[STEPS.index(step) + 1 :] if step in STEPS else ()
+        return any(self.exists(step_record(name)) for name in later)
+
     def drop_step(self, step: str) -> None:
         """Delete the output of a step, of every later one, and what was made of all of them.
 
