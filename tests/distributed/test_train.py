@@ -16,16 +16,16 @@ from iem_batch.data.run_folder import RunFolder
 from iem_batch.distributed import train
 from iem_batch.distributed.train import train_ray
 from iem_batch.errors import SettingsError
-from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.segnet.settings import TrainSettings
 from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import load_weights
 from iem_batch.stages.train import TRAIN_FOLDER, train_local
 from tests.distributed.nodes import running_nodes
+from tests.distributed.trainer import ATTENTIVE, SEGNET
 from tests.stages.corpora import small_discs, write_corpus
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
-SEGNET = SegNetSettings(width=8, num_blocks=1)
 SETTINGS = TrainSettings(
     epochs=6,
     batch_size=5,
@@ -34,10 +34,6 @@ SETTINGS = TrainSettings(
     precision="fp32",
     checkpoint_every_epochs=1,
 )
-
-
-ATTENTIVE = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-"""Lets Ray look at reports more often than every two seconds."""
 
 
 def wait_for_checkpoints(run: RunFolder, count: int) -> None:

@@ -1,6 +1,7 @@
 """A program that trains by Ray Train, to be killed or to lose nodes: python -m ... RUN SETTINGS."""
 
 import json
+import os
 import sys
 
 from iem_batch.data.run_folder import RunFolder
@@ -9,9 +10,13 @@ from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.distributed.train import train_ray
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 
+ATTENTIVE = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+"""Lets Ray look at reports more often than every two seconds."""
+
 SEGNET = SegNetSettings(width=8, num_blocks=1)
 
 if __name__ == "__main__":
+    os.environ.update([ATTENTIVE])
     settings = TrainSettings(**json.loads(sys.argv[2]))
     with cluster(ClusterSettings()):
         train_ray(RunFolder(sys.argv[1]), SEGNET, settings, print)
