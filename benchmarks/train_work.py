@@ -41,7 +41,7 @@ PAIRS_PER_FILE = 128
 STEPS = 4
 """Steps of one pass in a process that trains on its own, after two that count for nothing."""
 
-RAY_EPOCHS = 3
+RAY_EPOCHS = 8
 COMPUTES = 0.1
 """A thread computes if it takes more than this share of what the busiest one takes."""
 

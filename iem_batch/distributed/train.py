@@ -41,6 +41,7 @@ from iem_batch.data.run_folder import RunFolder
 from iem_batch.distributed.settings import Device
 from iem_batch.distributed.train_worker import Work, read_checkpoint, train_worker
 from iem_batch.errors import SettingsError, ShardsFailedError
+from iem_batch.segnet import allocator
 from iem_batch.segnet.order import num_epochs
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord, begin_training
@@ -147,23 +148,16 @@ def _trainer(work: Work, key: str, *, use_gpu: bool) -> TorchTrainer:
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),
+            # Ray Train calls `train_worker` in a thread.
+            worker_runtime_env={"env_vars": allocator.ENVIRONMENT},
         ),
     )
 
 
 def _num_workers(settings: TrainSettings) -> int | tuple[int, int]:
-    """Give the number of workers, or the fewest and the most.
-
-    Raises:
-        SettingsError: it may vary, and the Ray installed cannot do that.
-    """
+    """Give the number of workers, or the fewest and the most."""
     if settings.min_workers is None:
         return settings.num_workers
-    if not hasattr(ScalingConfig, "elasticity_enabled"):
-        raise SettingsError(
-            f"train.min_workers is {settings.min_workers}, and Ray {ray.__version__} cannot train "
-            "with a varying number of workers; set it to null or install a newer Ray"
-        )
     return settings.min_workers, settings.num_workers
 
 

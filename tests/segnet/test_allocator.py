@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 
@@ -15,7 +16,7 @@ from iem_batch.segnet.allocator import keep_freed_memory
 
 def tensors():
     for _ in range(5):
-        torch.zeros(40_000_000, dtype=torch.uint8)
+        [torch.zeros(40_000_000, dtype=torch.uint8) for _ in range(int(sys.argv[2]))]
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
@@ -29,9 +30,18 @@ with ThreadPoolExecutor(1) as pool:
 """
 
 
-def faults(what: str) -> list[int]:
-    command = [sys.executable, "-c", _CODE, what]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+def faults(
+    what: str, tensors_at_once: int = 1, environment: Mapping[str, str] | None = None
+) -> list[int]:
+    """Count page faults in the main thread and in one of a pool."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CODE, what, str(tensors_at_once)],
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     return [int(line) for line in done.stdout.splitlines()]
 
 
@@ -39,6 +49,14 @@ def faults(what: str) -> list[int]:
 def test_freed_memory_is_not_asked_for_again() -> None:
     """In the main thread and in one of a pool; catches settings that glibc does not take."""
     assert max(faults("keep")) < 1000 < min(faults("return"))
+
+
+@pytest.mark.skipif(not allocator._is_glibc(), reason="this libc is not glibc")
+def test_a_thread_keeps_all_of_its_heaps_only_in_a_process_started_so() -> None:
+    """Catches Ray's training workers clearing pages anew for each step."""
+    in_main, in_thread = faults("keep", 8)
+    assert in_main < 1000 < in_thread
+    assert max(faults("keep", 8, allocator.ENVIRONMENT)) < 1000
 
 
 def test_another_libc(monkeypatch: pytest.MonkeyPatch) -> None:
