@@ -36,6 +36,7 @@ from ray.train.v2.api.config import (
 from ray.train.v2.api.exceptions import TrainingFailedError
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.distributed.settings import Device
@@ -164,7 +165,9 @@ def _num_workers(settings: TrainSettings) -> int | tuple[int, int]:
 @contextmanager
 def _forwarding(progress: EpochProgress) -> Iterator[Queue]:
     """Give a queue whose records are passed on to `progress` in this process."""
-    records = Queue(actor_options={"num_cpus": 0})
+    # On a node of the workers it would be lost with that, and the training as well.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    records = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
     def forward() -> None:
         while (record := records.get()) is not None:
