@@ -42,13 +42,18 @@ def replace_file(path: str, data: bytes) -> None:
         raise
 
 
+def is_unfinished_write(base: str) -> bool:
+    """Tell a hidden file, which has not got its final name, by its base name."""
+    return base.startswith(".") and base.endswith(".tmp")
+
+
 def delete_unfinished_writes(folder: str) -> None:
     """Delete the hidden files below a folder that nobody writes any more."""
     # A folder that another process takes away meanwhile is passed over by `os.walk`.
     for parent, _, names in os.walk(folder):
         for name in names:
             file = Path(parent, name)
-            if name.startswith(".") and name.endswith(".tmp") and _is_cut_off(file):
+            if is_unfinished_write(name) and _is_cut_off(file):
                 file.unlink(missing_ok=True)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from iem_batch.data import run_folder
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.distributed import train
 from iem_batch.distributed.train import train_ray
 from iem_batch.errors import SettingsError
 from iem_batch.segnet.settings import TrainSettings
@@ -138,6 +139,11 @@ def test_a_node_that_is_lost_is_done_without(tmp_path: Path) -> None:
     assert len(history) == 40
     for ours, theirs in zip(history, expected, strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=2e-2)
+
+
+def test_the_number_of_workers_varies_only_with_min_workers() -> None:
+    assert train._num_workers(SETTINGS) == 2
+    assert train._num_workers(replace(SETTINGS, min_workers=1)) == (1, 2)
 
 
 def test_corpus_that_cannot_be_learned_from_is_not_tried_again(tmp_path: Path) -> None:

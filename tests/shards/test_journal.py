@@ -8,6 +8,7 @@ import pytest
 
 from iem_batch.data.run_folder import DRIVERS, RunFolder, failure, mark
 from iem_batch.errors import StorageError
+from iem_batch.processes import birth
 from iem_batch.shards.attempts import Attempt
 from iem_batch.shards.journal import Driver, Journal, drivers, failures
 
@@ -74,7 +75,7 @@ def test_unfinished_writes_of_the_dead_are_deleted_and_of_the_living_are_not(
     ]
     for name in names:
         run.write_bytes(name, b"half")
-    living = leave_driver(run, pid=os.getppid(), born=_born(os.getppid()))
+    living = leave_driver(run, pid=os.getppid(), born=birth(os.getppid()) or "")
     with Journal(run, "masks", in_process=True) as journal:
         assert [driver.pid for driver in journal.others] == [living.pid]
     assert all(run.exists(name) for name in names)
@@ -82,10 +83,6 @@ def test_unfinished_writes_of_the_dead_are_deleted_and_of_the_living_are_not(
     with Journal(run, "masks", in_process=True):
         pass
     assert not any(run.exists(name) for name in names)
-
-
-def _born(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
 def test_failures_are_those_of_shards_that_are_not_done(run: RunFolder) -> None:

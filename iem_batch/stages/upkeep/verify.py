@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from iem_batch.data import run_folder
+from iem_batch.data.local_files import is_unfinished_write
 from iem_batch.data.plan import Plan, read_plan
 from iem_batch.data.run_folder import ROUND_STEPS, RunFolder
 from iem_batch.data.sources import Source
@@ -177,7 +178,7 @@ def _find_foreign(
             for file in Folder(run.url_of(folder)).walk():
                 base = file.name.rpartition("/")[2]
                 name = f"{folder}/{file.name}"
-                if name in named or (base.startswith(".") and base.endswith(".tmp")):
+                if name in named or is_unfinished_write(base):
                     continue  # what an interrupted write has left is deleted by the next command
                 shard = run_folder.shard_of(base)
                 if shard is not None and shard < num_shards and shard not in committed:
