@@ -11,7 +11,8 @@ import os
 
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 """What a process must be started with, besides, if its tensors are not made by its main thread:
-other threads are given heaps that glibc returns whatever it was told, 1200 page faults an image."""
+other threads are given heaps that glibc may return whatever it was told, 1200 page faults an
+image."""
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4

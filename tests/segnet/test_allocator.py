@@ -52,10 +52,12 @@ def test_freed_memory_is_not_asked_for_again() -> None:
 
 
 @pytest.mark.skipif(not allocator._is_glibc(), reason="this libc is not glibc")
-def test_a_thread_keeps_all_of_its_heaps_only_in_a_process_started_so() -> None:
-    """Catches Ray's training workers clearing pages anew for each step."""
-    in_main, in_thread = faults("keep", 8)
-    assert in_main < 1000 < in_thread
+def test_a_thread_too_keeps_many_tensors_in_a_process_started_so() -> None:
+    """Catches Ray's training workers clearing pages anew for each step.
+
+    What a thread keeps in a process not started so is not asserted: it was all of its heaps or all
+    but one, with the same tensors, in runs that differed only in what was allocated before.
+    """
     assert max(faults("keep", 8, allocator.ENVIRONMENT)) < 1000
 
 
