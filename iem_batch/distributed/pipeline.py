@@ -13,7 +13,6 @@ from typing import Any
 
 import ray
 from ray.exceptions import (
-    ActorUnavailableError,
     NodeDiedError,
     ObjectLostError,
     RayActorError,
@@ -226,12 +225,10 @@ class _Flow:
                 worker.load -= 1
                 result = _result(ref)
                 loss = _loss(result) if isinstance(result, RayError) else None
-                if isinstance(loss, ActorUnavailableError):
-                    if self.workers.suspect(worker, in_doubt=attempt):
-                        continue
-                elif isinstance(loss, RayActorError):
-                    self.workers.suspect(worker)
-                ended.append((attempt, result))
+                if isinstance(loss, RayActorError):
+                    result = self.workers.lost(worker, attempt, loss)
+                if result is not None:
+                    ended.append((attempt, result))
         return ended
 
     def _placed(self, attempt: Attempt, loaded: Ref[Any], seconds: float) -> _Loaded:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, NodeDiedError, RayError
+from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayError
 
 from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.errors import BackendUnavailableError
@@ -45,6 +45,8 @@ class Worker:
     """Shards it was given that are not written yet."""
     in_doubt: list[Attempt] = field(default_factory=list)
     """Attempts that ended because nobody could reach it: it will turn out what is gone."""
+    end: RayError | None = None
+    """What became of it, once that is known; None as long as it may live."""
 
 
 class Workers:
@@ -133,6 +135,7 @@ class Workers:
             worker.answer = worker.actor.node.remote()
             return []
         except RayError as error:
+            worker.end = error
             self._drop(worker)
             self._count_failed_start(error)
             return [(attempt, error) for attempt in in_doubt]
@@ -151,23 +154,20 @@ class Workers:
             cause = str(error).strip().splitlines()[-1]
             raise BackendUnavailableError(f"no engine could be set up: {cause}") from error
 
-    def suspect(self, worker: Worker, in_doubt: Attempt | None = None) -> bool:
-        """Give a worker nothing more before it has answered; one that is gone never does.
-
-        Args:
-            worker: the worker.
-            in_doubt: an attempt to be judged by what has become of it.
+    def lost(self, worker: Worker, attempt: Attempt, loss: RayActorError) -> RayError | None:
+        """Give a worker that did not finish an attempt nothing more before it has answered.
 
         Returns:
-            Whether there will be an answer.
+            What to judge the attempt by; None if that will turn out (see `answered`).
         """
-        if worker not in self._workers:
-            return False
-        if worker.answer is None:
+        if worker.end is None and worker.answer is None:
             worker.answer = worker.actor.node.remote()
-        if in_doubt is not None:
-            worker.in_doubt.append(in_doubt)
-        return True
+        if not isinstance(loss, ActorUnavailableError):
+            return loss
+        if worker.end is None:
+            worker.in_doubt.append(attempt)
+        # A write may tell of a worker that was out of reach long after its end is known.
+        return worker.end
 
     def free(self, nodes: Collection[str]) -> Worker | None:
         """Find a worker for a shard, rather on one of some nodes; None if all are full.

@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 
 from iem_batch.distributed import workers as module
 from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.distributed.workers import Workers
+from iem_batch.shards.attempts import Attempt
 
 
 class Actor:
@@ -108,3 +110,40 @@ def test_idle_workers_first_then_those_near_the_data(
         given.append(worker.node)
     assert given == ["b", "a", "a", "b", "a", "a"]
     assert workers.free(["b"]) is None
+
+
+def test_what_nobody_could_reach_is_judged_by_its_end(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a shard blamed for a lost node by a write that tells of it after all others.
+
+    tests/distributed/test_nodes.py sees it with real nodes, in about two runs of five.
+    """
+    told: list[str | RayActorError] = []
+
+    def get(answer: Any) -> str:
+        if isinstance(outcome := told.pop(0), RayActorError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(module.ray, "get", get)
+    monkeypatch.setattr(module, "ASK_AGAIN_S", 0)
+    unreachable = ActorUnavailableError("refused", b"\0" * 16)  # type: ignore[no-untyped-call]
+    died = ActorDiedError()  # type: ignore[no-untyped-call]
+    workers = Workers(Actor, ClusterSettings(), gpus=False)
+    cluster.count(workers, CPU=1)
+    (worker,) = workers.answers.values()
+    first, second, late = (Attempt(shard=shard, number=1, alone=False) for shard in range(3))
+
+    def ask(outcome: str | RayActorError) -> list[tuple[Attempt, Any]]:
+        told.append(outcome)
+        (answer,) = workers.answers
+        return workers.answered(answer)
+
+    assert ask("node") == []
+    assert workers.lost(worker, first, unreachable) is None
+    assert ask(unreachable) == []
+    assert workers.lost(worker, second, died) is died, "it says itself what it was"
+    assert ask(died) == [(first, died)]
+    assert workers.lost(worker, late, unreachable) is died
+    assert workers.answers == {}
