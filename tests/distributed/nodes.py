@@ -116,7 +116,7 @@ class Nodes:
             process.send_signal(signal.SIGTERM)
         for process in processes:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+                process.wait(3)
         for pid in family:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
