@@ -31,7 +31,7 @@ from PIL import Image
 
 from iem_batch.data.run_folder import SUCCESS, RunFolder
 from iem_batch.data.storage import Folder
-from iem_batch.interrupts import descendants
+from iem_batch.processes import descendants
 from iem_batch.stages.corpus.settings import ExportSettings
 from iem_batch.stages.upkeep.verify import verify
 

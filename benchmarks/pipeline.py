@@ -47,6 +47,7 @@ from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.processes import descendants
 from iem_batch.shards.in_process import run_in_process
 from iem_batch.stages.segment import SegmentStep
 from iem_batch.stages.settings import SegmentSettings
@@ -68,19 +69,13 @@ Ticks = dict[int, tuple[int, bool]]
 def processor_ticks() -> Ticks:
     """Look at this process and all below it."""
     ticks: Ticks = {}
-    children = dict[int, list[int]]()
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    for pid in {os.getpid()} | descendants(os.getpid()):
         with suppress(OSError):
-            fields, pid = path.read_text().rpartition(")")[2].split(), int(path.parent.name)
-            command = (path.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            folder = Path(f"/proc/{pid}")
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             ticks[pid] = (int(fields[11]) + int(fields[12]), bool(RAYS_OWN.search(command)))
-            children.setdefault(int(fields[1]), []).append(pid)
-    family, pids = set[int](), [os.getpid()]
-    while pids:
-        pid = pids.pop()
-        family.add(pid)
-        pids += children.get(pid, [])
-    return {pid: value for pid, value in ticks.items() if pid in family}
+    return ticks
 
 
 def processor_seconds(before: Ticks, after: Ticks, *, rays_own: bool = False) -> float:

@@ -6,9 +6,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+from iem_batch.processes import descendants
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
@@ -63,23 +64,6 @@ def _first(number: int, frame: FrameType | None) -> NoReturn:
         if signal.getsignal(other) is not signal.SIG_IGN:
             signal.signal(other, _second)
     raise Interrupt(signal.Signals(number))
-
-
-def descendants(pid: int) -> set[int]:
-    """Find all processes below one, by the process table; none where there is no /proc."""
-    children: dict[int, list[int]] = {}
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            # The name, in brackets, may hold spaces; the fourth field is the parent.
-            parent = int(file.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(file.parent.name))
-    found: set[int] = set()
-    ahead = [pid]
-    while ahead:
-        below = children.get(ahead.pop(), [])
-        found.update(below)
-        ahead += below
-    return found
 
 
 def _second(number: int, frame: FrameType | None) -> NoReturn:

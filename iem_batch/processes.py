@@ -1,5 +1,6 @@
-"""Telling whether a process of this machine still runs."""
+"""Telling which processes of this machine still run, and which belong together."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -24,3 +25,20 @@ def birth(pid: int) -> str | None:
     # In a container without an init, nobody takes away what is left of a process that was killed.
     has_ended = fields[0] in "ZX"
     return None if has_ended else fields[19]
+
+
+def descendants(pid: int) -> set[int]:
+    """Find all processes below one, by the process table; none where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            # The name, in brackets, may hold spaces; the fourth field is the parent.
+            parent = int(file.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(file.parent.name))
+    found: set[int] = set()
+    ahead = [pid]
+    while ahead:
+        below = children.get(ahead.pop(), [])
+        found.update(below)
+        ahead += below
+    return found

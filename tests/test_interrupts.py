@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from iem_batch.data.run_folder import DRIVERS, RunFolder
-from iem_batch.interrupts import descendants
+from iem_batch.processes import birth, descendants
 from tests.pictures import textured_disc, write_folder
 
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
@@ -45,14 +45,6 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def name_of(pid: int) -> str:
@@ -141,6 +133,6 @@ def test_nothing_of_our_own_ray_is_left(
     assert process.returncode == status, output
     assert "Traceback" not in output
     deadline = time.monotonic() + 30
-    while left := [pid for pid in theirs if alive(pid)]:
+    while left := [pid for pid in theirs if birth(pid) is not None]:
         assert time.monotonic() < deadline, [name_of(pid) for pid in left]
         time.sleep(0.2)

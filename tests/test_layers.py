@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "notebook": {"errors", "iem", "data", "shards", "stages"},
     # The command line, in the files that make it up.
     "progress": {"errors"},
-    "interrupts": {"errors"},
+    "interrupts": {"errors", "processes"},
     "job": {"errors", "config", "progress", "iem", "data", "shards", "stages", "distributed"},
     "commands": {
         *("errors", "config", "job", "notebook", "progress", "metrics"),

@@ -160,14 +160,16 @@ class Workers:
         Returns:
             What to judge the attempt by; None if that will turn out (see `answered`).
         """
-        if worker.end is None and worker.answer is None:
+        unreachable = isinstance(loss, ActorUnavailableError)
+        if worker.end is not None:
+            # A write may tell of a worker that was out of reach long after its end is known.
+            return worker.end if unreachable else loss
+        if worker.answer is None:
             worker.answer = worker.actor.node.remote()
-        if not isinstance(loss, ActorUnavailableError):
+        if not unreachable:
             return loss
-        if worker.end is None:
-            worker.in_doubt.append(attempt)
-        # A write may tell of a worker that was out of reach long after its end is known.
-        return worker.end
+        worker.in_doubt.append(attempt)
+        return None
 
     def free(self, nodes: Collection[str]) -> Worker | None:
         """Find a worker for a shard, rather on one of some nodes; None if all are full.

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from iem_batch.data.run_folder import HISTORY, WEIGHTS, RunFolder
+from iem_batch.processes import birth, descendants
 from iem_batch.stages.train import TRAIN_FOLDER
-from tests.distributed.nodes import descendants
 from tests.stages.corpora import small_discs, write_corpus
 
 SETTINGS: dict[str, Any] = {
@@ -49,12 +49,12 @@ def start(run: RunFolder, *, ray: bool) -> subprocess.Popen[bytes]:
 
 def kill(driver: subprocess.Popen[bytes]) -> None:
     """Kill a driver, and see that what it has started is gone as well."""
-    family = descendants({driver.pid})
+    family = {driver.pid} | descendants(driver.pid)
     driver.kill()
     driver.wait()
     # Ray's processes end by themselves, two of them after a minute; those must now, for the test.
     deadline = time.monotonic() + 5
-    while any(Path("/proc", str(pid)).exists() for pid in family) and time.monotonic() < deadline:
+    while any(birth(pid) is not None for pid in family) and time.monotonic() < deadline:
         time.sleep(0.1)
     for pid in family:
         with suppress(ProcessLookupError):

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from iem_batch.processes import descendants
+
 ROOT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 START_TIMEOUT_S = 90.0
@@ -100,7 +102,7 @@ class Nodes:
     def kill(self, name: str) -> None:
         """Take a node away without notice, as if its machine were switched off."""
         process = self.started.pop(name)
-        family = descendants({process.pid})
+        family = {process.pid} | descendants(process.pid)
         # Stopped first, so that none lives to tell of another's end, as none would.
         for signum in (signal.SIGSTOP, signal.SIGKILL):
             for pid in family:
@@ -111,7 +113,8 @@ class Nodes:
     def stop(self) -> None:
         """End every process that was started here, and those that they have started."""
         processes = self.started.values()
-        family = descendants({process.pid for process in processes})
+        pids = {process.pid for process in processes}
+        family = pids.union(*map(descendants, pids))
         for process in processes:
             process.send_signal(signal.SIGTERM)
         for process in processes:
@@ -122,19 +125,6 @@ class Nodes:
                 os.kill(pid, signal.SIGKILL)
         for process in processes:
             process.wait()
-
-
-def descendants(pids: set[int]) -> set[int]:
-    """These processes, their children, and so on."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            # The name, in brackets, may hold anything; the state and the parent come behind it.
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    found = set(pids)
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from iem_batch.errors import StorageError, WorkerKilledError
+from iem_batch.processes import birth
 from iem_batch.shards.child import Child
 
 
@@ -83,6 +84,6 @@ def test_dies_with_its_parent(tmp_path: Path) -> None:
     parent.wait()
     parent.stdout.close()
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
+    while birth(child) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
