@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iem_batch.data.decode import decode
-from iem_batch.data.settings import DecodeSettings
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.dynamics import movable_pixels
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.objective import centred, diversity, inpainting_errors
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.images.decode import decode
 from iem_batch.metrics import as_labelled, confusion
+from iem_batch.run.settings import DecodeSettings
 
 Masks = NDArray[np.bool_]
 

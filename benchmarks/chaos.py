@@ -29,11 +29,11 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from iem_batch.data.run_folder import SUCCESS, RunFolder
-from iem_batch.data.storage import Folder
 from iem_batch.processes import descendants
-from iem_batch.stages.corpus.settings import ExportSettings
-from iem_batch.stages.upkeep.verify import verify
+from iem_batch.run.run_folder import SUCCESS, RunFolder
+from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.storage.folder import Folder
+from iem_batch.tools.verify import verify
 
 Kind = Literal["driver", "worker", "raylet", "node"]
 

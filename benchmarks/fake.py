@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from iem_batch.data import run_folder, schema
-from iem_batch.data.load import LoadedShard
+from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.result import IEMResult
-from iem_batch.shards.step import ShardOutput
-from iem_batch.stages.image_step import ImageStep
-from iem_batch.stages.segment import SegmentStep
+from iem_batch.run import run_folder, schema
+from iem_batch.run.load import LoadedShard
+from iem_batch.steps.image_step import ImageStep
+from iem_batch.steps.segment.step import SegmentStep
 
 
 class InstantEngine(SegmentStep):

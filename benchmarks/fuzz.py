@@ -28,10 +28,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.damage import base_files, write_damaged
-from iem_batch.data.decode import FORMATS, decode
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.settings import DecodeSettings
 from iem_batch.errors import ImageRejectedError
+from iem_batch.images.decode import FORMATS, decode
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.settings import DecodeSettings
 
 SIZE_PX = 32
 POLICIES = frozenset({"too_large", "extreme_aspect", "unsupported_mode"})

@@ -65,8 +65,8 @@ def load_photos(path: Path, count: int) -> Images:
         with np.load(path) as packed:
             images: Images = packed["images"][:count]
             return images
-    from iem_batch.data.decode import decode
-    from iem_batch.data.settings import DecodeSettings
+    from iem_batch.images.decode import decode
+    from iem_batch.run.settings import DecodeSettings
 
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     photos = [p for p in files if p.parent.name not in ("masks", "ignore")][:count]

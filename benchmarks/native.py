@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from iem_batch.data.decode import decode, decode_whole
-from iem_batch.data.geometry import mask_to_square
-from iem_batch.data.settings import DecodeSettings
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.stages.native_size.upsampling import segment_whole, sharpen, upsample, upsample_whole
+from iem_batch.images.decode import decode, decode_whole
+from iem_batch.images.geometry import mask_to_square
+from iem_batch.run.settings import DecodeSettings
+from iem_batch.steps.upscale.upsampling import segment_whole, sharpen, upsample, upsample_whole
 
 Mask = NDArray[np.bool_]
 Photo = NDArray[np.uint8]

@@ -28,12 +28,12 @@ from pathlib import Path
 
 import numpy as np
 
-from iem_batch.data.plan import write_plan
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.settings import PlanSettings
-from iem_batch.data.sources import FolderSource, Source, open_source
-from iem_batch.data.storage import Folder, FoundFile
-from iem_batch.data.walk import Page, walk_pages
+from iem_batch.run.plan import write_plan
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.settings import PlanSettings
+from iem_batch.sources import FolderSource, Source, open_source
+from iem_batch.storage.folder import Folder, FoundFile
+from iem_batch.storage.walk import Page, walk_pages
 
 CASES = ("lmdb", "tree", "flat", "store")
 STORE_FOLDERS = 100

@@ -29,9 +29,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iem_batch.data import run_folder
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.stages.evaluation.evaluate import read_evaluation
+from iem_batch.run import run_folder
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.steps.evaluate.evaluate import read_evaluation
 
 RECIPES = {
     "paper": ["--paper"],

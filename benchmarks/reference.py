@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.data.decode import decode
-from iem_batch.data.settings import DecodeSettings
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.images.decode import decode
 from iem_batch.metrics import METRICS, as_labelled, best_polarity, confusion
+from iem_batch.run.settings import DecodeSettings
 
 SIDE_PX = 78
 DECODE = DecodeSettings()

@@ -25,13 +25,13 @@ import ray
 from ray.cluster_utils import Cluster
 
 from benchmarks.fake import PretendStep, write_parquet
-from iem_batch.data.plan import write_plan
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.schema import encode_pixels
-from iem_batch.data.settings import DecodeSettings, PlanSettings
-from iem_batch.data.sources import open_source
-from iem_batch.distributed.pipeline import run_on_cluster
-from iem_batch.distributed.settings import ClusterSettings
+from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.ray.pipeline import run_on_cluster
+from iem_batch.run.plan import write_plan
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.schema import encode_pixels
+from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.sources import open_source
 
 LOAD_RATE = 2_000.0
 """Images one CPU decodes in a second."""

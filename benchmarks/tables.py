@@ -29,14 +29,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.cli import main as iem_batch
-from iem_batch.data.run_folder import RunFolder
 from iem_batch.metrics import METRICS
-from iem_batch.stages.evaluation.bootstrap import interval
-from iem_batch.stages.evaluation.compare import read_scores
-from iem_batch.stages.evaluation.evaluate import Evaluation, read_evaluation
-from iem_batch.stages.evaluation.published import PUBLISHED_ABLATIONS, SET_LABELS, quoted_rows
-from iem_batch.stages.evaluation.table import METRIC_LABELS, label
-from iem_batch.stages.truth.sets import SOURCES
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.steps.evaluate.bootstrap import interval
+from iem_batch.steps.evaluate.compare import read_scores
+from iem_batch.steps.evaluate.evaluate import Evaluation, read_evaluation
+from iem_batch.steps.evaluate.published import PUBLISHED_ABLATIONS, SET_LABELS, quoted_rows
+from iem_batch.steps.evaluate.table import METRIC_LABELS, label
+from iem_batch.steps.evaluate.truth.sets import SOURCES
 
 SIDES = (44, 78, 92)
 BASELINES = (

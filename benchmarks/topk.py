@@ -30,8 +30,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from iem_batch.data import run_folder, schema
-from iem_batch.data.run_folder import RunFolder
+from iem_batch.run import run_folder, schema
+from iem_batch.run.run_folder import RunFolder
 
 SIDES_PX = (44, 78, 92)
 CHUNK = 64
@@ -44,12 +44,12 @@ def pool_of_masks(folders: list[Path]) -> pa.Table:
     Returns:
         png and status of the masks, each in 8 positions.
     """
-    from iem_batch.data.decode import decode
-    from iem_batch.data.settings import DecodeSettings
     from iem_batch.iem.backends import load_backend
     from iem_batch.iem.masks import centred_squares
     from iem_batch.iem.result import Status
     from iem_batch.iem.settings import IEMSettings
+    from iem_batch.images.decode import decode
+    from iem_batch.run.settings import DecodeSettings
 
     files = sorted(file for folder in folders for file in folder.iterdir() if file.is_file())
     engine, first_SHW = load_backend("native"), centred_squares(128, 128, SIDES_PX)
@@ -133,8 +133,8 @@ def make(args: argparse.Namespace) -> None:
 
 def run_topk(run: Path, k: int) -> int:
     """Select with this program: all of the step, the reading of the commit marks included."""
-    from iem_batch.stages.selection.settings import SelectSettings
-    from iem_batch.stages.selection.topk import topk
+    from iem_batch.steps.topk.settings import SelectSettings
+    from iem_batch.steps.topk.topk import topk
 
     target = RunFolder(str(run))
     for name in (run_folder.TOPK, run_folder.mark("selection", 0)):

@@ -51,14 +51,14 @@ from benchmarks.train_work import (
     train_by_ray,
     write_corpus,
 )
-from iem_batch.data.run_folder import RunFolder
+from iem_batch.run.run_folder import RunFolder
 from iem_batch.segnet import order
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.collapse import Collapse
 from iem_batch.segnet.prediction import has_fast_bf16
 from iem_batch.segnet.training import EpochRecord, begin_training, train_epoch
-from iem_batch.stages.pairs.files import find_pairs
-from iem_batch.stages.train import train_local
+from iem_batch.steps.train.pair_files import find_pairs
+from iem_batch.steps.train.step import train_local
 
 Result = TypeVar("Result")
 

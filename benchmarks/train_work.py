@@ -19,13 +19,12 @@ from torch.nn import functional as F
 
 from benchmarks.pipeline import processor_ticks
 from iem_batch.config import PAPER
-from iem_batch.data import run_folder, schema
-from iem_batch.data.decode import decode
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.settings import DecodeSettings
-from iem_batch.distributed.cluster import cluster
-from iem_batch.distributed.settings import ClusterSettings
-from iem_batch.distributed.train import train_ray
+from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.ray.cluster import cluster
+from iem_batch.images.decode import decode
+from iem_batch.run import run_folder, schema
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.settings import DecodeSettings
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.collapse import Collapse
@@ -33,7 +32,8 @@ from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import has_fast_bf16, scale_pixels, working_format
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord, begin_training, train_epoch
-from iem_batch.stages.pairs.files import PairFiles, read_pairs
+from iem_batch.steps.train.on_ray import train_ray
+from iem_batch.steps.train.pair_files import PairFiles, read_pairs
 
 CPU = torch.device("cpu")
 SIZE_PX = DecodeSettings().size_px

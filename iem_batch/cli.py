@@ -13,7 +13,7 @@ from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_y
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.interrupts import Interrupt, raising_interrupts
-from iem_batch.stages.settings import DEMO_DEFAULTS
+from iem_batch.steps.settings import DEMO_DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -223,8 +223,8 @@ def _dispatch(arguments: Sequence[str]) -> None:
     assert command == given
     # Only now: these import pyarrow and torch, and --help must not wait for them.
     from iem_batch import commands
-    from iem_batch.data.run_folder import CONFIG, RunFolder
     from iem_batch.job import Job
+    from iem_batch.run.run_folder import CONFIG, RunFolder
 
     if command == "doctor":
         commands.doctor(**{name: parsed.doctor[name] for name in ("address", "run", "source")})

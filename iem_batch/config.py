@@ -6,18 +6,18 @@ from typing import Any
 
 import yaml
 
-from iem_batch.data.settings import DecodeSettings, PlanSettings
-from iem_batch.distributed.settings import ClusterSettings
 from iem_batch.errors import SettingsError
+from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ShardSettings
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.run.settings import DecodeSettings, PlanSettings
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.shards.settings import ShardSettings
-from iem_batch.stages.corpus.settings import ExportSettings
-from iem_batch.stages.evaluation.settings import EvaluateSettings
-from iem_batch.stages.native_size.settings import UpscaleSettings
-from iem_batch.stages.report.settings import ReportSettings
-from iem_batch.stages.selection.settings import SelectSettings
-from iem_batch.stages.settings import DemoSettings, PredictSettings, SegmentSettings
+from iem_batch.steps.evaluate.settings import EvaluateSettings
+from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.report.settings import ReportSettings
+from iem_batch.steps.settings import DemoSettings, PredictSettings, SegmentSettings
+from iem_batch.steps.topk.settings import SelectSettings
+from iem_batch.steps.upscale.settings import UpscaleSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from iem_batch.config import Settings, settings_to_yaml
-from iem_batch.data import run_folder
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.step_records import VERSIONS
-from iem_batch.data.versions import library_versions
 from iem_batch.errors import RunMismatchError
+from iem_batch.exec.in_process import run_in_process
+from iem_batch.exec.journal import drivers
+from iem_batch.exec.step import ShardStep, Totals, totals
 from iem_batch.iem.backends import resolve
 from iem_batch.progress import shard_progress
-from iem_batch.shards.in_process import run_in_process
-from iem_batch.shards.journal import drivers
-from iem_batch.shards.step import ShardStep, Totals, totals
-from iem_batch.stages.selection.topk import Search, search_here
+from iem_batch.run import run_folder
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.step_records import VERSIONS
+from iem_batch.run.versions import library_versions
+from iem_batch.steps.topk.topk import Search, search_here
 
 Result = TypeVar("Result")
 
@@ -137,7 +137,7 @@ class Job:
                 run_in_process(step, todo, progress, self.settings.shards, begun, progress.failed)
                 return
             with self.ray():
-                from iem_batch.distributed.pipeline import run_on_cluster
+                from iem_batch.exec.ray.pipeline import run_on_cluster
 
                 settings = self.settings
                 run_on_cluster(
@@ -167,18 +167,18 @@ class Job:
             if self.local:
                 backend = resolve("auto")
             else:
-                from iem_batch.distributed.engines import resolve_on_cluster
+                from iem_batch.exec.ray.engines import resolve_on_cluster
 
                 backend = resolve_on_cluster(self.settings.cluster)
             segment = replace(self.settings.segment, backend=backend)
             yield replace(self, settings=replace(self.settings, segment=segment))
 
     def room_for_engines(self) -> tuple[int, float]:
-        """As `iem_batch.distributed.engines.room_for_engines`; in this process there is one."""
+        """As `iem_batch.exec.ray.engines.room_for_engines`; in this process there is one."""
         if self.local:
             return 1, 0.0
         with self.ray():
-            from iem_batch.distributed.engines import room_for_engines
+            from iem_batch.exec.ray.engines import room_for_engines
 
             return room_for_engines(self.settings.cluster)
 
@@ -187,7 +187,7 @@ class Job:
         if self.local:
             return function()
         with self.ray():
-            from iem_batch.distributed.engines import call_beside_engine
+            from iem_batch.exec.ray.engines import call_beside_engine
 
             return call_beside_engine(function, self.settings.cluster)
 
@@ -198,11 +198,11 @@ class Job:
         It is over in seconds, so no Ray is started for it.
         """
         if not self.local:
-            from iem_batch.distributed.cluster import has_cluster
+            from iem_batch.exec.ray.cluster import has_cluster
 
             if has_cluster(self.settings.cluster):
                 with self.ray():
-                    from iem_batch.distributed.search import search_on_cluster
+                    from iem_batch.exec.ray.search import search_on_cluster
 
                     yield search_on_cluster
                 return
@@ -214,7 +214,7 @@ class Job:
         if self.local:
             yield
             return
-        from iem_batch.distributed.cluster import cluster
+        from iem_batch.exec.ray.cluster import cluster
 
         with cluster(self.settings.cluster):
             yield

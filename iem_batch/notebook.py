@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.data.decode import Decoded, decode, preprocess
-from iem_batch.data.settings import DecodeSettings
 from iem_batch.errors import ImageRejectedError, SettingsError
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.images.decode import Decoded, decode, preprocess
+from iem_batch.run.settings import DecodeSettings
 
 MAX_PLOTTED = 16
 """Rows of a plot; more make a picture that no screen shows."""
@@ -54,8 +54,8 @@ class Segmentation:
             A picture that a notebook shows by itself and that has `save`; of many images the first
             `MAX_PLOTTED`.
         """
-        from iem_batch.stages.report.panels import draw_panels
-        from iem_batch.stages.report.sheet import Row, draw_sheet
+        from iem_batch.steps.report.panels import draw_panels
+        from iem_batch.steps.report.sheet import Row, draw_sheet
 
         shown = zip(self.names, self.images, self.masks, self.errors, strict=True)
         return draw_sheet(

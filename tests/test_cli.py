@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from iem_batch.cli import COMMANDS, main
-from iem_batch.data.run_folder import RunFolder, part
-from tests.data.broken import broken_files
+from iem_batch.run.run_folder import RunFolder, part
+from tests.images.broken import broken_files
 from tests.pictures import Picture, textured_disc, write_folder, write_masks
 
 QUICK = [

@@ -86,8 +86,8 @@ def test_command_line_uses_the_face_of_iem(part: str) -> None:
     [
         ("iem_batch.iem", ["ray", "pyarrow", "fsspec"]),
         ("iem_batch.iem.backends", ["ray", "pyarrow", "fsspec"]),
-        ("iem_batch.data.load", ["ray", "torch"]),
-        ("iem_batch.stages.segment", ["ray"]),
+        ("iem_batch.run.load", ["ray", "torch"]),
+        ("iem_batch.steps.segment.step", ["ray"]),
         ("iem_batch.notebook", ["ray", "torch", "pyarrow", "fsspec", "matplotlib"]),
         ("iem_batch.cli", ["ray", "torch", "pyarrow"]),
     ],

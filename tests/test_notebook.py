@@ -9,17 +9,17 @@ import torch
 from PIL import Image
 
 from iem_batch import segment
-from iem_batch.data.plan import read_plan, write_plan
-from iem_batch.data.run_folder import RunFolder, part
-from iem_batch.data.schema import decode_mask
-from iem_batch.data.settings import DecodeSettings, PlanSettings
-from iem_batch.data.sources import open_source
 from iem_batch.errors import ImageRejectedError, SettingsError
-from iem_batch.shards.in_process import run_in_process
-from iem_batch.stages.segment import SegmentStep
-from iem_batch.stages.settings import SegmentSettings
+from iem_batch.exec.in_process import run_in_process
+from iem_batch.run.plan import read_plan, write_plan
+from iem_batch.run.run_folder import RunFolder, part
+from iem_batch.run.schema import decode_mask
+from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.sources import open_source
+from iem_batch.steps.segment.step import SegmentStep
+from iem_batch.steps.settings import SegmentSettings
 from tests.pictures import textured_disc
-from tests.stages.conftest import IEM, SIZE_PX
+from tests.steps.conftest import IEM, SIZE_PX
 
 ROOT = Path(__file__).parents[1]
 DECODE = DecodeSettings(size_px=SIZE_PX)

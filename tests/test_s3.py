@@ -5,10 +5,10 @@ import pytest
 import ray
 from botocore.exceptions import ClientError
 
-from iem_batch.data.storage import Folder
+from iem_batch.storage.folder import Folder
 from tests import s3
 
-READ = "from iem_batch.data.storage import Folder; print(Folder({!r}).read_bytes('x'))"
+READ = "from iem_batch.storage.folder import Folder; print(Folder({!r}).read_bytes('x'))"
 
 
 def test_bucket_is_new_and_empty_and_reached_by_children_and_ray_workers(s3_bucket, local_ray):

@@ -8,10 +8,10 @@ from functools import partial
 from iem_batch.commands.corpus import export, export_labels
 from iem_batch.commands.images import segment
 from iem_batch.commands.network import predict, refine
-from iem_batch.data.plan import read_plan
-from iem_batch.data.sources import open_source
 from iem_batch.errors import VerificationError
 from iem_batch.job import Job
+from iem_batch.run.plan import read_plan
+from iem_batch.sources import open_source
 
 
 def verify(job: Job, json: bool, reread: bool) -> None:
@@ -20,7 +20,7 @@ def verify(job: Job, json: bool, reread: bool) -> None:
     Raises:
         VerificationError: something is not as it should be; what it is was printed.
     """
-    from iem_batch.stages.upkeep.verify import verify
+    from iem_batch.tools.verify import verify
 
     source = open_source(read_plan(job.run).source_url) if reread else None
     result = verify(job.run, job.settings.export, source)
@@ -40,7 +40,7 @@ def verify(job: Job, json: bool, reread: bool) -> None:
 
 def retry(job: Job, quarantined: bool) -> None:
     """Do again what failed, and on request what was put into the quarantine."""
-    from iem_batch.stages.upkeep.retry import healable_shards, later_steps, reopen
+    from iem_batch.tools.retry import healable_shards, later_steps, reopen
 
     source_url = read_plan(job.run).source_url
     shards = healable_shards(job.run) if quarantined else {}
@@ -61,7 +61,7 @@ def retry(job: Job, quarantined: bool) -> None:
 
 def _failed(job: Job, source_url: str) -> Iterator[Callable[[], None]]:
     """List the commands whose last call left shards undone; `run` does what comes after them."""
-    from iem_batch.shards.journal import failures
+    from iem_batch.exec.journal import failures
 
     if failures(job.run, "masks"):
         yield partial(segment, job, source_url)

@@ -1,17 +1,17 @@
 """The command convert: any source into shards."""
 
 from iem_batch.commands.images import plan_lines
-from iem_batch.data.plan import write_plan
-from iem_batch.data.sources import open_source
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
 from iem_batch.progress import shard_progress
+from iem_batch.run.plan import write_plan
+from iem_batch.sources import open_source
 
 
 def convert(job: Job, source: str, to: str) -> None:
     """Copy the images of a source into Parquet or tar shards, byte for byte."""
     import iem_batch
-    from iem_batch.stages.convert import STEP, convert, part_name
+    from iem_batch.steps.convert.step import STEP, convert, part_name
 
     if to not in ("parquet", "tar"):
         raise SettingsError(f"convert cannot write {to}; use --to parquet or --to tar")

@@ -4,20 +4,20 @@ from dataclasses import replace
 
 from iem_batch.commands.finish import finish
 from iem_batch.commands.rounds import enter_round, require_round_before
-from iem_batch.data import run_folder
-from iem_batch.data.plan import Plan, read_plan
 from iem_batch.errors import RunMismatchError
+from iem_batch.exec.step import Totals, outputs_digest
 from iem_batch.job import Job
-from iem_batch.shards.step import Totals, outputs_digest
+from iem_batch.run import run_folder
+from iem_batch.run.plan import Plan, read_plan
 
 
 def topk(job: Job) -> None:
     """Select the images whose masks become labels, those of highest score."""
     from rich.console import Console
 
-    from iem_batch.stages.selection.histogram import histogram_table
-    from iem_batch.stages.selection.labels import labels_of
-    from iem_batch.stages.selection.topk import read_selection, selection_depends_on, topk
+    from iem_batch.steps.topk.histogram import histogram_table
+    from iem_batch.steps.topk.labels import labels_of
+    from iem_batch.steps.topk.topk import read_selection, selection_depends_on, topk
 
     planned = read_plan(job.run)
     job.run.require(run_folder.SUCCESS, "segment")
@@ -55,7 +55,7 @@ def topk(job: Job) -> None:
 
 def export(job: Job) -> None:
     """Write the selected pairs as a corpus: RUN/corpus, or one for other tools elsewhere."""
-    from iem_batch.stages.corpus.target import corpus_target, lost_pairs, num_turned
+    from iem_batch.steps.export.target import corpus_target, lost_pairs, num_turned
 
     planned = read_plan(job.run)
     job.run.require(run_folder.TOPK, "topk")
@@ -100,7 +100,7 @@ def export_labels(job: Job) -> None:
 
 
 def _export_here(job: Job, planned: Plan) -> Totals:
-    from iem_batch.stages.corpus.export import ExportStep, corpus_depends_on, num_corpus_files
+    from iem_batch.steps.export.export import ExportStep, corpus_depends_on, num_corpus_files
 
     step = ExportStep(
         run=job.run,
@@ -121,9 +121,9 @@ def _export_elsewhere(job: Job, there: Job, planned: Plan) -> Totals:
         there: at the folder.
         planned: the plan of the run.
     """
-    from iem_batch.stages.corpus.export import ExportStep, corpus_depends_on
-    from iem_batch.stages.corpus.files import corpus_files
-    from iem_batch.stages.corpus.target import clear, finish_target, require_own
+    from iem_batch.steps.export.export import ExportStep, corpus_depends_on
+    from iem_batch.steps.export.files import corpus_files
+    from iem_batch.steps.export.target import clear, finish_target, require_own
 
     settings = job.settings
     step = ExportStep(

@@ -1,9 +1,9 @@
 """The last lines of a step over shards."""
 
-from iem_batch.data.card import write_card
-from iem_batch.data.plan import Plan
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.shards.step import Totals, totals
+from iem_batch.exec.step import Totals, totals
+from iem_batch.run.card import write_card
+from iem_batch.run.plan import Plan
+from iem_batch.run.run_folder import RunFolder
 
 
 def finish(run: RunFolder, step: str, total: Totals, planned: Plan) -> None:

@@ -1,11 +1,11 @@
 """The command from masks of the engine's size to masks of the photos' size: upscale."""
 
 from iem_batch.commands.finish import finish
-from iem_batch.data import run_folder
-from iem_batch.data.plan import Plan, read_plan
+from iem_batch.exec.step import outputs_digest
 from iem_batch.job import Job
-from iem_batch.shards.step import outputs_digest
-from iem_batch.stages.selection.choose import dataset_side
+from iem_batch.run import run_folder
+from iem_batch.run.plan import Plan, read_plan
+from iem_batch.steps.topk.choose import dataset_side
 
 _MADE_BY = {"masks": "segment", "predictions": "predict", "refined": "refine"}
 
@@ -20,7 +20,7 @@ def upscale(job: Job) -> None:
 
 
 def _upscale(job: Job, planned: Plan) -> None:
-    from iem_batch.stages.native_size.upscale import UpscaleStep, upscaled_depend_on
+    from iem_batch.steps.upscale.upscale import UpscaleStep, upscaled_depend_on
 
     settings, num_shards = job.settings, planned.num_shards
     digest = outputs_digest(job.run, settings.upscale.masks, num_shards)

@@ -4,16 +4,16 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from iem_batch.data import run_folder
-from iem_batch.data.card import write_card
-from iem_batch.data.plan import Plan, read_plan, require_same_settings, write_plan
-from iem_batch.data.run_folder import RunFolder
-from iem_batch.data.sources import open_source
+from iem_batch.exec.step import Totals
 from iem_batch.job import Job
-from iem_batch.shards.step import Totals
+from iem_batch.run import run_folder
+from iem_batch.run.card import write_card
+from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.sources import open_source
 
 if TYPE_CHECKING:
-    from iem_batch.stages.segment import SegmentStep
+    from iem_batch.steps.segment.step import SegmentStep
 
 
 def plan(job: Job, source: str, estimate: bool = False) -> None:
@@ -40,7 +40,7 @@ def plan(job: Job, source: str, estimate: bool = False) -> None:
 
 
 def _estimate(job: Job, planned: Plan) -> None:
-    from iem_batch.stages.estimate import Estimate, estimate_lines, time_sample, write_estimate
+    from iem_batch.tools.estimate import Estimate, estimate_lines, time_sample, write_estimate
 
     num_workers, cpus_per_gpu = job.room_for_engines()
     num_threads = (os.cpu_count() or 1) if job.local else 1
@@ -96,7 +96,7 @@ def segment(job: Job, source: str) -> None:
 
 
 def _segment(job: Job, planned: Plan) -> None:
-    from iem_batch.stages.segment import masks_depend_on
+    from iem_batch.steps.segment.step import masks_depend_on
 
     step = _segment_step(job, planned)
     begun = job.begin(step.name, masks_depend_on(step, planned))
@@ -104,7 +104,7 @@ def _segment(job: Job, planned: Plan) -> None:
 
 
 def _segment_step(job: Job, planned: Plan) -> "SegmentStep":
-    from iem_batch.stages.segment import SegmentStep
+    from iem_batch.steps.segment.step import SegmentStep
 
     return SegmentStep(
         run=job.run,
@@ -118,7 +118,7 @@ def _segment_step(job: Job, planned: Plan) -> "SegmentStep":
 
 def _finish_masks(run: RunFolder, planned: Plan, total: Totals) -> None:
     """Check that no image is lost, and only then mark the masks as complete."""
-    from iem_batch.stages.estimate import compare_with_truth, read_estimate
+    from iem_batch.tools.estimate import compare_with_truth, read_estimate
 
     assert total.planned == total.ok + total.quarantined, total
     assert not planned.is_exact or total.planned == planned.num_images, total

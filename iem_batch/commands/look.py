@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from iem_batch.data import run_folder
-from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
+from iem_batch.run import run_folder
+from iem_batch.run.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,10 +20,10 @@ def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[
     """Measure all masks against ground truth, and beside those of other runs."""
     from rich.console import Console
 
-    from iem_batch.stages.evaluation.compare import compare, comparison_table
-    from iem_batch.stages.evaluation.evaluate import evaluate
-    from iem_batch.stages.evaluation.table import notes, rich_tables
-    from iem_batch.stages.truth import MaskFolder, open_truth
+    from iem_batch.steps.evaluate.compare import compare, comparison_table
+    from iem_batch.steps.evaluate.evaluate import evaluate
+    from iem_batch.steps.evaluate.table import notes, rich_tables
+    from iem_batch.steps.evaluate.truth import MaskFolder, open_truth
 
     if truth is None:
         raise SettingsError(
@@ -53,7 +53,7 @@ def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[
 
 def report(job: Job) -> None:
     """Write one HTML page about the run."""
-    from iem_batch.stages.report.page import write_report
+    from iem_batch.steps.report.page import write_report
 
     settings = job.settings
     write_report(
@@ -85,10 +85,10 @@ def _show_on_terminal(picture: "Image") -> None:
 
 
 def _of_run(job: Job, image: str) -> "Image | None":
-    from iem_batch.data.plan import read_plan
-    from iem_batch.stages.evaluation.evaluate import read_evaluation
-    from iem_batch.stages.report.page import open_sources
-    from iem_batch.stages.report.show import draw_image
+    from iem_batch.run.plan import read_plan
+    from iem_batch.steps.evaluate.evaluate import read_evaluation
+    from iem_batch.steps.report.page import open_sources
+    from iem_batch.steps.report.show import draw_image
 
     if not job.run.exists(run_folder.PLAN):
         return None
@@ -120,7 +120,7 @@ def status(job: Job, json: bool) -> None:
     """Print what is done and what is left."""
     from rich.console import Console
 
-    from iem_batch.stages.upkeep.status import run_status, status_json, status_notes, status_table
+    from iem_batch.tools.status import run_status, status_json, status_notes, status_table
 
     steps = run_status(job.run, job.settings.export)
     if json:
@@ -142,15 +142,15 @@ def doctor(address: str | None, run: str | None, source: str | None) -> None:
     Raises:
         SystemExit: something is wrong.
     """
-    from iem_batch.distributed.settings import ClusterSettings
-    from iem_batch.stages.upkeep.doctor import Finding, examine, finding_lines
+    from iem_batch.exec.cluster_settings import ClusterSettings
+    from iem_batch.tools.doctor import Finding, examine, finding_lines
 
     if address is None and "RAY_ADDRESS" not in os.environ:
         examinations = [examine(run, source)]
         common: list[Finding] = []
     else:
-        from iem_batch.distributed.cluster import cluster
-        from iem_batch.distributed.doctor import examine_nodes
+        from iem_batch.exec.ray.cluster import cluster
+        from iem_batch.exec.ray.doctor import examine_nodes
 
         with cluster(ClusterSettings(address=address)):
             examinations, common = examine_nodes(run, source)

@@ -5,11 +5,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from iem_batch.commands.finish import finish
-from iem_batch.data import run_folder
-from iem_batch.data.plan import Plan, read_plan
+from iem_batch.exec.journal import Journal
+from iem_batch.exec.step import outputs_digest
 from iem_batch.job import Job
-from iem_batch.shards.journal import Journal
-from iem_batch.shards.step import outputs_digest
+from iem_batch.run import run_folder
+from iem_batch.run.plan import Plan, read_plan
 
 if TYPE_CHECKING:
     from iem_batch.segnet.collapse import Collapse
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def train(job: Job) -> None:
     """Train SegNet on the corpus."""
     from iem_batch.segnet.order import num_epochs
-    from iem_batch.stages.pairs.files import find_pairs
-    from iem_batch.stages.train import epoch_line, segnet_depends_on, train_local
+    from iem_batch.steps.train.pair_files import find_pairs
+    from iem_batch.steps.train.step import epoch_line, segnet_depends_on, train_local
 
     segnet, settings = job.settings.segnet, job.settings.train
     job.run.require(run_folder.step_record("corpus"), "export")
@@ -35,7 +35,7 @@ def train(job: Job) -> None:
             history = train_local(job.run, segnet, settings, show)
         else:
             with job.ray():
-                from iem_batch.distributed.train import train_ray
+                from iem_batch.steps.train.on_ray import train_ray
 
                 device = job.settings.cluster.device
                 history = train_ray(job.run, segnet, settings, show, device)
@@ -56,11 +56,7 @@ def predict(job: Job) -> None:
 
 def _predict(job: Job, planned: Plan) -> None:
     from iem_batch.segnet.weights import load_weights
-    from iem_batch.stages.predict import (
-        PredictStep,
-        predictions_depend_on,
-        resolve_threshold,
-    )
+    from iem_batch.steps.predict.step import PredictStep, predictions_depend_on, resolve_threshold
 
     settings = job.settings
     backend = settings.segment.backend
@@ -96,7 +92,7 @@ def refine(job: Job) -> None:
 
 
 def _refine(job: Job, planned: Plan) -> None:
-    from iem_batch.stages.refine import RefineStep, refined_depend_on
+    from iem_batch.steps.refine.step import RefineStep, refined_depend_on
 
     step = RefineStep(
         run=job.run,

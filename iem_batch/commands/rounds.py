@@ -1,12 +1,12 @@
 """Beginning another round: select, export, train and predict again."""
 
-from iem_batch.data import run_folder
-from iem_batch.data.plan import read_plan
-from iem_batch.data.rounds import copy_round, drop_round
 from iem_batch.errors import RunMismatchError, StepMissingError
+from iem_batch.exec.step import outputs_digest
 from iem_batch.job import Job
-from iem_batch.shards.step import outputs_digest
-from iem_batch.stages.selection.labels import round_of
+from iem_batch.run import run_folder
+from iem_batch.run.plan import read_plan
+from iem_batch.run.rounds import copy_round, drop_round
+from iem_batch.steps.topk.labels import round_of
 
 
 def enter_round(job: Job) -> None:

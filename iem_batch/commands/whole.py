@@ -10,15 +10,15 @@ from iem_batch.commands.images import segment
 from iem_batch.commands.look import evaluate, report
 from iem_batch.commands.network import predict, refine, train
 from iem_batch.commands.rounds import enter_round
-from iem_batch.data import run_folder
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
-from iem_batch.stages.selection.labels import round_of
+from iem_batch.run import run_folder
+from iem_batch.steps.topk.labels import round_of
 
 
 def demo(job: Job) -> None:
     """Make pictures whose masks are known, and do all steps on them."""
-    from iem_batch.stages.demo import make_composites
+    from iem_batch.tools.demo import make_composites
 
     if not job.run.is_local:
         raise SettingsError(f"the demo writes its pictures to a local folder, not to {job.run.url}")

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from iem_batch.data.run_folder import HISTORY, WEIGHTS, RunFolder
 from iem_batch.processes import birth, descendants
-from iem_batch.stages.train import TRAIN_FOLDER
-from tests.stages.corpora import small_discs, write_corpus
+from iem_batch.run.run_folder import HISTORY, WEIGHTS, RunFolder
+from iem_batch.steps.train.step import TRAIN_FOLDER
+from tests.steps.corpora import small_discs, write_corpus
 
 SETTINGS: dict[str, Any] = {
     "epochs": 12,
@@ -27,9 +27,9 @@ SETTINGS: dict[str, Any] = {
 
 _LOCAL = """
 import json, sys
-from iem_batch.data.run_folder import RunFolder
+from iem_batch.run.run_folder import RunFolder
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.stages.train import train_local
+from iem_batch.steps.train.step import train_local
 
 settings = TrainSettings(**json.loads(sys.argv[2]))
 train_local(RunFolder(sys.argv[1]), SegNetSettings(width=8, num_blocks=1), settings, print)
@@ -37,7 +37,7 @@ train_local(RunFolder(sys.argv[1]), SegNetSettings(width=8, num_blocks=1), setti
 
 
 def start(run: RunFolder, *, ray: bool) -> subprocess.Popen[bytes]:
-    program = ["-m", "tests.distributed.trainer"] if ray else ["-c", _LOCAL]
+    program = ["-m", "tests.steps.train.trainer"] if ray else ["-c", _LOCAL]
     settings = SETTINGS | ({"num_workers": 2} if ray else {})
     return subprocess.Popen(
         [sys.executable, *program, run.url, json.dumps(settings)],

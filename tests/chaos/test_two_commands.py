@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chaos import checksums, write_pictures
-from iem_batch.data.run_folder import DRIVERS, RunFolder
-from iem_batch.stages.corpus.settings import ExportSettings
-from iem_batch.stages.upkeep.verify import verify
+from iem_batch.run.run_folder import DRIVERS, RunFolder
+from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.tools.verify import verify
 
 SETTINGS = (
     *("--plan.shard_size=1", "--decode.size_px=48", "--segment.init_sides=[16]", "--local"),

@@ -6,7 +6,7 @@ import pytest
 
 from iem_batch.cli import main
 from tests.collections_of_photos import write_lmdb, write_tars
-from tests.data.sources.test_tar import add, image
+from tests.sources.test_tar import add, image
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -7,12 +7,7 @@ import torch
 from torch import nn
 
 from iem_batch.errors import SettingsError
-from iem_batch.segnet.backbone import (
-    differences,
-    make_network,
-    own_chance,
-    share_statistics,
-)
+from iem_batch.segnet.backbone import differences, make_network, own_chance, share_statistics
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.settings import SegNetSettings
 from tests.segnet import networks

@@ -17,13 +17,7 @@ from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
 from tests.iem.cuda.emulation import SHARED_BYTES, emulate
 from tests.iem.noise import noise, random_masks
-from tests.iem.test_native_exact import (
-    DEGENERATE,
-    Draw,
-    all_settings,
-    saturated,
-    smooth,
-)
+from tests.iem.test_native_exact import DEGENERATE, Draw, all_settings, saturated, smooth
 
 needs_native = pytest.mark.skipif(
     native_backend.unavailable() is not None, reason=str(native_backend.unavailable())

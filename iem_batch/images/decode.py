@@ -1,0 +1,220 @@
+"""Encoded bytes to the pixels the engine works on: the paper's preprocessing, by Pillow.
+
+JPEGs may be decoded faster by `fast_jpeg`, which gives the same pixels.
+
+The content decides the format, never a name. Everything that cannot be decoded becomes an
+`ImageRejectedError` with a reason; nothing here may crash, hang or take memory without bound.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from iem_batch.errors import ImageRejectedError
+from iem_batch.images import fast_jpeg
+from iem_batch.images.geometry import resize_and_crop
+from iem_batch.run.settings import DecodeSettings
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+"""The formats that are tried (MPO opens as JPEG); none runs another program, as EPS would."""
+
+MAX_ASPECT = 100
+"""The longer side may have so many times the pixels of the shorter.
+
+Resizing such a picture by its short side makes it huge, to keep a crop that shows next to nothing.
+"""
+
+MAX_SCANS = 100
+"""A progressive JPEG may have so many scans; each one is a pass over all pixels for 100 bytes."""
+
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"RIFF": "WebP",
+}
+_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+"""The start of a scan in a JPEG: the marker, a length, and the 1 to 4 components it belongs to."""
+_ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
+_PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
+_GREY16_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """An image ready for the engine.
+
+    Args:
+        pixels: uint8 (size_px, size_px, 3), RGB.
+        width: of the original, in pixels, as displayed if EXIF orientation is followed.
+        height: likewise.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def decode(data: bytes, settings: DecodeSettings) -> Decoded:
+    """Decode, resize the short side and crop the centre, as the paper does.
+
+    Transparency is composed over white, 16-bit grey divided by 257, of an animation the first
+    frame is taken.
+
+    Args:
+        data: an encoded image of any of `FORMATS`.
+        settings: the size, and the limits.
+
+    Raises:
+        ImageRejectedError: the reason is ``empty``, ``not_an_image``, ``corrupt``, ``truncated``,
+            ``too_large``, ``extreme_aspect`` or ``unsupported_mode``.
+    """
+    is_fast = not settings.exif_orientation and fast_jpeg.unavailable() is None
+    with _opened(data, settings) as image:
+        pixels_HW3 = fast_jpeg.decode_jpeg(image, data) if is_fast else None
+        if pixels_HW3 is not None:
+            return _preprocess_rgb(pixels_HW3, settings)
+        image.load()
+        return preprocess(image, settings)
+
+
+def decode_whole(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
+    """Decode as `decode` does, without resizing and cropping.
+
+    Returns:
+        pixels: uint8 (height, width, 3), RGB.
+
+    Raises:
+        ImageRejectedError: as in `decode`.
+    """
+    with _opened(data, settings) as image:
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image) if settings.exif_orientation else image)
+
+
+@contextmanager
+def _opened(data: bytes, settings: DecodeSettings) -> Iterator[Image.Image]:
+    """Open an image whose pixels are not read yet, and give all errors of the block a reason."""
+    # Pillow warns of what is odd in a file, and of large ones. That is a matter of the row, not of
+    # the log, and must not raise where warnings are errors.
+    with warnings.catch_warnings(), _rejecting(data):
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _require_decodable(image, data, settings)
+            yield image
+
+
+@contextmanager
+def _rejecting(data: bytes) -> Iterator[None]:
+    """Give every failure of the decoder a reason.
+
+    Pillow lets nearly any exception of its plugins through: OSError, SyntaxError, ValueError,
+    struct.error, ...
+    """
+    try:
+        yield
+    except ImageRejectedError:
+        raise
+    except UnidentifiedImageError as error:
+        raise _unidentified(data) from error
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise ImageRejectedError("too_large", _describe(error)) from error
+    except Exception as error:
+        is_truncated = "truncated" in str(error).lower() or _is_short_webp(data)
+        reason = "truncated" if is_truncated else "corrupt"
+        raise ImageRejectedError(reason, _describe(error)) from error
+
+
+def _unidentified(data: bytes) -> ImageRejectedError:
+    """Tell what is no image from an image whose header is damaged."""
+    if not data:
+        return ImageRejectedError("empty", "the file has no bytes")
+    for magic, name in _MAGIC.items():
+        if data.startswith(magic):
+            message = f"begins as {name}, but its header cannot be read"
+            return ImageRejectedError("corrupt", message)
+    return ImageRejectedError("not_an_image", f"begins with {data[:16]!r}")
+
+
+def _is_short_webp(data: bytes) -> bool:
+    """Compare with the size that a WebP file declares; its decoder has one message for all."""
+    return data.startswith(b"RIFF") and len(data) < 8 + int.from_bytes(data[4:8], "little")
+
+
+def _require_decodable(image: Image.Image, data: bytes, settings: DecodeSettings) -> None:
+    """Judge by the header alone, before any pixel takes memory."""
+    width, height = image.size
+    if width * height > settings.max_pixels:
+        message = f"{width}x{height} is more than {settings.max_pixels} pixels"
+        raise ImageRejectedError("too_large", message)
+    if min(width, height) < 1:
+        raise ImageRejectedError("corrupt", f"the header says {width}x{height} pixels")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        message = f"one side of {width}x{height} is more than {MAX_ASPECT} times the other"
+        raise ImageRejectedError("extreme_aspect", message)
+    # TIFF uses mode I for 32-bit integers, whose range nobody knows.
+    is_grey16 = image.mode in _GREY16_MODES or (image.mode == "I" and image.format != "TIFF")
+    if not is_grey16 and image.mode not in _PLAIN_MODES | _ALPHA_MODES:
+        message = f"a {image.format} of mode {image.mode} has no agreed way to 8-bit RGB"
+        raise ImageRejectedError("unsupported_mode", message)
+    if image.format in ("JPEG", "MPO") and len(_SCAN.findall(data)) > MAX_SCANS:
+        raise ImageRejectedError("corrupt", f"a JPEG of more than {MAX_SCANS} scans")
+
+
+def preprocess(image: Image.Image, settings: DecodeSettings) -> Decoded:
+    """Resize and crop an image that is open already, as `decode` does.
+
+    Args:
+        image: of any mode that `decode` takes; others go the way Pillow takes them to RGB.
+        settings: the size, the resizing and the orientation.
+    """
+    if settings.exif_orientation:
+        image = ImageOps.exif_transpose(image)
+    if image.mode in _GREY16_MODES:
+        image = image.convert("I")  # Pillow resizes its 16-bit modes by another rule
+    if settings.resize == "antialias":
+        rgb = Image.fromarray(_rgb(image))
+        pixels = np.asarray(resize_and_crop(rgb, settings.size_px, "antialias"))
+    else:
+        # In the image's own mode: NEAREST commutes with any conversion of single pixels.
+        pixels = _rgb(resize_and_crop(image, settings.size_px, "nearest"))
+    return Decoded(pixels=pixels, width=image.width, height=image.height)
+
+
+def _preprocess_rgb(pixels_HW3: NDArray[np.uint8], settings: DecodeSettings) -> Decoded:
+    if settings.resize == "antialias":
+        image = resize_and_crop(Image.fromarray(pixels_HW3), settings.size_px, "antialias")
+        pixels_SS3 = np.asarray(image)
+    else:
+        pixels_SS3 = fast_jpeg.nearest_square(pixels_HW3, settings.size_px)
+    height, width, _ = pixels_HW3.shape
+    return Decoded(pixels=pixels_SS3, width=width, height=height)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Convert any decodable mode to uint8 (H, W, 3)."""
+    if image.mode == "I":
+        grey = np.clip((np.asarray(image) + 128) // 257, 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        return _over_white(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
+
+
+def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    colour, alpha = rgba[..., :3].astype(np.uint32), rgba[..., 3:].astype(np.uint32)
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

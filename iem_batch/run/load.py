@@ -1,0 +1,133 @@
+"""From a planned shard to pixels; whatever cannot be used becomes a row."""
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iem_batch.errors import ImageRejectedError
+from iem_batch.images.decode import decode
+from iem_batch.run.plan import shard_entries
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.schema import quarantine_row
+from iem_batch.run.settings import DecodeSettings
+from iem_batch.sources import Entry, RawImage, Reader, UnreadableImage
+from iem_batch.storage.read_ahead import read_ahead
+
+NUM_READERS = 8
+"""Files of a remote store that are read at a time: each takes a round trip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedShard:
+    """The images of a shard. B = images that could be used, in the order of the plan.
+
+    Args:
+        shard: its number.
+        image_BHW3: uint8 RGB.
+        image_id: B names.
+        uri: B places.
+        width: B widths of the originals, in pixels.
+        height: B heights of the originals, in pixels.
+        rejected: rows of `schema.QUARANTINE`, in the order of the plan.
+        planned: how many images the shard was to load: B + len(rejected).
+    """
+
+    shard: int
+    image_BHW3: NDArray[np.uint8]
+    image_id: list[str]
+    uri: list[str]
+    width: list[int]
+    height: list[int]
+    rejected: list[dict[str, str]]
+    planned: int
+
+    def without_pixels(self) -> "LoadedShard":
+        """Give the same with images of 0 x 0 pixels: for who needs only what they are."""
+        return replace(self, image_BHW3=self.image_BHW3[:, :0, :0])
+
+
+def load_shard(
+    run: RunFolder,
+    shard: int,
+    source: Reader,
+    settings: DecodeSettings,
+    wanted: Container[str] | None = None,
+) -> LoadedShard:
+    """Read and decode the images of a shard.
+
+    Args:
+        run: the run folder, which holds the plan.
+        shard: number of the shard.
+        source: where the images are.
+        settings: how they are decoded.
+        wanted: ids of the images to load, so that the others are not read; None loads all.
+
+    Raises:
+        StorageError: the store failed; the shard can be tried again.
+        SourceError: the source has vanished.
+    """
+    entries = shard_entries(run, shard)
+    is_exact = all(entry.count == "exact" for entry in entries)
+    in_plan = sum(entry.stop - entry.start for entry in entries)
+    # Pixels go where they will stay, each while it is still in the processor's cache.
+    image_BHW3 = np.empty((in_plan, settings.size_px, settings.size_px, 3), np.uint8)
+    kept: list[tuple[str, str, int, int]] = []
+    rejected: list[dict[str, str]] = []
+    for item in read_entries(source, entries, wanted):
+        try:
+            decoded = decode(data_of(item), settings)
+        except ImageRejectedError as error:
+            rejected.append(quarantine_row(item.image_id, item.uri, error.reason, error.message))
+            continue
+        if len(kept) == len(image_BHW3):  # of an estimated entry
+            image_BHW3 = np.concatenate([image_BHW3, np.empty_like(image_BHW3)])
+        image_BHW3[len(kept)] = decoded.pixels
+        kept.append((item.image_id, item.uri, decoded.width, decoded.height))
+    planned = len(kept) + len(rejected)
+    if wanted is None and is_exact:
+        assert planned == in_plan, f"shard {shard}: the source lost images"
+    return LoadedShard(
+        shard=shard,
+        image_BHW3=image_BHW3[: len(kept)],
+        image_id=[image_id for image_id, _, _, _ in kept],
+        uri=[uri for _, uri, _, _ in kept],
+        width=[width for _, _, width, _ in kept],
+        height=[height for _, _, _, height in kept],
+        rejected=rejected,
+        planned=planned,
+    )
+
+
+def read_entries(
+    source: Reader, entries: Sequence[Entry], wanted: Container[str] | None = None
+) -> Iterator[RawImage | UnreadableImage]:
+    """Read entries in order; single files of a remote store several at a time.
+
+    Args:
+        source: where the images are.
+        entries: those of a shard.
+        wanted: as in `load_shard`.
+
+    Raises:
+        StorageError: the store failed; the shard can be tried again.
+        SourceError: the source has vanished or is not what was planned.
+    """
+    parts = [partial(source.read, entry, wanted) for entry in entries]
+    if len(entries) > NUM_READERS and "://" in entries[0].uri:
+        return read_ahead(parts, NUM_READERS)
+    return chain.from_iterable(part() for part in parts)
+
+
+def data_of(item: RawImage | UnreadableImage) -> bytes:
+    """Give the encoded bytes of what a source has read.
+
+    Raises:
+        ImageRejectedError: it could not be read.
+    """
+    if isinstance(item, UnreadableImage):
+        raise ImageRejectedError(item.reason, item.message)
+    return item.data

@@ -1,0 +1,273 @@
+"""The plan of a run: which images make which shard. Written once, before anything runs."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+
+from iem_batch.errors import RunMismatchError, SourceError
+from iem_batch.run import run_folder
+from iem_batch.run.manifest import shard_entries, write_manifest
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.sampling import chosen
+from iem_batch.run.schema import VERSION
+from iem_batch.run.settings import PlanSettings
+from iem_batch.sources import Entry, IgnoredFile, Source
+from iem_batch.sources.protocol import place
+
+__all__ = ["Plan", "read_plan", "require_same_settings", "shard_entries", "write_plan"]
+
+NUM_EXAMPLES = 3
+"""How many names are given where many could be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run will do.
+
+    Args:
+        source_url: the collection, with its format.
+        shard_size: images in a shard, at most.
+        limit: as in `PlanSettings`.
+        sample: as in `PlanSettings`.
+        seed: as in `PlanSettings`.
+        num_images: images in all shards.
+        is_exact: whether `num_images` was counted; else it is estimated.
+        num_repeats: those of them whose id an earlier image has; they become quarantine rows.
+        num_shards: shards, numbered from 0.
+        num_bytes: encoded size of all images; 0 where it is not known.
+        is_exact_bytes: whether `num_bytes` was counted; else it is estimated.
+        num_ignored: what the source holds beside images.
+        ignored_examples: the first names of those.
+        num_unreadable: pieces that cannot be read at all; each counts as an image.
+        unreadable_examples: the first names of those.
+        digest: SHA-256 over all entries in order, in hexadecimal.
+        schema_version: of the tables of the run folder.
+    """
+
+    source_url: str
+    shard_size: int
+    limit: int | None
+    sample: float | None
+    seed: int
+    num_images: int
+    is_exact: bool
+    num_repeats: int
+    num_shards: int
+    num_bytes: int
+    is_exact_bytes: bool
+    num_ignored: int
+    ignored_examples: list[str]
+    num_unreadable: int
+    unreadable_examples: list[str]
+    digest: str
+    schema_version: str
+
+
+class _Listing:
+    """Iterates over the entries to plan and keeps count of what went by."""
+
+    def __init__(self, source: Source, settings: PlanSettings) -> None:
+        self.source = source
+        self.settings = settings
+        self.num_images = 0
+        self.is_exact = True
+        self.num_repeats = 0
+        self.num_bytes = 0
+        self.num_ignored = 0
+        self.ignored_examples: list[str] = []
+        self.num_unreadable = 0
+        self.unreadable_examples: list[str] = []
+        self._sha256 = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[Entry]:
+        for item in chosen(self.source, self.settings):
+            if isinstance(item, IgnoredFile):
+                self.num_ignored += 1
+                _add_example(self.ignored_examples, item.uri)
+                continue
+            self._count(item)
+            yield item
+
+    def _count(self, entry: Entry) -> None:
+        self.num_images += entry.stop - entry.start
+        self.is_exact = self.is_exact and entry.count == "exact"
+        self.num_repeats += len(entry.repeats)
+        self.num_bytes += entry.num_bytes
+        if entry.problem is not None:
+            self.num_unreadable += 1
+            _add_example(self.unreadable_examples, f"{entry.uri} ({entry.problem})")
+        self._sha256.update(_serialised(entry))
+
+    def digest(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def _serialised(entry: Entry) -> bytes:
+    # JSON, because a name may hold any separator.
+    key = None if entry.first_key is None else entry.first_key.hex()
+    places = [entry.uri, entry.start, entry.stop, entry.num_bytes, entry.offset, entry.end, key]
+    return json.dumps([*places, entry.count, entry.repeats, entry.problem]).encode()
+
+
+def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
+    """Plan a run, or check that it is planned already in just this way.
+
+    The manifest is written while the source is listed, `plan.json` last: without it there is no
+    plan.
+
+    Raises:
+        SourceError: the source cannot be listed or holds no image.
+        RunMismatchError: the run was planned from another source or with other settings; the
+            message says what differs.
+        StorageError: the run folder cannot be written.
+    """
+    before = read_plan(run) if run.exists(run_folder.PLAN) else None
+    if before is not None:
+        require_same_settings(run, source, settings)
+    listing = _Listing(source, settings)
+    shards = _shards(iter(listing), settings.shard_size)
+    num_shards = write_manifest(run, shards) if before is None else sum(1 for _ in shards)
+    if listing.num_images == 0:
+        raise SourceError(_no_images(source, listing))
+    if before is not None:
+        if before.digest != listing.digest():
+            raise RunMismatchError(_difference(run, before, source, settings))
+        return before
+    plan = Plan(
+        source_url=source.url,
+        shard_size=settings.shard_size,
+        limit=settings.limit,
+        sample=settings.sample,
+        seed=settings.seed,
+        num_images=listing.num_images,
+        is_exact=listing.is_exact,
+        num_repeats=listing.num_repeats,
+        num_shards=num_shards,
+        num_bytes=listing.num_bytes,
+        is_exact_bytes=source.exact_bytes,
+        num_ignored=listing.num_ignored,
+        ignored_examples=listing.ignored_examples,
+        num_unreadable=listing.num_unreadable,
+        unreadable_examples=listing.unreadable_examples,
+        digest=listing.digest(),
+        schema_version=VERSION,
+    )
+    run.write_json(run_folder.PLAN, asdict(plan))
+    return plan
+
+
+def read_plan(run: RunFolder) -> Plan:
+    """Read the plan of a run.
+
+    Raises:
+        StepMissingError: the run has not been planned.
+        RunMismatchError: it was planned by another version of this program.
+    """
+    run.require(run_folder.PLAN, "plan")
+    record = run.read_json(run_folder.PLAN)
+    if record.keys() != {field.name for field in fields(Plan)}:
+        raise RunMismatchError(
+            f"{run.url} was planned by another version of iem_batch; use that, or a new run folder"
+        )
+    return Plan(**record)
+
+
+def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings) -> None:
+    """Check that a run was planned so; the source is not listed again.
+
+    Raises:
+        StepMissingError: the run has not been planned.
+        RunMismatchError: it was planned otherwise; the message says what differs.
+    """
+    before = read_plan(run)
+    now = {
+        "source": (before.source_url, source.url),
+        "shard_size": (before.shard_size, settings.shard_size),
+        "limit": (before.limit, settings.limit),
+        "sample": (before.sample, settings.sample),
+        "seed": (before.seed, settings.seed),
+        "schema_version": (before.schema_version, VERSION),
+    }
+    changed = [
+        f"  {name}: {old!r} before, {new!r} now" for name, (old, new) in now.items() if old != new
+    ]
+    if changed:
+        raise RunMismatchError(
+            f"{run.url} was planned differently:\n"
+            + "\n".join(changed)
+            + "\nUse a new run folder, or what it was planned with."
+        )
+
+
+def _shards(entries: Iterator[Entry], shard_size: int) -> Iterator[list[Entry]]:
+    """Group entries; an entry is never cut, so a source must not give larger ones than a shard."""
+    shard: list[Entry] = []
+    size = 0
+    for entry in entries:
+        count = entry.stop - entry.start
+        if shard and size + count > shard_size:
+            yield shard
+            shard, size = [], 0
+        shard.append(entry)
+        size += count
+    if shard:
+        yield shard
+
+
+def _no_images(source: Source, listing: _Listing) -> str:
+    if not listing.num_ignored:
+        return f"{place(source.url)} is empty"
+    names = ", ".join(listing.ignored_examples)
+    return (
+        f"{place(source.url)} holds no images, but {listing.num_ignored} other files, "
+        f"such as {names}"
+    )
+
+
+def _difference(run: RunFolder, before: Plan, source: Source, settings: PlanSettings) -> str:
+    """Compare the two listings piece by piece, side by side: both are in the source's order."""
+    old = (entry for shard in range(before.num_shards) for entry in shard_entries(run, shard))
+    counts = {"added": 0, "removed": 0, "of another size": 0}
+    examples: dict[str, list[str]] = {name: [] for name in counts}
+    for was, now in _side_by_side(old, iter(_Listing(source, settings))):
+        if was == now:
+            continue
+        kind = "added" if was is None else "removed" if now is None else "of another size"
+        counts[kind] += 1
+        _add_example(examples[kind], (now or was).uri)  # type: ignore[union-attr]
+    parts = [
+        f"{count} files {kind} ({', '.join(examples[kind])}{', ...' * (count > NUM_EXAMPLES)})"
+        for kind, count in counts.items()
+        if count
+    ]
+    return (
+        f"{place(source.url)} has changed since {run.url} was planned: "
+        + "; ".join(parts or ["its pieces come in another order"])
+        + ". Use a new run folder, or put the source back as it was."
+    )
+
+
+def _side_by_side(
+    old: Iterator[Entry], new: Iterator[Entry]
+) -> Iterator[tuple[Entry | None, Entry | None]]:
+    """Pair the entries of the same place; an entry that has none comes alone."""
+    was, now = next(old, None), next(new, None)
+    while was is not None or now is not None:
+        if was is not None and (now is None or (was.uri, was.start) < (now.uri, now.start)):
+            yield was, None
+            was = next(old, None)
+        elif was is None or (now is not None and (was.uri, was.start) > (now.uri, now.start)):
+            yield None, now
+            now = next(new, None)
+        else:
+            yield was, now
+            was, now = next(old, None), next(new, None)
+
+
+def _add_example(examples: list[str], name: str) -> None:
+    """Keep the first names, with what would break a line or a terminal escaped."""
+    if len(examples) < NUM_EXAMPLES:
+        examples.append(
+            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+        )

@@ -1,0 +1,203 @@
+"""The tables of a run folder: constants with a version, never inferred from rows."""
+
+import hashlib
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+VERSION = "2"
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""An encoded picture, as Hugging Face `datasets` stores its Image feature."""
+
+
+def _schema(fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
+    """Add the version, and the metadata by which `datasets` decodes IMAGE columns by itself."""
+    features = {
+        name: {"_type": "Image"} if kind == IMAGE else {"dtype": str(kind), "_type": "Value"}
+        for name, kind in fields
+    }
+    metadata = {
+        "iem_batch.schema_version": VERSION,
+        "huggingface": json.dumps({"info": {"features": features}}),
+    }
+    return pa.schema([pa.field(name, kind) for name, kind in fields], metadata=metadata)
+
+
+MANIFEST = _schema(
+    [
+        ("uri", pa.string()),
+        ("start", pa.int64()),
+        ("stop", pa.int64()),
+        ("num_bytes", pa.int64()),
+        ("count", pa.string()),
+        ("offset", pa.int64()),
+        ("end", pa.int64()),
+        ("first_key", pa.binary()),
+        ("repeats", pa.list_(pa.int64())),
+        ("problem", pa.string()),
+    ]
+)
+"""_run/manifest/: the pieces of the source that make a shard; images start..stop-1 of each.
+
+The columns are those of `iem_batch.sources.Entry`.
+"""
+
+IMAGES = _schema([("image_id", pa.string()), ("image", IMAGE)])
+"""What `convert` writes: images as they were in the source."""
+
+_IMAGE_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("image_id", pa.string()),
+    ("uri", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+]
+"""Which image a row is about; width and height in pixels, of the original."""
+
+_ERROR_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("error", pa.float64()),
+    ("error_foreground", pa.float64()),
+    ("error_background", pa.float64()),
+    ("area", pa.float64()),
+]
+"""Inpainting error (Eq. 8) and its two terms; area is the foreground's share of the pixels."""
+
+MASKS = _schema(
+    [
+        *_IMAGE_FIELDS,
+        ("mask", IMAGE),
+        *_ERROR_FIELDS,
+        ("init_side", pa.int32()),
+        ("agreement", pa.float64()),
+        ("iterations", pa.int32()),
+        ("status", pa.string()),
+    ]
+)
+"""masks/ and refined/: one row for each image and first mask; init_side is null in refined/.
+
+agreement: mean IoU with the image's masks from the other first masks; null where there is none."""
+
+PREDICTIONS = _schema(
+    [*_IMAGE_FIELDS, ("mask", IMAGE), *_ERROR_FIELDS, ("status", pa.string())],
+)
+"""predictions/: mask is where the probability of foreground is above the threshold of the run."""
+
+PREDICTIONS_WITH_PROBABILITY = _schema(
+    [
+        *_IMAGE_FIELDS,
+        ("mask", IMAGE),
+        ("probability", IMAGE),
+        *_ERROR_FIELDS,
+        ("status", pa.string()),
+    ]
+)
+"""predictions/ with predict.probability: an 8-bit PNG, 255 = certainly foreground."""
+
+UPSCALED = _schema(
+    [
+        *_IMAGE_FIELDS,
+        ("mask", IMAGE),
+        ("rle", pa.string()),
+        ("area", pa.float64()),
+        ("seen_left", pa.int32()),
+        ("seen_top", pa.int32()),
+        ("seen_right", pa.int32()),
+        ("seen_bottom", pa.int32()),
+    ]
+)
+"""upscaled/: the mask at the size of its photo, as 1-bit PNG or as COCO's compressed run lengths;
+the other column is null. Nothing is known outside the seen box, whose right and bottom are
+exclusive; area is the foreground's share of the box."""
+
+QUARANTINE = _schema(
+    [
+        ("image_id", pa.string()),
+        ("uri", pa.string()),
+        ("error_class", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+"""quarantine/: one row for each image that could not be used."""
+
+SELECTION = _schema(
+    [
+        ("image_id", pa.string()),
+        ("shard", pa.int32()),
+        ("init_side", pa.int32()),
+        ("error", pa.float64()),
+        ("score", pa.float64()),
+        ("rank", pa.int32()),
+    ]
+)
+"""selection/topk.parquet: the images of highest score; rank 0 is the highest."""
+
+CORPUS = _schema(
+    [
+        ("image_id", pa.string()),
+        ("uri", pa.string()),
+        ("image", IMAGE),
+        ("mask", IMAGE),
+        ("error", pa.float64()),
+        ("rank", pa.int32()),
+    ]
+)
+"""corpus/: (image, mask) pairs at the engine's size, both as PNG."""
+
+EVALUATION = _schema(
+    [
+        ("image_id", pa.string()),
+        ("method", pa.string()),
+        ("error", pa.float64()),
+        *((name, pa.float64()) for name in ("accuracy", "iou", "miou", "dice")),
+        *((f"best_{name}", pa.float64()) for name in ("accuracy", "iou", "miou", "dice")),
+    ]
+)
+"""evaluation/per_image/: one row for each image with truth and method, scores in [0, 1].
+
+Scores are as labelled, or of the better polarity (best_). The error is null for the baselines.
+"""
+
+
+def quarantine_row(image_id: str, uri: str, error_class: str, message: str) -> dict[str, str]:
+    """Make a row of `QUARANTINE`."""
+    return {"image_id": image_id, "uri": uri, "error_class": error_class, "message": message}
+
+
+def encode_mask(mask_HW: NDArray[np.bool_]) -> bytes:
+    """Encode a mask as a 1-bit PNG; white is foreground."""
+    buffer = io.BytesIO()
+    Image.fromarray(mask_HW).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def decode_mask(png: bytes) -> NDArray[np.bool_]:
+    """Decode what `encode_mask` wrote: bool (H, W), True is foreground."""
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("1"))
+
+
+def encode_pixels(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode uint8 (H, W) grey or (H, W, 3) RGB as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def decode_pixels(png: bytes) -> NDArray[np.uint8]:
+    """Decode what `encode_pixels` wrote: uint8 (H, W) or (H, W, 3)."""
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image)
+
+
+def image_column(encoded: list[bytes]) -> pa.Array:
+    """Make an IMAGE column of encoded pictures; their path is null."""
+    return pa.array([{"bytes": data, "path": None} for data in encoded], type=IMAGE)
+
+
+def checksum(data: bytes) -> str:
+    """Hash the bytes of a file: SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,100 @@
+"""Fetching the images of a list of URLs, several at a time."""
+
+import random
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from iem_batch.errors import StorageError
+from iem_batch.sources.protocol import MAX_FILE_BYTES, RawImage, UnreadableImage
+from iem_batch.storage.folder import Folder
+from iem_batch.storage.web import BusyError, WebFile, is_web
+
+NUM_THREADS = 16
+MAX_ATTEMPTS = 3
+PAUSE_S = 0.5
+"""Before the second attempt; doubled before each further one, and drawn from half to one and a half
+of that, so that workers do not come back at once."""
+
+MIN_ALL_LOST = 8
+"""If so many URLs in a row give nothing but failures of the network, it is the network."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A URL to read.
+
+    Args:
+        image_id: of its image.
+        uri: where the request stands.
+        url: what stands there; None if nothing does.
+    """
+
+    image_id: str
+    uri: str
+    url: object
+
+
+def fetch(requests: Iterable[Request], allow_local: bool) -> Iterator[RawImage | UnreadableImage]:
+    """Read URLs in order; a bad one costs itself.
+
+    Args:
+        requests: what to read.
+        allow_local: whether a URL may be a local path, as those of a local list may.
+
+    Raises:
+        StorageError: none of many URLs could be reached.
+    """
+    remaining = iter(requests)
+    with ThreadPoolExecutor(NUM_THREADS) as pool:
+        while some := list(islice(remaining, 4 * NUM_THREADS)):
+            found = list(pool.map(lambda request: _fetch(request, allow_local), some))
+            lost = [item for item in found if isinstance(item, UnreadableImage)]
+            lost = [item for item in lost if item.reason == "unreachable"]
+            if len(lost) == len(found) >= MIN_ALL_LOST:
+                raise StorageError(f"none of {len(lost)} URLs could be reached: {lost[0].message}")
+            yield from found
+
+
+def _fetch(request: Request, allow_local: bool) -> RawImage | UnreadableImage:
+    uri = request.url if isinstance(request.url, str) else request.uri
+
+    def unreadable(reason: str, message: str) -> UnreadableImage:
+        return UnreadableImage(image_id=request.image_id, uri=uri, reason=reason, message=message)
+
+    if request.url is None:
+        return unreadable("null", "the URL is null")
+    if not (isinstance(request.url, str) and _is_url(uri, allow_local)):
+        return unreadable("not_a_url", "not a URL that can be read: use https, http, s3 or gs")
+    try:
+        data = _read(uri)
+    except FileNotFoundError:
+        return unreadable("missing", "there is nothing at this URL")
+    except StorageError as error:
+        return unreadable("unreachable", str(error))
+    if len(data) > MAX_FILE_BYTES:
+        return unreadable("too_large", f"{len(data)} bytes, more than {MAX_FILE_BYTES}")
+    return RawImage(image_id=request.image_id, uri=uri, data=data)
+
+
+def _is_url(url: str, allow_local: bool) -> bool:
+    if url.startswith(("/", "file:")):
+        return allow_local
+    scheme, separator, path = url.partition("://")
+    return bool(separator) and scheme in ("http", "https", "s3", "s3a", "gs", "gcs") and bool(path)
+
+
+def _read(url: str) -> bytes:
+    if not is_web(url):
+        folder, _, name = url.rpartition("/")
+        return Folder(folder).read_bytes(name)  # its client tries again by itself
+    for attempt in range(MAX_ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        try:
+            return WebFile(url).read_bytes("")
+        except BusyError as error:
+            last = error
+    raise last

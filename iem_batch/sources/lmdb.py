@@ -1,0 +1,175 @@
+"""An LMDB of encoded images as a source, such as LSUN's."""
+
+import os
+import threading
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from iem_batch.errors import SourceError
+from iem_batch.sources.protocol import Entry, IgnoredFile, RawImage, UnreadableImage, changed
+
+if TYPE_CHECKING:
+    from lmdb import Environment, Transaction
+
+DATA_FILE = "data.mdb"
+
+KEYS_PER_MAPPING = 1_000_000
+"""The map is closed and opened again after so many keys: pages that were read count as memory."""
+
+_lock = threading.Lock()
+_opened: dict[tuple[str, tuple[int, ...], int], "Environment"] = {}
+"""The open database, if any; never more than one."""
+
+
+@dataclass(frozen=True)
+class LMDBSource:
+    """Images in an LMDB, which must be local; an image's id is its key.
+
+    A key that is not printable ASCII, or that begins with ``0x``, is given in hexadecimal after
+    ``0x``. Planning reads keys alone.
+
+    Args:
+        path: the folder that holds ``data.mdb``, or the file itself.
+    """
+
+    path: str
+
+    @property
+    def url(self) -> str:
+        """Where the database lies."""
+        return f"{self.path}#format=lmdb"
+
+    @property
+    def exact_bytes(self) -> bool:
+        """Sizes are shares of the file: values are not looked at."""
+        return False
+
+    def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
+        """List ranges of keys, in the order of the keys.
+
+        Raises:
+            SourceError: the database cannot be read.
+        """
+        start, first_key = 0, b""
+        bytes_per_image = self._bytes_per_image()
+        for index, key in enumerate(self._keys()):
+            if index - start == max_images:
+                yield self._entry(start, index, first_key, bytes_per_image)
+                start = index
+            if index == start:
+                first_key = key
+        if first_key:
+            yield self._entry(start, index + 1, first_key, bytes_per_image)
+
+    def _entry(self, start: int, stop: int, first_key: bytes, bytes_per_image: float) -> Entry:
+        size = round((stop - start) * bytes_per_image)
+        return Entry(uri=self.path, start=start, stop=stop, num_bytes=size, first_key=first_key)
+
+    def _bytes_per_image(self) -> float:
+        with _reading(self.path) as transaction:
+            count = transaction.stat()["entries"]
+        return os.path.getsize(_data_file(self.path)) / max(1, count)
+
+    def _keys(self) -> Iterator[bytes]:
+        key: bytes | memoryview | None = None
+        while True:
+            with _reading(self.path) as transaction, transaction.cursor() as cursor:
+                found = cursor.first() if key is None else cursor.set_range(key) and cursor.next()
+                if not found:
+                    return
+                some = cursor.iternext(keys=True, values=False)
+                for key in islice(some, KEYS_PER_MAPPING):
+                    yield bytes(key)
+            with _lock:
+                _close()
+
+    def read(
+        self, entry: Entry, wanted: Container[str] | None = None
+    ) -> Iterator[RawImage | UnreadableImage]:
+        """Read a range of keys; the values of those that are not wanted are not touched.
+
+        Raises:
+            SourceError: the database has vanished, is damaged, or is not what was planned.
+        """
+        count = 0
+        with _reading(self.path) as transaction, transaction.cursor() as cursor:
+            assert entry.first_key is not None
+            if not cursor.set_range(entry.first_key) or cursor.key() != entry.first_key:
+                raise changed(self.path)
+            keys = cursor.iternext(keys=True, values=False)
+            for key in islice(keys, entry.stop - entry.start):
+                count += 1
+                image_id = _image_id(bytes(key))
+                if wanted is None or image_id in wanted:
+                    uri = f"{self.path}#{image_id}"
+                    yield RawImage(image_id=image_id, uri=uri, data=bytes(cursor.value()))
+        if count != entry.stop - entry.start:
+            raise changed(self.path)
+
+
+def _image_id(key: bytes) -> str:
+    text = key.decode("ascii", errors="replace")
+    is_plain = text.isascii() and text.isprintable() and not text.startswith("0x")
+    return text if is_plain else f"0x{key.hex()}"
+
+
+def _data_file(path: str) -> str:
+    return os.path.join(path, DATA_FILE) if os.path.isdir(path) else path
+
+
+@contextmanager
+def _reading(path: str) -> Iterator["Transaction"]:
+    """Begin to read a database; whatever is wrong with it is one line."""
+    try:
+        import lmdb
+    except ImportError as error:
+        raise SourceError(
+            f"{path} is an LMDB, and what reads it is not installed; pip install 'iem-batch[lmdb]'"
+        ) from error
+    try:
+        with _lock:
+            environment = _environment(path)
+        with environment.begin() as transaction:
+            yield transaction
+    except (lmdb.Error, OSError) as error:
+        raise SourceError(f"cannot read the LMDB {path}: {error}") from error
+
+
+def _environment(path: str) -> "Environment":
+    """Give the database of a process, which LMDB allows to be open but once."""
+    status = os.stat(_data_file(path))
+    stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    key = (path, stamp, os.getpid())  # a forked process must open its own
+    if key not in _opened:
+        _close()
+        _opened[key] = _open(path)
+    return _opened[key]
+
+
+def _open(path: str) -> "Environment":
+    import lmdb
+
+    environment = lmdb.open(
+        path,
+        subdir=os.path.isdir(path),
+        readonly=True,
+        lock=False,
+        readahead=False,
+        meminit=False,
+    )
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    size = os.path.getsize(_data_file(path))
+    if size < needed:  # reading behind the end of a mapped file kills the process
+        environment.close()
+        raise SourceError(f"the LMDB {path} is cut: it has {size} of {needed} bytes")
+    return environment
+
+
+def _close() -> None:
+    """Close the open database; the next reading opens it again."""
+    for environment in _opened.values():
+        environment.close()
+    _opened.clear()

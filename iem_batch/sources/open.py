@@ -1,0 +1,174 @@
+"""From a URL to the source that lies there."""
+
+import re
+from collections import Counter
+from itertools import islice
+
+import pyarrow as pa
+
+from iem_batch.errors import SourceError, StorageError
+from iem_batch.sources.folder import FolderSource
+from iem_batch.sources.formats import Format, format_of, is_image_name
+from iem_batch.sources.lmdb import DATA_FILE, LMDBSource
+from iem_batch.sources.parquet import ParquetSource
+from iem_batch.sources.parquet_columns import (
+    content_of,
+    find_id_column,
+    find_image_column,
+    require_id_column,
+)
+from iem_batch.sources.parquet_table import ParquetTable
+from iem_batch.sources.pieces import Pieces, is_private
+from iem_batch.sources.protocol import Source
+from iem_batch.sources.tar import TarSource
+from iem_batch.sources.url_list import URLListSource
+from iem_batch.storage.folder import Folder, FoundFile
+from iem_batch.storage.web import WebFile, is_web
+
+FORMATS = ("folder", "tar", "parquet", "lmdb", "urls")
+
+MAX_FILES_LOOKED_AT = 64
+"""The first files of a folder tell its format."""
+
+_OPTIONS = re.compile(r"#((?:format|image|id)=[^&#]*(?:&(?:format|image|id)=[^&#]*)*)$")
+
+_LMDB_IS_LOCAL = (
+    "an LMDB is read through memory, so it must lie on a local disk; copy it to one, or make "
+    "shards of it where it is local: iem-batch convert LMDB OUT --to parquet"
+)
+
+
+def open_source(url: str) -> Source:
+    """Open a collection of images.
+
+    Args:
+        url: a folder or a file, local or on an object store, or a file on a web server. Its
+            content tells the format. Behind it may stand what is to be taken instead:
+            ``#format=tar``, and for Parquet the columns, as in ``#image=photo&id=name``.
+
+    Raises:
+        SourceError: there is nothing there, or nothing that this program can read.
+    """
+    found = _OPTIONS.search(url)
+    options = dict(option.split("=", 1) for option in found[1].split("&")) if found else {}
+    place = url[: found.start()] if found else url
+    if (known := options.get("format", "tar")) not in FORMATS:
+        raise SourceError(f"{url}: there is no format {known}; use {', '.join(FORMATS)}")
+    try:
+        if is_web(place):
+            return _open_file(WebFile(place), options)
+        folder = Folder(place)
+        if options.get("format") == "folder":
+            return FolderSource(folder)
+        kind = folder.kind()
+        if kind == "absent":
+            raise SourceError(f"{folder.url} does not exist")
+        return _open_file(folder, options) if kind == "file" else _open_folder(folder, options)
+    except (StorageError, FileNotFoundError) as error:
+        raise SourceError(str(error)) from error
+
+
+def _open_folder(folder: Folder, options: dict[str, str]) -> Source:
+    pieces = Pieces(folder, is_single=False)
+    match options.get("format") or _format_of_folder(folder):
+        case "tar":
+            return TarSource(pieces)
+        case "parquet":
+            return _parquet(pieces, options)
+        case "lmdb":
+            return _lmdb(folder)
+        case "urls":
+            raise SourceError(f"{folder.url} is a folder; give the list of URLs itself")
+    return FolderSource(folder)
+
+
+def _open_file(file: Folder | WebFile, options: dict[str, str]) -> Source:
+    pieces = Pieces(file, is_single=True)
+    given = options.get("format")
+    head = b"" if given else pieces.head("")
+    match given or format_of(head):
+        case "tar":
+            return TarSource(pieces)
+        case "parquet":
+            return _parquet(pieces, options)
+        case "lmdb":
+            return _lmdb(file)
+        case "image" | "folder":
+            raise SourceError(f"{file.url} is one file; give the folder that holds the images")
+        case "packed":
+            raise SourceError(
+                f"{file.url} is compressed, so images in it cannot be reached without unpacking "
+                "all before them; unpack it, a tar to a plain .tar"
+            )
+    if given == "urls" or _begins_with_url(head):
+        return URLListSource(pieces)
+    raise SourceError(
+        f"{file.url} is neither tar, Parquet, LMDB nor a list of URLs; it begins with {head[:16]!r}"
+    )
+
+
+def _begins_with_url(head: bytes) -> bool:
+    """Tell whether a text has a URL or a local path where its first line is that is not blank."""
+    lines = (line.strip() for line in head.removeprefix(b"\xef\xbb\xbf").splitlines())
+    first = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    return re.match(rb"(?:\w+://|/)[^\x00-\x20]", first) is not None or (
+        not first and b"\0" not in head and head.startswith(b"#")
+    )
+
+
+def _lmdb(file: Folder | WebFile) -> Source:
+    if not file.is_local:
+        raise SourceError(f"{file.url}: {_LMDB_IS_LOCAL}")
+    return LMDBSource(file.url)
+
+
+def _parquet(pieces: Pieces, options: dict[str, str]) -> Source:
+    image, image_id = options.get("image"), options.get("id")
+    if image is None or image_id is None:
+        schema = _first_schema(pieces)
+        image = image or find_image_column(schema, pieces.folder.url)
+        content_of(schema, image)
+        if image_id is None:
+            image_id = find_id_column(schema)
+        elif image_id:
+            require_id_column(schema, image_id)
+    return ParquetSource(pieces, image, image_id or None)
+
+
+def _first_schema(pieces: Pieces) -> pa.Schema:
+    """Read the schema of the first file that has one."""
+    why = "it holds no Parquet file"
+    for file in pieces.files():
+        if file.num_bytes is None or is_private(file.name):
+            continue
+        if format_of(pieces.head(file.name)) != "parquet":
+            continue
+        try:
+            return ParquetTable(pieces.whole(file.name, file.num_bytes)).schema
+        except (pa.ArrowException, OSError) as error:
+            why = f"{file.name or 'it'} cannot be read: {' '.join(str(error).split())}"
+    raise SourceError(f"{pieces.folder.url}: {why}")
+
+
+def _format_of_folder(folder: Folder) -> str:
+    """Tell what most of the first files are; a folder of anything else is taken for images."""
+    if folder.kind(DATA_FILE) == "file":
+        return "lmdb"
+    pieces = Pieces(folder, is_single=False)
+    files = (file for file in folder.walk() if file.num_bytes and not is_private(file.name))
+    kinds = Counter(_format_of_file(pieces, file) for file in islice(files, MAX_FILES_LOOKED_AT))
+    counts = {kind: kinds[kind] for kind in ("image", "tar", "parquet", "packed") if kinds[kind]}
+    if not counts:
+        return "folder"
+    kind, count = max(counts.items(), key=lambda item: item[1])
+    if list(counts.values()).count(count) > 1:
+        raise SourceError(
+            f"{folder.url} holds files of several formats ({', '.join(counts)}); say which to take "
+            f"as {folder.url}#format={kind.replace('image', 'folder').replace('packed', 'tar')}"
+        )
+    return {"image": "folder", "packed": "tar"}.get(kind, kind)
+
+
+def _format_of_file(pieces: Pieces, file: FoundFile) -> Format | None:
+    # Images are chosen by their names, so there is no need to open them.
+    return "image" if is_image_name(file.name) else format_of(pieces.head(file.name))

@@ -1,0 +1,191 @@
+"""Tar archives as a source: one, or those of a folder tree, as WebDataset has them."""
+
+import tarfile
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+
+from iem_batch.sources.formats import format_of
+from iem_batch.sources.pieces import Pieces
+from iem_batch.sources.protocol import (
+    Entry,
+    IgnoredFile,
+    RawImage,
+    UnreadableImage,
+    changed,
+    duplicate,
+)
+from iem_batch.sources.repeats import Listed
+from iem_batch.sources.tar_members import Member, TarReader
+from iem_batch.storage.folder import FoundFile
+
+SAMPLE_BYTES = 1 << 20
+"""So much of a remote archive is read to estimate how many images it holds."""
+
+_EXTENSIONS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
+
+
+@dataclass(frozen=True)
+class TarSource:
+    """Images in tar archives; an image's id is its path in the archive.
+
+    If there are several archives, the path of the archive stands before it. A member is an image if
+    its name or its first bytes say so. Planning looks through all headers, but not through remote
+    archives that seem to hold no more images than an entry may: such are read whole anyway.
+    """
+
+    pieces: Pieces
+
+    @property
+    def url(self) -> str:
+        """Where the archives lie."""
+        return f"{self.pieces.folder.url}#format=tar"
+
+    @property
+    def exact_bytes(self) -> bool:
+        """The sizes are those of the ranges of the archives."""
+        return True
+
+    def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
+        """List the archives in order of their names, cut into ranges of whole members.
+
+        Raises:
+            SourceError: the source cannot be listed or read.
+        """
+        return self.pieces.entries(partial(self._look, max_images=max_images))
+
+    def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
+        assert file.num_bytes is not None
+        head = self.pieces.head(file.name)
+        if format_of(head) != "tar" and (any(head) or not head):
+            problem = (
+                "it is compressed, so images in it cannot be reached without unpacking all before "
+                "them; unpack it to a plain .tar"
+                if format_of(head) == "packed"
+                else "it does not begin as a tar archive"
+            )
+            yield self.pieces.misfit(file, _EXTENSIONS, problem)
+            return
+        estimate = self._estimate(file.name, file.num_bytes)
+        if estimate is not None and estimate <= max_images:
+            yield Listed(
+                Entry(
+                    uri=self.pieces.uri(file.name),
+                    start=0,
+                    stop=estimate,
+                    num_bytes=file.num_bytes,
+                    count="estimated",
+                    offset=0,
+                    end=file.num_bytes,
+                )
+            )
+            return
+        yield from self._indexed(file.name, file.num_bytes, max_images)
+
+    def _estimate(self, name: str, size: int) -> int | None:
+        """Guess the number of images of a remote archive; None where looking costs no more."""
+        if self.pieces.folder.is_local or size <= 2 * SAMPLE_BYTES:
+            return None
+        with self.pieces.open(name, 0, SAMPLE_BYTES, SAMPLE_BYTES) as file:
+            members = TarReader(file, SAMPLE_BYTES).members()
+            num_images = sum(member.reason != "" for member in members) - 1
+        return max(1, round(num_images * size / SAMPLE_BYTES))
+
+    def _indexed(self, name: str, size: int, max_images: int) -> Iterator[Listed]:
+        uri = self.pieces.uri(name)
+        some = _Range(uri, 0)
+        with self.pieces.open(name, 0, size) as file:
+            for member in TarReader(file, size).members():
+                if member.reason == "":
+                    yield Listed(IgnoredFile(uri=f"{uri}#{member.name}"))
+                    continue
+                some.add(member, self._image_id(name, member))
+                if len(some.image_ids) == max_images:
+                    yield some.listed()
+                    some = _Range(uri, some.start + max_images)
+        if some.image_ids:
+            yield some.listed()
+
+    def read(
+        self, entry: Entry, wanted: Container[str] | None = None
+    ) -> Iterator[RawImage | UnreadableImage]:
+        """Read a range of an archive from its first to its last member.
+
+        Raises:
+            StorageError: the store failed, which says nothing about the image; try again.
+            SourceError: the archive has vanished or is not what was planned.
+        """
+        if entry.problem is not None:
+            yield self.pieces.unreadable(entry)
+            return
+        assert entry.offset is not None
+        assert entry.end is not None
+        name = self.pieces.name(entry.uri)
+        with self.pieces.open(name, entry.offset, entry.end) as file:
+            reader = TarReader(file, entry.end - entry.offset, entry.offset)
+            images = (member for member in reader.members() if member.reason != "")
+            last = None if entry.count == "estimated" else entry.stop - entry.start
+            index, seen = entry.start, set[str]()
+            for index, member in enumerate(islice(images, last), entry.start + 1):
+                image_id = self._image_id(name, member)
+                if wanted is not None and image_id not in wanted:
+                    continue
+                uri = f"{entry.uri}#{member.name}"
+                is_repeat = index - 1 in entry.repeats or image_id in seen
+                if entry.count != "exact":
+                    seen.add(image_id)
+                if not is_repeat:
+                    yield _image(reader, member, image_id, uri)
+                elif wanted is None:
+                    yield duplicate(image_id, uri)
+            if entry.count == "exact" and index != entry.stop:
+                raise changed(entry.uri)
+
+    def _image_id(self, name: str, member: Member) -> str:
+        if member.image_id is not None:
+            return member.image_id
+        if not member.name:
+            label = name or self.pieces.folder.url.rpartition("/")[2]
+            return f"{label}#{member.offset}"
+        return self.pieces.image_id(name, member.name, "/")
+
+
+@dataclass
+class _Range:
+    """The members of an entry while they are collected."""
+
+    uri: str
+    start: int
+    image_ids: list[str] = field(default_factory=list)
+    offset: int = 0
+    end: int = 0
+
+    def add(self, member: Member, image_id: str) -> None:
+        if not self.image_ids:
+            self.offset = member.offset
+        self.image_ids.append(image_id)
+        self.end = member.end
+
+    def listed(self) -> Listed:
+        entry = Entry(
+            uri=self.uri,
+            start=self.start,
+            stop=self.start + len(self.image_ids),
+            num_bytes=self.end - self.offset,
+            offset=self.offset,
+            end=self.end,
+        )
+        return Listed(entry, self.image_ids)
+
+
+def _image(
+    reader: TarReader, member: Member, image_id: str, uri: str
+) -> RawImage | UnreadableImage:
+    reason, message = member.reason, member.message
+    if reason is None:
+        try:
+            return RawImage(image_id=image_id, uri=uri, data=reader.data(member))
+        except tarfile.TarError as error:
+            reason, message = "truncated", str(error)
+    return UnreadableImage(image_id=image_id, uri=uri, reason=reason, message=message)

@@ -1,0 +1,257 @@
+"""The step `evaluate`: masks of a run against ground truth, beside baselines.
+
+B = images of a shard that have a truth, N = those of them a method has a mask for, M = scores:
+those of `METRICS` as labelled, then of the better polarity.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from iem_batch.errors import StepMissingError, TruthError
+from iem_batch.metrics import METRICS
+from iem_batch.run import run_folder, schema
+from iem_batch.run.plan import read_plan
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.settings import DecodeSettings
+from iem_batch.sources import open_source
+from iem_batch.steps.evaluate.baselines import require_opencv
+from iem_batch.steps.evaluate.bootstrap import interval
+from iem_batch.steps.evaluate.methods import (
+    EARLIER_ROUND,
+    Masks,
+    Pixels,
+    cheap_baselines,
+    pixel_baselines,
+    read_masks,
+    stored_masks,
+)
+from iem_batch.steps.evaluate.scoring import Truths
+from iem_batch.steps.evaluate.settings import EvaluateSettings
+from iem_batch.steps.evaluate.truth import Truth
+from iem_batch.steps.topk.choose import chosen_rows, dataset_side
+from iem_batch.steps.topk.settings import InitChoice
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodScores:
+    """Means over images, in [0, 1], by the names in `METRICS`, and the ends of the list."""
+
+    method: str
+    num_images: int
+    as_labelled: dict[str, float]
+    best_polarity: dict[str, float]
+    as_labelled_interval: dict[str, list[float]] = field(default_factory=dict)
+    """Lower and upper end, by metric; none with 0 resamples."""
+    best_polarity_interval: dict[str, list[float]] = field(default_factory=dict)
+    best_images: dict[str, float] = field(default_factory=dict)
+    """image_id -> IoU as labelled, the highest first."""
+    worst_images: dict[str, float] = field(default_factory=dict)
+    """image_id -> IoU as labelled, the lowest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What `evaluate` found."""
+
+    truth_url: str
+    ignore_url: str | None
+    init_choice: str
+    init_side: int
+    """The first mask with the highest mean error over the data set."""
+    num_images: int
+    """Images with a mask and a truth."""
+    num_without_truth: int
+    """Images with a mask and no truth, or with every pixel ignored; they count nowhere."""
+    methods: list[MethodScores]
+    num_in_truth: int | None = None
+    """Images the truth has, with or without a mask; None where nobody can tell."""
+    settings: EvaluateSettings = field(default_factory=EvaluateSettings)
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds of training that the run has."""
+        return 1 + sum(scores.method.startswith(EARLIER_ROUND) for scores in self.methods)
+
+
+@dataclass(kw_only=True)
+class _Scored:
+    """The scores of one method on the images of a shard."""
+
+    image_id: list[str] = field(default_factory=list)
+    error: list[float | None] = field(default_factory=list)
+    score: list[NDArray[np.float64]] = field(default_factory=list)
+
+    @property
+    def score_NM(self) -> NDArray[np.float64]:
+        return np.reshape(self.score, (-1, 2 * len(METRICS)))
+
+
+@dataclass(kw_only=True)
+class _Total:
+    """The scores of one method on all images: the bootstrap draws from them.
+
+    This is all that grows with the number of images: 64 bytes for each of them and method.
+    """
+
+    image_id: list[str] = field(default_factory=list)
+    score_NM: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def add(self, scored: _Scored) -> None:
+        self.image_id += scored.image_id
+        self.score_NM.append(scored.score_NM)
+
+
+def evaluate(
+    run: RunFolder,
+    truth: Truth,
+    ignore: Truth | None,
+    decode: DecodeSettings,
+    init_choice: InitChoice,
+    settings: EvaluateSettings | None = None,
+) -> Evaluation:
+    """Score masks/, predictions/ and refined/ against ground truth and write evaluation/.
+
+    Shards are read one by one, and truth image by image: of an image nothing is kept but its
+    scores.
+
+    Args:
+        run: a run with masks/; the other two are scored where they are.
+        truth: True is foreground.
+        ignore: True pixels count nowhere; an image without an ignore mask counts whole.
+        decode: how the images were decoded.
+        init_choice: how one first mask is chosen where there are several; each of them is scored
+            alone as well.
+        settings: at which size, beside which baselines; None takes the defaults.
+
+    Raises:
+        StepMissingError: the run has no masks.
+        TruthError: no image has a truth, or one of them cannot be used; the message names it.
+        BackendUnavailableError: a baseline needs a package that is not installed.
+    """
+    settings = EvaluateSettings() if settings is None else settings
+    shards = sorted(run.committed("masks"))
+    if not shards:
+        raise StepMissingError(f"{run.url} has no masks; run `iem-batch segment` on it first")
+    pixels = _pixels(run, decode) if settings.baselines else None
+    truths = Truths(truth=truth, ignore=ignore, decode=decode, at=settings.at)
+    side = dataset_side(run.marks("masks", shards))
+    run.delete("evaluation")
+    num_rows = 0
+    totals: dict[str, _Total] = {}
+    for shard in shards:
+        rows = read_masks(run, shard)
+        chosen = chosen_rows(rows, init_choice, side)
+        num_rows += len(chosen)
+        has_truth = [truth.has(image_id) for image_id in chosen["image_id"].to_pylist()]
+        known = chosen.filter(pa.array(has_truth, pa.bool_()))
+        if not len(known):
+            continue
+        methods = [
+            *stored_masks(run, shard, rows, known),
+            *cheap_baselines(rows, known, decode.size_px),
+        ]
+        if pixels is not None:
+            methods += pixel_baselines(run, shard, known, pixels, settings)
+        found = _score(methods, known, truths)
+        run.write_table(run_folder.part("evaluation/per_image", shard), _table(found))
+        for method, scores in found.items():
+            totals.setdefault(method, _Total()).add(scores)
+    if not totals.get("iem", _Total()).image_id:
+        raise _no_truth(run, shards[0], truth)
+    num_images = len(totals["iem"].image_id)
+    evaluation = Evaluation(
+        truth_url=truth.url,
+        ignore_url=None if ignore is None else ignore.url,
+        init_choice=init_choice,
+        init_side=side,
+        num_images=num_images,
+        num_without_truth=num_rows - num_images,
+        methods=[
+            _summary(name, total, settings) for name, total in totals.items() if total.image_id
+        ],
+        num_in_truth=truth.num_images,
+        settings=settings,
+    )
+    run.write_json(run_folder.EVALUATION, asdict(evaluation))
+    return evaluation
+
+
+def _pixels(run: RunFolder, decode: DecodeSettings) -> Pixels:
+    require_opencv()
+    return Pixels(source=open_source(read_plan(run).source_url), decode=decode)
+
+
+def read_evaluation(run: RunFolder) -> Evaluation | None:
+    """Read what `evaluate` wrote; None if it has not finished."""
+    if not run.exists(run_folder.EVALUATION):
+        return None
+    stored = run.read_json(run_folder.EVALUATION)
+    methods = [MethodScores(**scores) for scores in stored.pop("methods")]
+    options = stored.pop("settings", {})
+    tuples = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
+    settings = EvaluateSettings(**(options | tuples))
+    return Evaluation(**stored, methods=methods, settings=settings)
+
+
+def _score(methods: list[Masks], known: pa.Table, truths: Truths) -> dict[str, _Scored]:
+    """Score all methods image by image; an image of which no pixel counts is left out."""
+    found = {masks.method: _Scored() for masks in methods}
+    keys = zip(*(known[name].to_pylist() for name in ("image_id", "width", "height")), strict=True)
+    for b, key in enumerate(keys):
+        yardstick = truths.yardstick(*key)
+        if yardstick is None:
+            continue
+        for masks in methods:
+            mask_SS = masks.mask_of(b)
+            if mask_SS is not None:
+                scored = found[masks.method]
+                scored.image_id.append(key[0])
+                scored.error.append(masks.error[b])
+                scored.score.append(yardstick.score(mask_SS))
+    return found
+
+
+def _table(found: dict[str, _Scored]) -> pa.Table:
+    tables = []
+    for method, scored in found.items():
+        names = [method] * len(scored.image_id)
+        columns = [scored.image_id, names, scored.error, *scored.score_NM.T]
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, schema.EVALUATION, strict=True)]
+        tables.append(pa.table(arrays, schema=schema.EVALUATION))
+    return pa.concat_tables(tables)
+
+
+def _summary(method: str, total: _Total, settings: EvaluateSettings) -> MethodScores:
+    score_NM = np.concatenate(total.score_NM)
+    # fsum rounds once, so the means do not depend on the sharding by more than the last digit.
+    means = [math.fsum(column) / len(score_NM) for column in score_NM.T]
+    half = len(METRICS)
+    ends: list[list[float]] = []
+    if settings.resamples:
+        ends = interval(score_NM, settings.resamples, settings.seed).T.tolist()
+    iou_of = dict(zip(total.image_id, score_NM[:, METRICS.index("iou")].tolist(), strict=True))
+    worst = sorted(iou_of.items(), key=lambda item: (item[1], item[0]))[: settings.num_listed]
+    best = sorted(iou_of.items(), key=lambda item: (-item[1], item[0]))[: settings.num_listed]
+    return MethodScores(
+        method=method,
+        num_images=len(score_NM),
+        as_labelled=dict(zip(METRICS, means[:half], strict=True)),
+        best_polarity=dict(zip(METRICS, means[half:], strict=True)),
+        as_labelled_interval=dict(zip(METRICS, ends[:half], strict=False)),
+        best_polarity_interval=dict(zip(METRICS, ends[half:], strict=False)),
+        best_images=dict(best),
+        worst_images=dict(worst),
+    )
+
+
+def _no_truth(run: RunFolder, shard: int, truth: Truth) -> TruthError:
+    image_id = run.read_table(run_folder.part("masks", shard), ["image_id"])["image_id"]
+    wanted = f"image {image_id[0].as_py()}" if len(image_id) else "no image of the first shard"
+    return TruthError(
+        f"no image of {run.url} has a mask in {truth.url}; masks are named like their images, with "
+        f"any extension. The run has {wanted}, the truth has {truth.example()}"
+    )

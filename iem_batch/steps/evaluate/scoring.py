@@ -1,0 +1,87 @@
+"""Masks of the engine's size against truth of any size.
+
+H, W = pixels of the truth, S = pixels of a side of the engine's square, M = scores: those of
+`METRICS` as labelled, then of the better polarity.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iem_batch.errors import TruthError
+from iem_batch.images.geometry import mask_to_image, mask_to_square
+from iem_batch.metrics import as_labelled, best_polarity, confusion
+from iem_batch.run.settings import DecodeSettings
+from iem_batch.steps.evaluate.truth import Truth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yardstick:
+    """What the masks of one image are held against; height and width are the engine's or its own.
+
+    Args:
+        truth_HW: True is foreground.
+        ignore_HW: True counts nowhere.
+        is_enlarged: whether masks are brought to the truth's size first.
+    """
+
+    truth_HW: NDArray[np.bool_]
+    ignore_HW: NDArray[np.bool_]
+    is_enlarged: bool
+
+    def score(self, mask_SS: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Score one mask: score_M."""
+        if self.is_enlarged:
+            mask_SS, _ = mask_to_image(mask_SS, *self.truth_HW.shape[::-1])
+        counts = confusion(mask_SS[None], self.truth_HW[None], self.ignore_HW[None])
+        return np.concatenate([as_labelled(counts)[0], best_polarity(counts)[0]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truths:
+    """The truth of a run and how it is used."""
+
+    truth: Truth
+    ignore: Truth | None
+    """True where a pixel counts nowhere; an image it does not have counts whole."""
+    decode: DecodeSettings
+    """How the images were decoded."""
+    at: Literal["engine", "image"]
+
+    def yardstick(self, image_id: str, width: int, height: int) -> Yardstick | None:
+        """Read what the masks of an image are held against; None where no pixel counts.
+
+        Args:
+            image_id: an image that has a truth.
+            width: of the original, in pixels.
+            height: of the original, in pixels.
+
+        Raises:
+            TruthError: the truth cannot be used.
+        """
+        truth_HW = self.truth.read(image_id, width, height)
+        ignore_HW = np.zeros_like(truth_HW)
+        if self.ignore is not None and self.ignore.has(image_id):
+            ignore_HW = self.ignore.read(image_id, width, height)
+        size_px = self.decode.size_px
+        if self.at == "engine":
+            truth_HW = mask_to_square(truth_HW, size_px, self.decode.resize)
+            ignore_HW = mask_to_square(ignore_HW, size_px, self.decode.resize)
+        else:
+            if ignore_HW.shape != truth_HW.shape:
+                raise TruthError(
+                    f"the mask of ignored pixels of {image_id} is {_size(ignore_HW)}, its truth "
+                    f"{_size(truth_HW)}; with evaluate.at image they must have one size"
+                )
+            nothing_SS = np.zeros((size_px, size_px), dtype=np.bool_)
+            _, seen_HW = mask_to_image(nothing_SS, *truth_HW.shape[::-1])
+            ignore_HW = ignore_HW | ~seen_HW
+        if ignore_HW.all():
+            return None
+        return Yardstick(truth_HW=truth_HW, ignore_HW=ignore_HW, is_enlarged=self.at == "image")
+
+
+def _size(mask_HW: NDArray[np.bool_]) -> str:
+    return f"{mask_HW.shape[1]}x{mask_HW.shape[0]}"

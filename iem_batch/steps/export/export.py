@@ -1,0 +1,272 @@
+"""The step `export`: the selected (image, mask) pairs as a corpus that other tools open."""
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+import iem_batch
+from iem_batch.exec.step import ShardOutput, outputs_digest
+from iem_batch.foreground import with_consistent_sides
+from iem_batch.images.geometry import mask_to_image
+from iem_batch.run import run_folder, schema
+from iem_batch.run.killers import add_killers, guard, largest_images
+from iem_batch.run.load import load_shard
+from iem_batch.run.originals import Original, load_originals
+from iem_batch.run.plan import read_plan
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.settings import DecodeSettings
+from iem_batch.sources import open_source
+from iem_batch.steps.export.files import CorpusFile, corpus_files, num_corpus_files
+from iem_batch.steps.export.formats import FOREGROUND, FORMATS, IGNORE, PASSED_ON, Pair, Place
+from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.topk.labels import Labels, selected_labels
+
+__all__ = ["ExportStep", "LoadedPairs", "corpus_depends_on", "num_corpus_files"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedPairs:
+    """The images and masks of one file of the corpus."""
+
+    index: int
+    file: CorpusFile
+    images: dict[str, Original]
+    masks: dict[str, dict[str, Any]]
+    """image_id -> its row of masks/, predictions/ or refined/: mask, status, width and height."""
+    rejected: dict[str, dict[str, str]]
+    """image_id -> why it cannot be read, a row of `schema.QUARANTINE`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportStep:
+    """One file of the corpus, or some of its images; see `iem_batch.exec.step.ShardStep`.
+
+    A "shard" of this step is a file of the corpus, not a shard of the plan.
+    """
+
+    run: RunFolder
+    """Where the corpus goes."""
+    source_url: str
+    decode: DecodeSettings
+    export: ExportSettings
+    memory_bytes: int | None = None
+    """Memory that decoding one image may take; None is no limit."""
+    origin: RunFolder | None = None
+    """The run whose pairs these are, where the corpus goes elsewhere."""
+    name: str = "corpus"
+
+    @property
+    def _origin(self) -> RunFolder:
+        return self.origin or self.run
+
+    def load(self, shard: int, chosen: Container[str] | None = None) -> LoadedPairs:
+        """Read the images of one corpus file again from the source, and their masks."""
+        file, labels = self._file(shard), self.labels()
+        opened = open_source(self.source_url)
+        images: dict[str, Original] = {}
+        masks: dict[str, dict[str, Any]] = {}
+        rejected: dict[str, dict[str, str]] = {}
+        for source_shard in pc.unique(file.rows["shard"]).to_pylist():
+            selected = file.rows.filter(pc.equal(file.rows["shard"], source_shard))
+            masks |= _masks(labels, source_shard, selected)
+            wanted = selected["image_id"].to_pylist()
+            if chosen is not None:
+                wanted = [image_id for image_id in wanted if image_id in chosen]
+            source = guard(
+                self._origin, self.name, source_shard, opened, self.decode, self.memory_bytes
+            )
+            found, lost = self._images(source_shard, source, frozenset(wanted))
+            images |= {image.image_id: image for image in found}
+            rejected |= {row["image_id"]: row for row in lost}
+        return LoadedPairs(index=shard, file=file, images=images, masks=masks, rejected=rejected)
+
+    def labels(self) -> Labels:
+        """Give the masks that the corpus takes."""
+        if self.export.masks == "masks":
+            return selected_labels(self._origin)
+        return Labels(run=self._origin, step=self.export.masks)
+
+    def image_ids(self, shard: int) -> list[str]:
+        """List the images of a corpus file, in order."""
+        ids: list[str] = self._file(shard).rows["image_id"].to_pylist()
+        return ids
+
+    def largest_images(self, shard: int) -> str:
+        """Name the largest images of the shards a corpus file comes from, with their sizes."""
+        source = open_source(self.source_url)
+        shards = pc.unique(self._file(shard).rows["shard"]).to_pylist()
+        return "; ".join(largest_images(self._origin, number, source) for number in shards)
+
+    def keep_back(self, shard: int, killers: Mapping[str, str]) -> None:
+        """Write down images of a corpus file that kill, image_id -> how."""
+        for image_id, source_shard in _tuples(self._file(shard).rows, "image_id", "shard"):
+            if image_id in killers:
+                killer = {image_id: killers[image_id]}
+                add_killers(self._origin, self.name, source_shard, killer)
+
+    def open_engine(self, num_threads: int) -> Callable[[LoadedPairs], ShardOutput]:
+        """Nothing to set up: pairs are only laid out."""
+        return self._compute
+
+    def _file(self, shard: int) -> CorpusFile:
+        return corpus_files(self._origin, self.export)[shard]
+
+    def _images(
+        self, source_shard: int, source: Any, wanted: Container[str]
+    ) -> tuple[list[Original], list[dict[str, str]]]:
+        if self.export.size == "original":
+            passed_on = PASSED_ON[self.export.format]
+            return load_originals(
+                self._origin, source_shard, source, self.decode, wanted, passed_on
+            )
+        loaded = load_shard(self._origin, source_shard, source, self.decode, wanted)
+        images = [
+            Original(
+                image_id=image_id,
+                uri=uri,
+                data=schema.encode_pixels(image_HW3),
+                extension="png",
+                width=width,
+                height=height,
+            )
+            for image_id, uri, image_HW3, width, height in zip(
+                loaded.image_id,
+                loaded.uri,
+                loaded.image_BHW3,
+                loaded.width,
+                loaded.height,
+                strict=True,
+            )
+        ]
+        return images, loaded.rejected
+
+    def _compute(self, loaded: LoadedPairs) -> ShardOutput:
+        pairs: list[Pair] = []
+        rejected: list[dict[str, str]] = []
+        num_turned = 0
+        for offset, row in enumerate(loaded.file.rows.to_pylist()):
+            problem = self._problem(loaded, row["image_id"])
+            if problem is None:
+                mask_SS, is_turned = self._mask(loaded.masks[row["image_id"]])
+                num_turned += is_turned
+                pairs.append(self._pair(loaded, row, loaded.file.first + offset, mask_SS))
+            else:
+                rejected.append(problem)
+        place = self._place(loaded.file)
+        files = FORMATS[self.export.format](pairs, place)
+        folder = "" if self.origin else f"{self.name}/"
+        return ShardOutput(
+            shard=loaded.index,
+            tables={f"{folder}{name}": content for name, content in files.items()},
+            planned=len(loaded.file.rows),
+            ok=len(pairs),
+            quarantined=len(rejected),
+            facts={"split": loaded.file.split, "turned": num_turned, "rejected": rejected},
+        )
+
+    def _place(self, file: CorpusFile) -> Place:
+        # The files SegNet reads are called as those of the other steps are.
+        split = "part" if file.split == "train" and not self.origin else file.split
+        return Place(
+            split=file.split,
+            stem=f"{split}-{file.number:05d}",
+            has_margins=self.export.size == "original",
+        )
+
+    def _problem(self, loaded: LoadedPairs, image_id: str) -> dict[str, str] | None:
+        """Say why there is no pair of a selected image; None if there is one."""
+        image, mask = loaded.images.get(image_id), loaded.masks.get(image_id)
+        if image is None:
+            missing = _rejected(image_id, "missing", "the source no longer has it")
+            return loaded.rejected.get(image_id, missing)
+        if mask is None:
+            return _rejected(image_id, "no_mask", f"{self.export.masks}/ has no mask of it")
+        if mask["status"] != "ok":
+            return _rejected(image_id, f"{mask['status']}_mask", "the mask has one side only")
+        now, before = (image.width, image.height), (mask["width"], mask["height"])
+        if now != before:
+            message = f"it is {now[0]}x{now[1]} now and was {before[0]}x{before[1]} when segmented"
+            return _rejected(image_id, "changed", message)
+        return None
+
+    def _mask(self, row: dict[str, Any]) -> tuple[NDArray[np.bool_], bool]:
+        """Decode a mask, its sides called as the settings say; tells whether they were swapped."""
+        mask_SS = schema.decode_mask(row["mask"]["bytes"])
+        if self.export.foreground == "as_found":
+            return mask_SS, False
+        turned_1SS, is_turned_1 = with_consistent_sides(mask_SS[None])
+        return turned_1SS[0], bool(is_turned_1[0])
+
+    def _pair(
+        self, loaded: LoadedPairs, row: dict[str, Any], number: int, mask_SS: NDArray[np.bool_]
+    ) -> Pair:
+        image = loaded.images[row["image_id"]]
+        return Pair(
+            number=number,
+            image_id=image.image_id,
+            uri=image.uri,
+            image=image.data,
+            extension=image.extension,
+            label_HW=self._label(mask_SS, image),
+            error=row["error"],
+            rank=row["rank"],
+        )
+
+    def _label(self, mask_SS: NDArray[np.bool_], image: Original) -> NDArray[np.uint8]:
+        if self.export.size == "engine":
+            return mask_SS.astype(np.uint8) * np.uint8(FOREGROUND)
+        mask_HW, seen_HW = mask_to_image(mask_SS, image.width, image.height)
+        return np.where(seen_HW, mask_HW * FOREGROUND, IGNORE).astype(np.uint8)
+
+
+def corpus_depends_on(step: ExportStep, selection: bytes) -> dict[str, Any]:
+    """List what a corpus depends on, for `RunFolder.begin_step`.
+
+    Args:
+        step: the step.
+        selection: selection/topk.parquet, as stored.
+
+    Raises:
+        ShardsFailedError: the masks that are asked for are not complete.
+    """
+    depends: dict[str, Any] = {
+        "version": iem_batch.__version__,
+        "schema": schema.VERSION,
+        "decode": asdict(step.decode),
+        "export": {name: value for name, value in asdict(step.export).items() if name != "to"},
+        "selection": schema.checksum(selection),
+    }
+    labels = step.labels()
+    if step.origin is not None:
+        depends["run"] = step.origin.url
+    if step.origin is not None or labels.step != "masks":
+        num_shards = read_plan(labels.run).num_shards
+        depends["masks"] = outputs_digest(labels.run, labels.step, num_shards)
+    return depends
+
+
+def _masks(labels: Labels, source_shard: int, selected: pa.Table) -> dict[str, dict[str, Any]]:
+    """Read the masks of the images selected of a shard; image_id -> its row."""
+    has_sides = labels.step == "masks"
+    columns = ["image_id", "mask", "status", "width", "height", *["init_side"] * has_sides]
+    table = labels.run.read_table(run_folder.part(labels.step, source_shard), columns=columns)
+    table = table.filter(pc.is_in(table["image_id"], selected["image_id"].combine_chunks()))
+    rows = {(row["image_id"], row.get("init_side")): row for row in table.to_pylist()}
+    keys = (
+        (image_id, side if has_sides else None)
+        for image_id, side in _tuples(selected, "image_id", "init_side")
+    )
+    return {key[0]: rows[key] for key in keys if key in rows}
+
+
+def _rejected(image_id: str, error_class: str, message: str) -> dict[str, str]:
+    return schema.quarantine_row(image_id, "", error_class, message)
+
+
+def _tuples(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
+    return zip(*(table[column].to_pylist() for column in columns), strict=True)

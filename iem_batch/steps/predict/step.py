@@ -1,0 +1,181 @@
+"""The step `predict`: SegNet's mask of every image of a shard, and its inpainting error."""
+
+import os
+from collections.abc import Callable, Container
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import iem_batch
+from iem_batch.exec.step import ShardOutput
+from iem_batch.iem.backends import Segment, load_backend
+from iem_batch.iem.result import IEMResult, Status
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.run import run_folder, schema
+from iem_batch.run.load import LoadedShard
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.segnet.allocator import keep_freed_memory
+from iem_batch.segnet.prediction import predict_probability
+from iem_batch.segnet.settings import SegNetSettings
+from iem_batch.segnet.weights import load_weights
+from iem_batch.steps.image_step import ImageStep
+from iem_batch.steps.settings import PredictSettings
+
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""What auto chooses from."""
+
+SAMPLE = 512
+"""Images of the corpus that auto looks at, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictStep(ImageStep):
+    """SegNet over a shard; see `iem_batch.exec.step.ShardStep`."""
+
+    iem: IEMSettings
+    """Only its blur matters here: the predicted mask is scored, not changed."""
+    backend: str
+    segnet: SegNetSettings
+    """Of the network whose weights the run has."""
+    threshold: float
+    """Probability above which a pixel is foreground."""
+    flips: bool = False
+    """Whether the mirror image is predicted too."""
+    keeps_probability: bool = False
+    """Whether the table has the probabilities."""
+    name: str = "predictions"
+
+    def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
+        """Decode the images of a shard."""
+        return self.load_images(shard, wanted)
+
+    def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
+        """Load the trained weights and the backend that scores the masks."""
+        keep_freed_memory()
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_weights(self.run.read_bytes(run_folder.WEIGHTS), self.segnet).to(device)
+        return partial(self._compute, model, load_backend(self.backend), num_threads)
+
+    def _compute(
+        self, model: nn.Module, engine: Segment, num_threads: int, loaded: LoadedShard
+    ) -> ShardOutput:
+        probability_BHW = predict_probability(
+            model, loaded.image_BHW3, flips=self.flips, num_threads=num_threads
+        )
+        mask_BHW = probability_BHW > self.threshold
+        scores = engine(
+            loaded.image_BHW3,
+            mask_BHW[:, None],
+            replace(self.iem, iterations=0),
+            num_threads=num_threads,
+        )
+        grey_BHW = None
+        if self.keeps_probability:
+            grey_BHW = np.rint(255 * probability_BHW).astype(np.uint8)
+        table = partial(_predictions_table, loaded.without_pixels(), mask_BHW, grey_BHW, scores)
+        return ShardOutput(
+            shard=loaded.shard,
+            tables={run_folder.part(self.name, loaded.shard): table},
+            planned=loaded.planned,
+            ok=len(loaded.image_id),
+            quarantined=len(loaded.rejected),
+        )
+
+
+def _predictions_table(
+    loaded: LoadedShard,
+    mask_BHW: NDArray[np.bool_],
+    grey_BHW: NDArray[np.uint8] | None,
+    scores: IEMResult,
+) -> pa.Table:
+    columns = {
+        "image_id": loaded.image_id,
+        "uri": loaded.uri,
+        "width": loaded.width,
+        "height": loaded.height,
+        "mask": schema.image_column([schema.encode_mask(mask_HW) for mask_HW in mask_BHW]),
+        "error": scores.error_BS[:, 0],
+        "error_foreground": scores.error_foreground_BS[:, 0],
+        "error_background": scores.error_background_BS[:, 0],
+        "area": mask_BHW.mean(axis=(1, 2)) if len(mask_BHW) else np.empty(0),
+        "status": [Status(int(code)).name.lower() for code in scores.status_BS[:, 0]],
+    }
+    if grey_BHW is None:
+        return pa.table(columns, schema=schema.PREDICTIONS)
+    greys = [schema.encode_pixels(grey_HW) for grey_HW in grey_BHW]
+    columns["probability"] = schema.image_column(greys)
+    return pa.table(columns, schema=schema.PREDICTIONS_WITH_PROBABILITY)
+
+
+def predictions_depend_on(step: PredictStep, plan_digest: str, weights: bytes) -> dict[str, Any]:
+    """List what the files of predictions/ depend on, for `RunFolder.begin_step`.
+
+    Args:
+        step: the step.
+        plan_digest: digest of the plan.
+        weights: the trained weights, as stored.
+    """
+    return {
+        "version": iem_batch.__version__,
+        "schema": schema.VERSION,
+        "plan": plan_digest,
+        "decode": asdict(step.decode),
+        "iem": asdict(step.iem),
+        "backend": step.backend,
+        "segnet": asdict(step.segnet),
+        "threshold": step.threshold,
+        "flips": step.flips,
+        "probability": step.keeps_probability,
+        "weights": schema.checksum(weights),
+    }
+
+
+def resolve_threshold(
+    run: RunFolder,
+    settings: PredictSettings,
+    segnet: SegNetSettings,
+    iem: IEMSettings,
+    backend: str,
+) -> float:
+    """Give the threshold of a run; what auto chooses is stored beside the weights and kept.
+
+    Each candidate's masks of up to `SAMPLE` images of the corpus are scored by their inpainting
+    error; the highest mean wins, of equal ones the lowest threshold.
+
+    Args:
+        run: a run whose SegNet is trained.
+        settings: a number, or auto; and whether mirror images are predicted.
+        segnet: the network that is trained.
+        iem: the blur that scores the masks.
+        backend: the engine that scores them.
+    """
+    if settings.threshold != "auto":
+        return float(settings.threshold)
+    chosen = run.read_json(run_folder.THRESHOLD) if run.exists(run_folder.THRESHOLD) else {}
+    if chosen.get("flips") != settings.flips:
+        rows = run.read_table(run_folder.part("corpus", 0), columns=["image"]).slice(0, SAMPLE)
+        images = [schema.decode_pixels(image["bytes"]) for image in rows["image"].to_pylist()]
+        model = load_weights(run.read_bytes(run_folder.WEIGHTS), segnet)
+        means = _mean_errors(model, np.stack(images), settings.flips, iem, backend)
+        best = min(means, key=lambda threshold: (-means[threshold], threshold))
+        chosen = {"threshold": best, "flips": settings.flips, "mean_errors": means}
+        run.write_json(run_folder.THRESHOLD, chosen)
+    return float(chosen["threshold"])
+
+
+def _mean_errors(
+    model: nn.Module, image_BHW3: NDArray[np.uint8], flips: bool, iem: IEMSettings, backend: str
+) -> dict[float, float]:
+    num_threads = os.cpu_count() or 1
+    probability_BHW = predict_probability(model, image_BHW3, flips=flips, num_threads=num_threads)
+    mask_BSHW = np.stack([probability_BHW > threshold for threshold in THRESHOLDS], axis=1)
+    scores = load_backend(backend)(
+        image_BHW3, mask_BSHW, replace(iem, iterations=0), num_threads=num_threads
+    )
+    return dict(zip(THRESHOLDS, scores.error_BS.mean(axis=0).tolist(), strict=True))

@@ -1,0 +1,131 @@
+"""The charts of the report: what is drawn, and what it says in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow.compute as pc
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from iem_batch.run import run_folder
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.segnet.collapse import Side, collapsed_to
+from iem_batch.steps.report import svg
+from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, READERS, Survey
+from iem_batch.storage.read_ahead import read_ahead
+
+IOU_BINS = np.arange(26) / 25
+COARSE_ERROR_BINS = ERROR_BINS[::5]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A drawing and its text."""
+
+    title: str
+    text: str
+    """What there is to see, so that the page can be read without it."""
+    svg: Markup
+
+
+def charts(run: RunFolder, found: Survey | None, cut: float | None) -> list[Chart]:
+    """Draw what there is to draw of a run.
+
+    Args:
+        run: the run.
+        found: counts of its masks, if it has any.
+        cut: lowest inpainting error that was selected; None where nothing was.
+    """
+    drawn = [] if found is None else [*_histograms(found, cut)]
+    return [*drawn, *_error_and_iou(run), *_training(run)]
+
+
+def _histograms(found: Survey, cut: float | None) -> Iterator[Chart]:
+    if found.error.any():
+        line = None if cut is None else (cut, "selected from here on")
+        yield Chart(
+            title="Inpainting error",
+            text=_summary(ERROR_BINS, found.error, "{:.2f}")
+            + ("" if cut is None else f" Selected from {cut:.3f} on."),
+            svg=svg.histogram("error", ERROR_BINS, found.error, "inpainting error E", line),
+        )
+    yield Chart(
+        title="Area of the masks",
+        text=_summary(AREA_BINS, found.area, "{:.0%}") + " Shares of the image.",
+        svg=svg.histogram("area", AREA_BINS, found.area, "foreground's share of the image"),
+    )
+    most = max(found.iterations)
+    counts = np.array([found.iterations[number] for number in range(most + 1)])
+    edges = np.arange(most + 2, dtype=np.float64) - 0.5
+    yield Chart(
+        title="Iterations computed",
+        text=_summary(edges, counts, "{:.0f}")
+        + f" {100 * counts[most] / counts.sum():.0f} % needed all {most} that any image took.",
+        svg=svg.histogram("iterations", edges, counts, "iterations to a mask seen before"),
+    )
+
+
+def _summary(edges: NDArray[np.float64], counts: NDArray[np.int64], style: str) -> str:
+    """Give the quartiles, as exactly as the bins do."""
+    middle = (edges[:-1] + edges[1:]) / 2
+    shares = np.cumsum(counts) / counts.sum()
+    low, half, high = (style.format(middle[np.searchsorted(shares, q)]) for q in (0.25, 0.5, 0.75))
+    return f"Median {half}, half of the images between {low} and {high}."
+
+
+def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
+    """Draw the error, by which masks are selected, against what it is meant to foretell."""
+    counts = np.zeros((len(COARSE_ERROR_BINS) - 1, len(IOU_BINS) - 1), np.int64)
+    if run.exists(run_folder.EVALUATION):
+        names = run.names("evaluation/per_image")
+        parts = (partial(_iem, run, f"evaluation/per_image/{name}") for name in names)
+        for error, iou in read_ahead(parts, READERS):
+            counts += np.histogram2d(error, iou, (COARSE_ERROR_BINS, IOU_BINS))[0].astype(np.int64)
+    if counts.any():
+        yield Chart(
+            title="Error and IoU",
+            text=f"{counts.sum():,} images with ground truth. The larger a dot, the more images.",
+            svg=svg.density(
+                "iou",
+                COARSE_ERROR_BINS,
+                IOU_BINS,
+                counts,
+                ("inpainting error E", "IoU of IEM's mask, as labelled"),
+            ),
+        )
+
+
+def _iem(run: RunFolder, name: str) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    table = run.read_table(name, ["method", "error", "iou"])
+    rows = table.filter(pc.equal(table["method"], "iem"))
+    yield rows["error"].to_numpy(), rows["iou"].to_numpy()
+
+
+def _training(run: RunFolder) -> Iterator[Chart]:
+    if not run.exists(run_folder.HISTORY):
+        return
+    history = run.read_json(run_folder.HISTORY)
+    epoch, loss, iou = ([record[key] for record in history] for key in ("epoch", "loss", "iou"))
+    if epoch:
+        seconds = sum(record["seconds"] for record in history)
+        yield Chart(
+            title="Training of SegNet",
+            text=f"{len(epoch)} epochs in {seconds:,.0f} s: "
+            f"loss from {loss[0]:.3f} to {loss[-1]:.3f}, "
+            f"IoU with its labels from {100 * iou[0]:.0f} % to {100 * iou[-1]:.0f} %."
+            + _warning([collapsed_to(record["foreground"]) for record in history]),
+            svg=svg.curves("training", epoch, loss, iou),
+        )
+
+
+def _warning(sides: list[Side | None]) -> str:
+    """Warn of the epochs in which the network had collapsed, given to what."""
+    collapsed = [epoch for epoch, side in enumerate(sides, 1) if side is not None]
+    if not collapsed:
+        return ""
+    return (
+        f" WARNING: nearly every pixel was predicted to be of one side in {len(collapsed)} of "
+        f"them, the last time in epoch {collapsed[-1]}: {sides[collapsed[-1] - 1]}."
+    )

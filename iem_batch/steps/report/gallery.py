@@ -1,0 +1,188 @@
+"""Pictures for the report and for `show`: images of a run with every mask there is of them.
+
+H, W = pixels of the engine's size.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from iem_batch.errors import SourceError
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.images.geometry import mask_to_square
+from iem_batch.run import run_folder, schema
+from iem_batch.run.load import load_shard
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.settings import DecodeSettings
+from iem_batch.sources import Source
+from iem_batch.steps.evaluate.truth import Truth
+from iem_batch.steps.report.panels import Panel, draw_panels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One image of a gallery."""
+
+    image_id: str
+    status: str
+    """Of the mask: ok, empty or full."""
+    error: float
+    area: float
+    iou: float | None
+    """Of IEM's mask, as labelled, where `evaluate` has measured it."""
+    rank: int | None
+    """In the selection, where it was selected."""
+    panels: list[Panel]
+
+    @property
+    def facts(self) -> str:
+        """What is known of the mask, in a line."""
+        facts = [f"error {self.error:.3f}", f"area {100 * self.area:.0f} %"]
+        if self.iou is not None:
+            facts.append(f"IoU {100 * self.iou:.0f} %")
+        if self.status != "ok":
+            facts.append(f"{self.status} mask")
+        facts.append("not selected" if self.rank is None else f"rank {self.rank:,}")
+        return " · ".join(facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where pictures come from; what cannot be opened is None, and its pictures are left out."""
+
+    run: RunFolder
+    source: Source | None
+    decode: DecodeSettings
+    iem: IEMSettings
+    truth: Truth | None
+
+
+COLUMNS = ["image_id", "init_side", "error", "area", "iterations", "status"]
+"""What is read of masks/ to choose images and say something of them."""
+
+Key = tuple[str, float]
+"""image_id and inpainting error: a mask of an image."""
+
+
+def draw_cards(sources: Sources, galleries: Mapping[str, pa.Table]) -> dict[str, list[Card]]:
+    """Draw all galleries; an image that is in several of them is read and drawn once.
+
+    Args:
+        sources: where pictures come from.
+        galleries: gallery -> its rows of masks/ in the columns `COLUMNS`, and the column shard.
+
+    Returns:
+        Gallery -> its cards, in the order of the rows.
+    """
+    wanted: dict[int, dict[str, int]] = {}
+    for rows in galleries.values():
+        for item in rows.select(["shard", "image_id", "init_side"]).to_pylist():
+            wanted.setdefault(item["shard"], {})[item["image_id"]] = item["init_side"]
+    ranks = _ranks(sources.run, galleries.values())
+    panels: dict[str, list[Panel]] = {}
+    ious: dict[Key, float] = {}
+    for shard in sorted(wanted):
+        panels |= _panels(sources, shard, wanted[shard])
+        ious |= _ious(sources.run, shard, wanted[shard])
+    return {
+        name: [
+            Card(
+                image_id=item["image_id"],
+                status=item["status"],
+                error=item["error"],
+                area=item["area"],
+                iou=ious.get((item["image_id"], item["error"])),
+                rank=ranks.get(item["image_id"]),
+                panels=panels[item["image_id"]],
+            )
+            for item in rows.to_pylist()
+        ]
+        for name, rows in galleries.items()
+    }
+
+
+def _panels(
+    sources: Sources, shard: int, sides: Mapping[str, int]
+) -> Iterator[tuple[str, list[Panel]]]:
+    photos = _photos(sources, shard, sides)
+    by_label = {
+        "truth": _truth_masks(sources, shard, sides),
+        "IEM": _stored_masks(sources.run, "masks", shard, sides),
+        "SegNet": _stored_masks(sources.run, "predictions", shard, sides),
+        "refined": _stored_masks(sources.run, "refined", shard, sides),
+    }
+    for image_id in sides:
+        masks = {label: by_id[image_id] for label, by_id in by_label.items() if image_id in by_id}
+        yield image_id, list(draw_panels(image_id, photos.get(image_id), masks, sources.iem))
+
+
+def _photos(sources: Sources, shard: int, sides: Mapping[str, int]) -> dict[str, NDArray[np.uint8]]:
+    """Read photos by image_id; none where the source has gone since the run was planned."""
+    if sources.source is None:
+        return {}
+    try:
+        loaded = load_shard(sources.run, shard, sources.source, sources.decode, frozenset(sides))
+    except SourceError:
+        return {}
+    return dict(zip(loaded.image_id, loaded.image_BHW3, strict=True))
+
+
+def _stored_masks(
+    run: RunFolder, step: str, shard: int, sides: Mapping[str, int]
+) -> dict[str, NDArray[np.bool_]]:
+    """Read masks of a step by image_id; of masks/ those of the chosen first masks."""
+    if not run.exists(run_folder.mark(step, shard)):
+        return {}
+    columns = ["image_id", "mask", *(["init_side"] if step == "masks" else [])]
+    table = run.read_table(run_folder.part(step, shard), columns=columns)
+    table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
+    return {
+        item["image_id"]: schema.decode_mask(item["mask"]["bytes"])
+        for item in table.to_pylist()
+        if step != "masks" or item["init_side"] == sides[item["image_id"]]
+    }
+
+
+def _truth_masks(
+    sources: Sources, shard: int, sides: Mapping[str, int]
+) -> dict[str, NDArray[np.bool_]]:
+    truth, decode = sources.truth, sources.decode
+    if truth is None:
+        return {}
+    columns = ["image_id", "width", "height"]
+    table = sources.run.read_table(run_folder.part("masks", shard), columns=columns)
+    table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
+    sizes = {item["image_id"]: (item["width"], item["height"]) for item in table.to_pylist()}
+    return {
+        image_id: mask_to_square(truth.read(image_id, *size), decode.size_px, decode.resize)
+        for image_id, size in sizes.items()
+        if truth.has(image_id)
+    }
+
+
+def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tuple[Key, float]]:
+    """Look up what `evaluate` found for IEM's masks, by image_id and their error.
+
+    The error tells a mask from that of another first mask, or of another run of `segment`.
+    """
+    name = run_folder.part("evaluation/per_image", shard)
+    if not run.exists(name):
+        return
+    table = run.read_table(name, columns=["image_id", "method", "error", "iou"])
+    table = table.filter(pc.equal(table["method"], "iem"))
+    for item in table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string()))).to_pylist():
+        yield (item["image_id"], item["error"]), item["iou"]
+
+
+def _ranks(run: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:
+    """Look up which of the shown images were selected."""
+    if not run.exists(run_folder.TOPK):
+        return {}
+    shown = pa.chunked_array([chunk for rows in samples for chunk in rows["image_id"].chunks])
+    table = run.read_table(run_folder.TOPK, columns=["image_id", "rank"])
+    table = table.filter(pc.is_in(table["image_id"], shown))
+    return dict(zip(table["image_id"].to_pylist(), table["rank"].to_pylist(), strict=True))

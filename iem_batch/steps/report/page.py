@@ -1,0 +1,252 @@
+"""The step `report`: one self-contained HTML page about a run."""
+
+import base64
+import hashlib
+import importlib.resources
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import jinja2
+import pyarrow.compute as pc
+from markupsafe import Markup
+from PIL import Image
+
+import iem_batch
+from iem_batch.errors import IEMBatchError, SourceError
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.run import run_folder
+from iem_batch.run.plan import Plan, read_plan
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.settings import DecodeSettings
+from iem_batch.sources import Source, open_source
+from iem_batch.steps.evaluate.evaluate import Evaluation, read_evaluation
+from iem_batch.steps.evaluate.table import METRIC_LABELS, label
+from iem_batch.steps.evaluate.truth import Truth, open_truth
+from iem_batch.steps.report.accounts import rejections, step_times
+from iem_batch.steps.report.charts import charts
+from iem_batch.steps.report.gallery import Card, Sources, draw_cards
+from iem_batch.steps.report.panels import LABELS, PHOTO, Panel
+from iem_batch.steps.report.settings import ReportSettings
+from iem_batch.steps.report.survey import Survey, survey
+from iem_batch.steps.topk.choose import dataset_side
+from iem_batch.steps.topk.labels import selected_labels
+from iem_batch.steps.topk.settings import InitChoice
+
+GALLERIES = {
+    "best": ("Highest error", "What IEM is surest of."),
+    "worst": ("Lowest error", "What IEM is least sure of."),
+    "inside": ("Just selected", "The last images that became labels for SegNet."),
+    "outside": ("Just not selected", "The first images that did not."),
+    "median": ("Median error", "As many masks have a higher error as a lower one."),
+    "random": ("At random", "What a usual mask looks like."),
+    "undefined": ("Empty and full masks", "Their error is undefined; they are never selected."),
+}
+
+FILES = {
+    "masks": "masks and their errors",
+    "quarantine": "images that could not be used",
+    "selection": "the images of highest score",
+    "corpus": "(image, mask) pairs for training",
+    "segnet": "SegNet's weights and history",
+    "predictions": "SegNet's masks",
+    "refined": "SegNet's masks, refined by IEM",
+    "upscaled": "masks at the size of their photos",
+    "rounds": "earlier rounds of selection, corpus, SegNet and its masks",
+    "evaluation": "scores against ground truth",
+    "_run": "plan, settings and commit marks",
+}
+"""Folder of a run -> what is in it."""
+
+
+PANEL_PX = 160
+"""Larger pictures are made smaller, so that the page stays light at any size of the engine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Some images of a run."""
+
+    name: str
+    title: str
+    text: str
+    cards: list[Card]
+
+
+def write_report(
+    run: RunFolder,
+    decode: DecodeSettings,
+    iem: IEMSettings,
+    init_choice: InitChoice,
+    settings: ReportSettings,
+) -> None:
+    """Write report/index.html about everything that the run has so far.
+
+    Rows are read shard by shard; images are read again only where they are shown.
+
+    Args:
+        run: a planned run; every other step may be missing.
+        decode: how its images were decoded.
+        iem: the inpainter its masks were made with.
+        init_choice: how one first mask is chosen where there are several.
+        settings: how many images are shown.
+
+    Raises:
+        StepMissingError: the run has not been planned.
+    """
+    plan = read_plan(run)
+    shards = sorted(run.committed("masks"))
+    marks = run.marks("masks", shards)
+    total = {key: sum(mark[key] for mark in marks) for key in ("planned", "ok", "quarantined")}
+    cut, num_selected = _selection(run)
+    evaluation = read_evaluation(run)
+    side: int | None = None
+    found: Survey | None = None
+    galleries: list[Gallery] = []
+    notes: list[str] = []
+    if total["ok"]:
+        side = dataset_side(marks)
+        found = survey(run, shards, side, init_choice, cut, settings)
+        sources, notes = open_sources(run, plan, decode, iem, evaluation)
+        galleries = _galleries(sources, found)
+        notes += _without_photo(plan, galleries)
+    script = _resource("report.js")
+    page = _template().render(
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        version=iem_batch.__version__,
+        run_url=run.url,
+        plan=plan,
+        total=total,
+        num_shards_done=len(shards),
+        init_choice=init_choice,
+        side=side,
+        found=found,
+        num_selected=num_selected,
+        cut=cut,
+        steps=list(step_times(run)),
+        rejections=rejections(run, marks),
+        charts=charts(run, found, cut),
+        evaluation=evaluation,
+        metric_labels=METRIC_LABELS,
+        galleries=galleries,
+        labels=_panel_labels(galleries),
+        notes=notes,
+        settings=_settings(run),
+        links=_links(run),
+    )
+    run.write_bytes(run_folder.REPORT, page.encode())
+
+
+def _template() -> jinja2.Template:
+    # File names and decoder messages are whatever the collection holds: everything is escaped.
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["count"] = "{:,}".format
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    environment.filters["method"] = label
+    environment.filters["duration"] = _duration
+    environment.filters["data_uri"] = _data_uri
+    return environment.from_string(_resource("report.html.jinja"))
+
+
+def _resource(name: str) -> str:
+    return (
+        importlib.resources.files("iem_batch.steps.report")
+        .joinpath(name)
+        .read_text(encoding="utf-8")
+    )
+
+
+def _data_uri(panel: Panel) -> str:
+    image = Image.fromarray(panel.picture_HW3)
+    image.thumbnail((PANEL_PX, PANEL_PX))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _selection(run: RunFolder) -> tuple[float | None, int]:
+    """Read the lowest error of IEM's masks that was selected, and how many images were.
+
+    A later round selects by the errors of other masks, `error_agreement` not by errors alone.
+    """
+    if not run.exists(run_folder.TOPK):
+        return None, 0
+    rows = run.read_table(run_folder.TOPK, columns=["error", "score"])
+    is_of_iem = selected_labels(run).step == "masks"
+    is_by_error = rows["error"].equals(rows["score"])
+    return pc.min(rows["error"]).as_py() if is_of_iem and is_by_error else None, len(rows)
+
+
+def open_sources(
+    run: RunFolder,
+    plan: Plan,
+    decode: DecodeSettings,
+    iem: IEMSettings,
+    evaluation: Evaluation | None,
+) -> tuple[Sources, list[str]]:
+    """Open what pictures are drawn from.
+
+    Returns:
+        The sources, without those that are gone, and a sentence about each of these.
+    """
+    source: Source | None = None
+    truth: Truth | None = None
+    notes = []
+    with suppress(SourceError):  # the page shows masks without photos then, and says so
+        source = open_source(plan.source_url)
+    if evaluation is not None:
+        try:
+            truth = open_truth(evaluation.truth_url, evaluation.settings, decode)
+        except IEMBatchError as error:
+            notes.append(f"The ground truth is not shown: {error}.")
+    return Sources(run=run, source=source, decode=decode, iem=iem, truth=truth), notes
+
+
+def _galleries(sources: Sources, found: Survey) -> list[Gallery]:
+    samples = dict(found.samples)
+    if "outside" in samples and not len(samples["outside"]):
+        samples["inside"] = samples["inside"].slice(0, 0)  # everything was selected: no cut
+    samples = {name: samples[name] for name in GALLERIES if name in samples and len(samples[name])}
+    cards = draw_cards(sources, samples)
+    return [
+        Gallery(name=name, title=GALLERIES[name][0], text=GALLERIES[name][1], cards=cards[name])
+        for name in samples
+    ]
+
+
+def _without_photo(plan: Plan, galleries: Iterable[Gallery]) -> Iterator[str]:
+    cards = [card for gallery in galleries for card in gallery.cards]
+    missing = {
+        card.image_id for card in cards if PHOTO not in {panel.label for panel in card.panels}
+    }
+    if missing:
+        yield f"{len(missing):,} photos are not shown: {plan.source_url} does not have them now."
+
+
+def _panel_labels(galleries: Iterable[Gallery]) -> list[str]:
+    """List the kinds of pictures there are, in the order of the cards."""
+    cards = [card for gallery in galleries for card in gallery.cards]
+    drawn = {panel.label for card in cards for panel in card.panels}
+    return [label for label in LABELS if label in drawn]
+
+
+def _settings(run: RunFolder) -> str:
+    if not run.exists(run_folder.CONFIG):
+        return ""
+    return run.read_bytes(run_folder.CONFIG).decode(errors="replace")
+
+
+def _links(run: RunFolder) -> dict[str, str]:
+    return {name: text for name, text in FILES.items() if run.exists(name)}

@@ -1,0 +1,249 @@
+"""The first k images of some shards, by score: inpainting error, or that times the agreement.
+
+The images are put in an order that does not depend on the sharding, and the first k are taken. As
+the first k of a part of them hold all of the first k of the whole that are in this part, shards are
+read in any order and by any number of workers, and nobody holds more than k rows and some shards.
+"""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from iem_batch.foreground import frame_share
+from iem_batch.run import run_folder, schema
+from iem_batch.steps.topk.choose import chosen_rows
+from iem_batch.steps.topk.groups import Groups, open_groups
+from iem_batch.steps.topk.labels import Labels
+from iem_batch.steps.topk.settings import SelectSettings
+
+REMOTE_READERS = 16
+"""Shards that are read at once from an object store, where a request is mostly waiting. From a
+local disk a thread for each processor is quickest: more cost a fifth of the processor time."""
+
+ERROR_BINS = np.arange(401) / 100
+"""Edges of the bins of inpainting errors and scores; both terms of E are in [0, 2]."""
+
+FIRST_SHARDS, SHARDS_PER_PRUNING = 8, 128
+"""Shards whose candidates are held before all but the best are dropped: few as long as nothing is
+known of what a good one is."""
+
+ORDER = [("score", "descending"), ("image_id", "ascending")]
+NO_ROWS = schema.SELECTION.empty_table().drop_columns("rank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What is asked of the shards; it is sent to every worker."""
+
+    labels: Labels
+    settings: SelectSettings
+    k: int
+    """Rows wanted: what the settings say has been resolved."""
+    side: int | None
+    """What `dataset_side` gave; None where each image has one mask."""
+    is_by_agreement: bool
+    """Whether the score is the error times the agreement, or the error alone."""
+    ids_at_once: bool = False
+    """Whether ids are read together with the errors, one request instead of two: worth it where
+    nearly every shard has a row among the first k, or where groups are formed by them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """What some shards have to offer."""
+
+    best: pa.Table
+    """At most k rows: those of `NO_ROWS`, and group where groups are asked for."""
+    histogram: NDArray[np.int64]
+    """Images by score, in `ERROR_BINS`; defined masks only."""
+    num_images: int
+    num_undefined: int
+    num_outside: int
+    """Images left out for the area of their mask, or because they are in no group."""
+
+
+def candidates(query: Query, shards: Iterable[int], num_threads: int) -> Candidates:
+    """Find the first k rows of some shards.
+
+    The mask column, most of the bytes, is read only if `max_frame` asks for it, and then of those
+    shards alone that have a row good enough.
+
+    Args:
+        query: what is asked.
+        shards: those to look through.
+        num_threads: processors there are for it.
+    """
+    groups = open_groups(query.settings)
+    found: list[Candidates] = []
+    floor = -np.inf
+    todo, size = iter(shards), FIRST_SHARDS
+    num_readers = num_threads if query.labels.run.is_local else max(num_threads, REMOTE_READERS)
+    with ThreadPoolExecutor(num_readers) as pool:
+        while batch := list(islice(todo, size)):
+            size = min(2 * size, SHARDS_PER_PRUNING)
+            offers = list(pool.map(partial(_offer, query, floor), batch))
+            found = [merge(query.k, [*found, _gathered(offers, groups)])]
+            best = found[0].best
+            if groups is None and len(best) == query.k > 0:
+                # What is below the k-th best so far is not looked at further, its id not even read.
+                floor = best["score"][-1].as_py()
+    return found[0]
+
+
+def merge(k: int, parts: Sequence[Candidates]) -> Candidates:
+    """Put the candidates of different shards together and keep the first k."""
+    return Candidates(
+        best=first_rows(pa.concat_tables([part.best for part in parts]), k),
+        histogram=np.sum([part.histogram for part in parts], axis=0),
+        num_images=sum(part.num_images for part in parts),
+        num_undefined=sum(part.num_undefined for part in parts),
+        num_outside=sum(part.num_outside for part in parts),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Offer:
+    """The rows of one shard that may be among the first k, and what the others were. N = rows."""
+
+    shard: int
+    image_id: pa.ChunkedArray
+    init_side: pa.ChunkedArray
+    """int32; null where each image has one mask."""
+    error_N: NDArray[np.float64]
+    score_N: NDArray[np.float64]
+    histogram: NDArray[np.int64]
+    num_images: int
+    num_undefined: int
+    num_outside: int
+
+
+def _offer(query: Query, floor: float, shard: int) -> _Offer:
+    """Look through one shard for rows whose score is not below the floor."""
+    settings, labels = query.settings, query.labels
+    with labels.run.open_table(run_folder.part(labels.step, shard)) as file:
+        at_once = ["init_side"] * (query.side is not None) + ["error"]
+        at_once += ["agreement"] * query.is_by_agreement + ["image_id"] * query.ids_at_once
+        rows = file.read(at_once, use_threads=False)
+        all_errors = rows["error"].to_numpy()
+        all_scores = all_errors
+        if query.is_by_agreement:
+            all_scores = all_errors * np.nan_to_num(rows["agreement"].to_numpy())
+        row = _chosen(rows, query)
+        error = all_errors[row]
+        is_defined = _is_defined(file, row, error)
+        inside = is_defined
+        if (settings.min_area, settings.max_area) != (0, 1):
+            area = file.read(["area"], use_threads=False)["area"].to_numpy()[row]
+            inside = is_defined & (area >= settings.min_area) & (area <= settings.max_area)
+        picked = row[inside & (all_scores[row] >= floor)]
+        if len(picked) and settings.max_frame < 1:
+            masks = file.read(["mask"], use_threads=False)["mask"].take(pa.array(picked))
+            decoded = [schema.decode_mask(mask["bytes"].as_py()) for mask in masks]
+            frame = frame_share(np.stack(decoded))
+            picked = picked[frame <= settings.max_frame]
+        image_id = NO_ROWS["image_id"]
+        if len(picked):
+            ids = rows if query.ids_at_once else file.read(["image_id"], use_threads=False)
+            image_id = ids["image_id"].take(pa.array(picked))
+    return _Offer(
+        shard=shard,
+        image_id=image_id,
+        init_side=_init_side(rows, picked),
+        error_N=all_errors[picked],
+        score_N=all_scores[picked],
+        histogram=error_histogram(all_scores[row][is_defined]),
+        num_images=len(row),
+        num_undefined=int((~is_defined).sum()),
+        num_outside=int((is_defined & ~inside).sum()),
+    )
+
+
+def error_histogram(error: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Count inpainting errors or scores in `ERROR_BINS`."""
+    # The bins are of one width, and np.histogram takes three times as long to find that out.
+    place = np.minimum(error * 100, len(ERROR_BINS) - 2).astype(np.int64)
+    return np.bincount(place, minlength=len(ERROR_BINS) - 1)
+
+
+def _init_side(rows: pa.Table, picked: NDArray[np.intp]) -> pa.ChunkedArray:
+    if "init_side" in rows.column_names:
+        return rows["init_side"].take(pa.array(picked))
+    return pa.chunked_array([pa.nulls(len(picked), pa.int32())])
+
+
+def _chosen(rows: pa.Table, query: Query) -> NDArray[np.intp]:
+    """Give the numbers of the rows that are kept, one for each image."""
+    if query.side is None:
+        return np.arange(len(rows))
+    if query.settings.init_choice == "dataset":
+        return np.flatnonzero(rows["init_side"].to_numpy() == query.side)
+    numbered = rows.append_column("row", pa.array(np.arange(len(rows))))
+    row: NDArray[np.intp] = chosen_rows(numbered, "image", query.side)["row"].to_numpy()
+    return row
+
+
+def _is_defined(
+    file: pq.ParquetFile, row: NDArray[np.intp], error: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Tell which masks have two sides; the error of the others is 0 (`IEMResult`)."""
+    is_defined = np.ones(len(row), np.bool_)
+    zero = np.flatnonzero(~(error > 0))
+    if len(zero):
+        status = file.read(["status"], use_threads=False)["status"].take(pa.array(row[zero]))
+        is_defined[zero] = pc.equal(status, "ok").to_numpy()
+    return is_defined
+
+
+def _gathered(offers: Sequence[_Offer], groups: Groups | None) -> Candidates:
+    """Make candidates of the offers of some shards, without dropping any but those in no group."""
+    counts = [len(offer.error_N) for offer in offers]
+    columns = {
+        "image_id": pa.chunked_array(
+            [chunk for offer in offers for chunk in offer.image_id.chunks], pa.string()
+        ),
+        "shard": np.repeat(np.array([offer.shard for offer in offers], np.int32), counts),
+        "init_side": pa.chunked_array(
+            [chunk for offer in offers for chunk in offer.init_side.chunks], pa.int32()
+        ),
+        "error": np.concatenate([offer.error_N for offer in offers]),
+        "score": np.concatenate([offer.score_N for offer in offers]),
+    }
+    rows = pa.table(columns, schema=NO_ROWS.schema)
+    best = rows if groups is None else groups.attach(rows)
+    return Candidates(
+        best=best,
+        histogram=np.sum([offer.histogram for offer in offers], axis=0),
+        num_images=sum(offer.num_images for offer in offers),
+        num_undefined=sum(offer.num_undefined for offer in offers),
+        num_outside=sum(offer.num_outside for offer in offers) + len(rows) - len(best),
+    )
+
+
+def first_rows(table: pa.Table, k: int) -> pa.Table:
+    """Keep the first k rows, those of highest score first.
+
+    With groups the first is the best of each group, then the second of each, and so on; of those
+    at the same place in their groups the highest score goes first. Rows that come later only move
+    others back, so what is not among the first k of a part is not among those of the whole.
+    """
+    if "group" not in table.column_names:
+        if 0 < k < len(table):  # sorting takes longer by far
+            score = table["score"].to_numpy()
+            table = table.filter(pa.array(score >= np.partition(score, -k)[-k]))
+        return table.sort_by(ORDER).slice(0, k).combine_chunks()
+    table = table.sort_by(ORDER)
+    group = table["group"].combine_chunks().dictionary_encode().indices.to_numpy()
+    by_group = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[by_group], prepend=-1))
+    lengths = np.diff(starts, append=len(group))
+    place = np.empty(len(group), np.int64)
+    place[by_group] = np.arange(len(group)) - np.repeat(starts, lengths)
+    return table.take(np.sort(np.argsort(place, kind="stable")[:k])).combine_chunks()

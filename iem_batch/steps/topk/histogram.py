@@ -1,0 +1,42 @@
+"""Where the cut falls among the scores, for a terminal."""
+
+import numpy as np
+from rich.bar import Bar
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from iem_batch.steps.topk.candidates import ERROR_BINS
+from iem_batch.steps.topk.topk import Selection
+
+MAX_ROWS = 20
+BAR_WIDTH = 32
+
+
+def histogram_table(selection: Selection) -> Table:
+    """Lay out how many images have which score, and how many of them are selected.
+
+    Args:
+        selection: what `topk` found.
+    """
+    images, selected = np.array(selection.histogram), np.array(selection.histogram_selected)
+    filled = np.flatnonzero(images)
+    first, last = (filled[0], filled[-1]) if len(filled) else (0, 0)
+    step = -(-(last - first + 1) // MAX_ROWS)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(selection.by.replace("_", " x "), no_wrap=True)
+    table.add_column("", width=BAR_WIDTH)
+    for heading in ("images", "selected"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = [slice(start, start + step) for start in range(first, last + 1, step)]
+    most = max(int(images[row].sum()) for row in rows)
+    for row in reversed(rows):
+        low, high = ERROR_BINS[row.start], ERROR_BINS[min(row.stop, len(images))]
+        count = int(images[row].sum())
+        holds_cut = selection.cut is not None and low <= selection.cut < high
+        table.add_row(
+            f"{low:.2f} to {high:.2f}",
+            Bar(max(most, 1), 0, count, width=BAR_WIDTH),
+            f"{count:,}",
+            f"{int(selected[row].sum()):,}" + (" cut" if holds_cut else "    "),
+        )
+    return table

@@ -1,0 +1,50 @@
+"""The curves of a training as a file that TensorBoard reads.
+
+The file holds all epochs each time it is written, so a training that was interrupted leaves no gap
+and no epoch twice. It lies beside the weights: what deletes or keeps those does so with it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from iem_batch.run import run_folder
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.segnet.training import EpochRecord
+
+TAGS = ("loss", "iou", "foreground", "seconds")
+"""The curves, named like the fields of an `EpochRecord`."""
+
+
+def write_curves(run: RunFolder, history: Sequence[EpochRecord]) -> None:
+    """Write the curves of the epochs done so far.
+
+    The times in it count from the start of 1970, so that the same history gives the same bytes.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    run.write_bytes(run_folder.CURVES, event_file(history))
+
+
+def event_file(history: Sequence[EpochRecord]) -> bytes:
+    """Encode a history as TensorFlow records of TensorBoard's events; a step is an epoch."""
+    # Imported here: protobuf takes a while, and most commands need none. Ray Train brings it along.
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.summary_pb2 import Summary
+    from tensorboardX.record_writer import RecordWriter
+
+    events = [Event(file_version="brain.Event:2")]
+    seconds = 0.0
+    for record in history:
+        seconds += record.seconds
+        values = [Summary.Value(tag=tag, simple_value=getattr(record, tag)) for tag in TAGS]
+        summary = Summary(value=values)
+        events.append(Event(wall_time=seconds, step=record.epoch, summary=summary))
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "events")
+        writer = RecordWriter(str(file))
+        for event in events:
+            writer.write(event.SerializeToString(deterministic=True))
+        writer.close()
+        return file.read_bytes()

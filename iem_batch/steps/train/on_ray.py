@@ -1,0 +1,198 @@
+"""The step `train` with several workers, by Ray Train.
+
+Every worker streams the part of the corpus that it owns and computes its share of each batch; one
+all-reduce of all gradients makes their steps the same. torch's DistributedDataParallel would
+average over workers instead of images, which is another loss where shares differ in size, and its
+overlap of communication with computation gains nothing for a network of 4 MB. The gradients go by
+NCCL between GPUs and by gloo between CPUs, as Ray Train chooses.
+
+When a worker is lost, Ray Train starts all of them again from the last checkpoint, and a training
+that is begun again under the same name goes on from there. With as many workers as before, on CPUs
+of the same kind and with as many threads, the result has the same bits as without the interruption.
+With another number of workers (`train.min_workers`) the batches and all chance stay the same, but
+sums are rounded in another order.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import ray
+import ray.train
+import torch
+
+# What `ray.train` gives at run time; to a type checker it shows the classes of version 1.
+from ray.train.v2.api.config import (
+    CheckpointConfig,
+    FailureConfig,
+    LoggingConfig,
+    RunConfig,
+    ScalingConfig,
+)
+from ray.train.v2.api.exceptions import TrainingFailedError
+from ray.train.v2.torch.torch_trainer import TorchTrainer
+from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from iem_batch.errors import SettingsError, ShardsFailedError
+from iem_batch.exec.cluster_settings import Device
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.segnet import allocator
+from iem_batch.segnet.order import num_epochs
+from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.segnet.training import EpochRecord, begin_training
+from iem_batch.steps.train.pair_files import find_pairs
+from iem_batch.steps.train.pair_stream import check_cache
+from iem_batch.steps.train.ray_worker import Work, read_checkpoint, train_worker
+from iem_batch.steps.train.step import (
+    TRAIN_FOLDER,
+    EpochProgress,
+    finish_training,
+    finished_training,
+    segnet_depends_on,
+    training_key,
+)
+
+MAX_FAILURES = 3
+"""How often the workers are started again; nodes that their provider takes away do not count."""
+
+
+def train_ray(
+    run: RunFolder,
+    segnet: SegNetSettings,
+    settings: TrainSettings,
+    progress: EpochProgress,
+    device: Device = "auto",
+) -> list[EpochRecord]:
+    """Train with `settings.num_workers` workers of the Ray cluster, and write segnet/.
+
+    An interrupted training goes on from its last checkpoint; a finished one is not repeated.
+
+    Args:
+        run: a run whose corpus/ is complete, on storage that every worker reaches.
+        segnet: the shape of the network.
+        settings: how it is trained; with `min_workers` a worker that is lost is done without
+            where no other node can take its place.
+        progress: called here after each epoch; again for epochs done again after a failure.
+        device: as in `ClusterSettings`; with gpu the nodes may come when they are asked for.
+
+    Returns:
+        One record for each epoch, also of those done before an interruption.
+
+    Raises:
+        StepMissingError: there is no complete corpus.
+        SettingsError: SegNet cannot learn from the corpus, there are too few GPUs or CPUs, or the
+            cache is too small.
+        ShardsFailedError: workers failed more than `MAX_FAILURES` times; checkpoints are kept.
+    """
+    finished = finished_training(run)
+    if finished is not None:
+        return finished
+    key = training_key(segnet_depends_on(run, segnet, settings))
+    files = find_pairs(run)
+    settings = replace(settings, epochs=num_epochs(settings, files.num_pairs))
+    # Before any worker starts: it tells what is wrong with the settings of the network.
+    training = begin_training(segnet, settings, torch.device("cpu"))
+    check_cache(files, settings, _fewest_workers(settings))
+    use_gpu = device == "gpu" or _use_gpu(_fewest_workers(settings), device)
+    with _forwarding(progress) as records, _own_interrupt_handler():
+        work = Work(segnet=segnet, settings=settings, files=files, records=records)
+        try:
+            result: Any = _trainer(work, key, use_gpu=use_gpu).fit()
+        except TrainingFailedError as error:
+            raise ShardsFailedError(
+                f"training failed more than {MAX_FAILURES} times: {_cause(error)}\n"
+                "Run the same command again to go on from the last checkpoint."
+            ) from error
+    if isinstance(result.return_value, SettingsError):
+        raise result.return_value
+    training.resume(read_checkpoint(result.checkpoint))
+    return finish_training(run, training)
+
+
+def _fewest_workers(settings: TrainSettings) -> int:
+    """Give the fewest workers that may train together."""
+    return settings.min_workers or settings.num_workers
+
+
+def _use_gpu(num_workers: int, device: Device) -> bool:
+    """Tell whether the cluster has GPUs to train on, and that it has enough of what is used.
+
+    Ray Train would wait for more without end.
+    """
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    kind = "GPU" if resources.get("GPU", 0) and device == "auto" else "CPU"
+    if resources.get(kind, 0) < num_workers:
+        raise SettingsError(
+            f"training needs {num_workers} workers, the Ray cluster has "
+            f"{resources.get(kind, 0):.0f} {kind}s now; lower train.num_workers or "
+            "train.min_workers, start more nodes first, or say cluster.device=gpu to wait for GPUs"
+        )
+    return kind == "GPU"
+
+
+def _trainer(work: Work, key: str, *, use_gpu: bool) -> TorchTrainer:
+    return TorchTrainer(
+        partial(train_worker, work),
+        scaling_config=ScalingConfig(
+            num_workers=_num_workers(work.settings),
+            use_gpu=use_gpu,
+            placement_strategy="SPREAD",
+        ),
+        run_config=RunConfig(
+            name=key,
+            storage_path=work.files.run.url_of(TRAIN_FOLDER),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig(log_level="WARNING"),
+            # Ray Train calls `train_worker` in a thread.
+            worker_runtime_env={"env_vars": allocator.ENVIRONMENT},
+        ),
+    )
+
+
+def _num_workers(settings: TrainSettings) -> int | tuple[int, int]:
+    """Give the number of workers, or the fewest and the most."""
+    if settings.min_workers is None:
+        return settings.num_workers
+    return settings.min_workers, settings.num_workers
+
+
+@contextmanager
+def _forwarding(progress: EpochProgress) -> Iterator[Queue]:
+    """Give a queue whose records are passed on to `progress` in this process."""
+    # On a node of the workers it would be lost with that, and the training as well.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    records = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+
+    def forward() -> None:
+        while (record := records.get()) is not None:
+            progress(record)
+
+    thread = threading.Thread(target=forward, daemon=True)
+    thread.start()
+    try:
+        yield records
+    finally:
+        records.put(None)
+        thread.join()
+        records.shutdown()
+
+
+@contextmanager
+def _own_interrupt_handler() -> Iterator[None]:
+    """Put back the handler of Ctrl-C, which Ray Train replaces and leaves behind."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
+def _cause(error: TrainingFailedError) -> str:
+    return str(error).strip().splitlines()[-1]

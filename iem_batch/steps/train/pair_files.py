@@ -1,0 +1,184 @@
+"""Reading corpus/: which files and rows there are, and the rows of a range, decoded.
+
+N = pairs, H, W = pixels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
+
+from iem_batch.errors import SettingsError, StorageError
+from iem_batch.run import schema
+from iem_batch.run.run_folder import READERS, RunFolder
+
+ROWS_AT_ONCE = 64
+"""Rows of a file that are decoded at once; bounds the memory."""
+
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""`map`, or that of a pool of threads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairFiles:
+    """Which pairs there are, numbered in the order of the files; is pickled to every worker."""
+
+    run: RunFolder
+    names: tuple[str, ...]
+    """Files in corpus/."""
+    num_rows: tuple[int, ...]
+    """Pairs in each file."""
+    shape_HW: tuple[int, int]
+    """Size in pixels that all images and masks must have."""
+
+    @property
+    def num_pairs(self) -> int:
+        """Pairs in all files."""
+        return sum(self.num_rows)
+
+    @property
+    def record(self) -> np.dtype[np.void]:
+        """A decoded pair: RGB, mask as packed bits, inpainting error."""
+        height, width = self.shape_HW
+        return np.dtype(
+            [
+                ("image", np.uint8, (height, width, 3)),
+                ("mask", np.uint8, (-(-height * width // 8),)),
+                ("error", np.float32),
+            ]
+        )
+
+
+def find_pairs(run: RunFolder) -> PairFiles:
+    """List the pairs to train on, and make sure that there is something to learn from them.
+
+    Raises:
+        SettingsError: there is no pair, or no mask with two sides.
+        StorageError: a file or its first picture is damaged.
+    """
+    # Those called val- are set apart for validation.
+    names = tuple(name for name in run.names("corpus") if not name.startswith("val-"))
+    with ThreadPoolExecutor(READERS) as pool:
+        num_rows = tuple(pool.map(partial(_count_rows, run), names))
+    shape_HW = _first_shape_with_two_sides(run, names)
+    if shape_HW is None:
+        count = sum(num_rows)
+        found = f"{count} pairs, whose masks are all empty or full" if count else "no pairs"
+        raise SettingsError(
+            f"SegNet cannot learn from {run.url_of('corpus')}: it has {found}; "
+            "select other images with `iem-batch topk`"
+        )
+    return PairFiles(run=run, names=names, num_rows=num_rows, shape_HW=shape_HW)
+
+
+def read_pairs(files: PairFiles, rows: range, map_rows: Map = map) -> Iterator[NDArray[np.void]]:
+    """Read and decode the pairs of a range, some at once.
+
+    Args:
+        files: those of the corpus.
+        rows: numbers of the pairs; may lie in several files.
+        map_rows: how to decode the rows that are read at once.
+
+    Yields:
+        record_N: of the kind `PairFiles.record`.
+
+    Raises:
+        StorageError: a file cannot be read, or a picture is damaged or of another size.
+    """
+    first = 0
+    for name, num_rows in zip(files.names, files.num_rows, strict=True):
+        start, stop = max(rows.start - first, 0), min(rows.stop - first, num_rows)
+        if start < stop:
+            for row_N in _read(
+                files.run, name, ["image_id", "image", "mask", "error"], start, stop
+            ):
+                yield _decode(files, row_N, map_rows)
+        first += num_rows
+
+
+def _count_rows(run: RunFolder, name: str) -> int:
+    with run.open_table(f"corpus/{name}") as table:
+        return int(table.metadata.num_rows)
+
+
+def _first_shape_with_two_sides(run: RunFolder, names: Iterable[str]) -> tuple[int, int] | None:
+    """Give the size of the first mask that has two sides; None if there is none.
+
+    Nearly always it is the first of all, so next to nothing is read.
+    """
+    for name in names:
+        for row_N in _read(run, name, ["image_id", "mask"], 0, None):
+            for row in row_N:
+                with _named(run, row):
+                    mask_HW = schema.decode_mask(row["mask"]["bytes"])
+                if mask_HW.any() and not mask_HW.all():
+                    return mask_HW.shape
+    return None
+
+
+def _read(
+    run: RunFolder, name: str, columns: list[str], start: int, stop: int | None
+) -> Iterator[list[dict[str, Any]]]:
+    """Read some columns of the rows start..stop-1 of a file, `ROWS_AT_ONCE` or fewer at once."""
+    first = 0
+    try:
+        with run.open_table(f"corpus/{name}") as table:
+            for batch in table.iter_batches(ROWS_AT_ONCE, columns=columns):
+                wanted = _part(batch, start - first, None if stop is None else stop - first)
+                first += len(batch)
+                if len(wanted):
+                    yield wanted.to_pylist()
+                if stop is not None and first >= stop:
+                    return
+    except OSError as error:  # pyarrow raises this or, for other damage, its own
+        raise StorageError(f"cannot read {run.url_of(f'corpus/{name}')}: {error}") from error
+
+
+def _part(batch: pa.RecordBatch, start: int, stop: int | None) -> pa.RecordBatch:
+    start = min(max(start, 0), len(batch))
+    stop = len(batch) if stop is None else min(stop, len(batch))
+    return batch.slice(start, max(stop - start, 0))
+
+
+def _decode(files: PairFiles, row_N: list[dict[str, Any]], map_rows: Map) -> NDArray[np.void]:
+    record_N = np.empty(len(row_N), dtype=files.record)
+    decoded = map_rows(partial(_decode_pair, files), row_N)
+    for index, (row, (image_HW3, mask_HW)) in enumerate(zip(row_N, decoded, strict=True)):
+        record_N["image"][index] = image_HW3
+        record_N["mask"][index] = np.packbits(mask_HW)
+        record_N["error"][index] = row["error"]
+    return record_N
+
+
+def _decode_pair(
+    files: PairFiles, row: dict[str, Any]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    with _named(files.run, row):
+        image_HW3 = schema.decode_pixels(row["image"]["bytes"])
+        mask_HW = schema.decode_mask(row["mask"]["bytes"])
+    shape = (*files.shape_HW, 3)
+    if image_HW3.shape != shape or (*mask_HW.shape, 3) != shape:
+        raise StorageError(
+            f"{files.run.url_of('corpus')}: {row['image_id']} has an image of shape "
+            f"{image_HW3.shape} and a mask of {mask_HW.shape} where {shape} is needed; all pairs "
+            "must have one size"
+        )
+    return image_HW3, mask_HW
+
+
+@contextmanager
+def _named(run: RunFolder, row: dict[str, Any]) -> Iterator[None]:
+    """Name the pair whose picture cannot be decoded."""
+    try:
+        yield
+    except (UnidentifiedImageError, OSError, SyntaxError, TypeError, ValueError) as error:
+        raise StorageError(
+            f"{run.url_of('corpus')}: the picture or mask of {row['image_id']} is damaged: {error}"
+        ) from error

@@ -1,0 +1,250 @@
+"""Folders on any storage.
+
+Local folders are plain paths; object stores are URLs (s3://, gs://, abfs://, memory://), which
+`iem_batch.storage.object_store` describes.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, BinaryIO, Literal, cast
+
+import fsspec
+
+from iem_batch.errors import IEMBatchError, StorageError
+from iem_batch.storage import object_store
+from iem_batch.storage.local_files import replace_file
+from iem_batch.storage.object_store import Location
+from iem_batch.storage.store_pages import store_pages
+from iem_batch.storage.walk import walk_local, walk_pages
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """One name met when walking a folder.
+
+    Args:
+        name: path below the folder, '/'-separated.
+        num_bytes: size of the file; None when it is nothing that can be read as a file, such as
+            a hidden folder, a dangling link, a pipe, or a link to a folder listed already.
+    """
+
+    name: str
+    num_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder on any storage; it need not exist. Two of the same place compare equal.
+
+    Args:
+        url: a local path, file:// or an object store's URL. Kept without a trailing slash, and
+            absolute when local. Nothing in it is percent-decoded.
+
+    Raises:
+        StorageError: the scheme or an option is not supported, no bucket is named, or there are
+            credentials in the URL.
+    """
+
+    url: str
+
+    def __post_init__(self) -> None:
+        """Normalise the URL."""
+        url = self.url
+        if url.startswith(("file://", "local://")):
+            url = url.partition("://")[2]
+        scheme, separator, _ = url.partition("://")
+        if not separator or "/" in scheme:
+            url = os.path.abspath(url)
+        else:
+            url = object_store.parse(url).url_with_options
+        object.__setattr__(self, "url", url)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the folder is a path of this machine."""
+        return self.url.startswith("/")
+
+    def url_of(self, name: str) -> str:
+        """Give the URL of something in the folder, without the options of the folder's own."""
+        url = self.url if self.is_local else self._location.url
+        return f"{url.rstrip('/')}/{name}" if name else url
+
+    def read_bytes(self, name: str) -> bytes:
+        """Read a whole file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: anything else went wrong; its cause is the store's own error.
+        """
+        filesystem, path = self._locate(name)
+        with self._explained("read", name):
+            return cast(bytes, filesystem.cat_file(path))
+
+    def write_bytes(self, name: str, data: bytes) -> str:
+        """Write a whole file, with its parents; it appears complete or not at all.
+
+        Returns:
+            The SHA-256 of `data`, in hexadecimal.
+
+        Raises:
+            StorageError: the file could not be written; what was there before is untouched.
+        """
+        filesystem, path = self._locate(name)
+        try:
+            with self._explained("write", name):
+                if self.is_local:
+                    replace_file(path, data)
+                else:
+                    object_store.write(filesystem, path, data)
+        except FileNotFoundError as error:
+            # A parent that another process takes away, or a store's way to say there is no bucket.
+            what = "" if self.is_local else "there is no such bucket: "
+            raise StorageError(
+                f"cannot write {self.url_of(name)}: {what}{self._cause(error)}"
+            ) from error
+        return hashlib.sha256(data).hexdigest()
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading in any order.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: anything else went wrong.
+        """
+        filesystem, path = self._locate(name)
+        with self._explained("read", name):
+            return cast(BinaryIO, filesystem.open(path, "rb"))
+
+    def kind(self, name: str = "") -> Literal["file", "folder", "absent"]:
+        """Tell what lies under a name; the folder itself when the name is empty."""
+        filesystem, path = self._locate(name)
+        try:
+            with self._explained("look for", name):
+                found = filesystem.info(path)["type"]
+        except FileNotFoundError:
+            return "absent"
+        return "folder" if found == "directory" else "file"
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file or folder of this name."""
+        return self.kind(name) != "absent"
+
+    def size(self, name: str) -> int:
+        """Give the size of a file in bytes.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        filesystem, path = self._locate(name)
+        with self._explained("look for", name):
+            return int(filesystem.info(path)["size"])
+
+    def names(self, folder: str) -> list[str]:
+        """List the base names of the files directly in a folder, sorted, dot-files left out.
+
+        Returns:
+            An empty list when the folder is absent.
+        """
+        filesystem, path = self._locate(folder)
+        try:
+            with self._explained("list", folder):
+                if self.is_local:
+                    with os.scandir(path) as entries:
+                        names = [entry.name for entry in entries if entry.is_file()]
+                else:
+                    pages = store_pages(filesystem, path, "", False)
+                    names = [name for page in pages for name, _ in page.files]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if name and not name.startswith("."))
+
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing in the folder, or no folder; lists no more than it must."""
+        if self.kind() != "folder":
+            return True
+        filesystem, path = self._locate("")
+        with self._explained("list", ""):
+            if not self.is_local:
+                return object_store.is_empty(filesystem, path)
+            with os.scandir(path) as entries:
+                return next(entries, None) is None
+
+    def delete(self, name: str) -> None:
+        """Delete a file, or a folder with all below; being absent is fine."""
+        filesystem, path = self._locate(name)
+        try:
+            with self._explained("delete", name):
+                if self.is_local:
+                    filesystem.rm(path, recursive=True)
+                else:
+                    object_store.delete(filesystem, path)
+        except FileNotFoundError:
+            return
+
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """Read the bytes start..stop-1 of a file; fewer when it ends before.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: anything else went wrong.
+        """
+        filesystem, path = self._locate(name)
+        with self._explained("read", name):
+            return cast(bytes, filesystem.cat_file(path, start=start, end=stop))
+
+    def walk(self) -> Iterator[FoundFile]:
+        """List all files below the folder, in the order of their names; see `walk`.
+
+        Raises:
+            FileNotFoundError: the folder is absent.
+            StorageError: the folder, or one below it, cannot be listed.
+        """
+        filesystem, path = self._locate("")
+        pages = partial(store_pages, filesystem, path)
+        with self._explained("list", ""):
+            found = walk_local(path) if self.is_local else walk_pages(pages)
+            for name, num_bytes in found:
+                yield FoundFile(name, num_bytes)
+
+    @property
+    def _location(self) -> Location:
+        return object_store.parse(self.url)
+
+    def _locate(self, name: str) -> tuple[Any, str]:
+        """Give the filesystem and the path in its own form.
+
+        The name is added behind the URL's path, so that nothing in it is taken for URL syntax.
+        """
+        if self.is_local:
+            filesystem, root = fsspec.filesystem("file"), self.url
+        else:
+            filesystem, root = object_store.connect(self._location)
+        return filesystem, os.path.join(root, name) if name else root
+
+    @contextmanager
+    def _explained(self, action: str, name: str) -> Iterator[None]:
+        """Turn any failure but absence into one clear line.
+
+        Clients of object stores raise their own types, which need not be importable here.
+        """
+        try:
+            yield
+        except (FileNotFoundError, IEMBatchError):
+            raise
+        except NotADirectoryError as error:  # a parent is a file, so the name is absent
+            raise FileNotFoundError(*error.args) from error
+        except Exception as error:
+            raise StorageError(
+                f"cannot {action} {self.url_of(name)}: {self._cause(error)}"
+            ) from error
+
+    def _cause(self, error: Exception) -> str:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        if not self.is_local:
+            return object_store.cause(error, self._location.scheme)
+        return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

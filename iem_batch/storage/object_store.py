@@ -1,0 +1,282 @@
+"""Object stores: their URLs, their clients and what their errors mean.
+
+With `storage` and `web` the only file that touches fsspec or a store's own client.
+
+A URL is `scheme://bucket/key`, nothing in it percent-decoded. How the store is reached comes from
+the usual environment of its client (for S3 the AWS_* variables and ~/.aws), or from options behind
+the key, which say nothing secret:
+
+    s3://bucket/photos?anon=true                          a public bucket, without credentials
+    s3://bucket/run?endpoint_url=https://minio:9000&region=eu-west-1&profile=lab
+
+A URL that holds credentials is refused, and no message repeats them.
+
+Requests that fail because the store is busy or a connection breaks are sent again by the client,
+waiting longer each time. For S3: five attempts, with jitter, or as AWS_MAX_ATTEMPTS and
+AWS_RETRY_MODE say; all that five times by s3fs where the store asks to slow down, where it is
+silent for 15 s, and where an object's transfer was cut, which begins again.
+"""
+
+import functools
+import glob
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+
+from iem_batch.errors import StorageError
+from iem_batch.storage.store_pages import store_pages
+
+PART_BYTES = 16 << 20
+"""Size of the parts in which an object is written that has more bytes than two of them."""
+
+MAX_CONNECTIONS = 32
+"""Requests that one process has under way at once; the threads of a process share a client."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Store:
+    """What has to be known of a kind of store.
+
+    Args:
+        install: what installs its client.
+        credentials: where its client looks for credentials.
+        options: names that may stand in a URL.
+    """
+
+    install: str
+    credentials: str = ""
+    options: frozenset[str] = frozenset()
+
+
+_S3 = _Store(
+    install="pip install 'iem-batch[s3]'",
+    credentials="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    options=frozenset({"anon", "endpoint_url", "profile", "region"}),
+)
+_GCS = _Store(
+    install="pip install gcsfs",
+    credentials="GOOGLE_APPLICATION_CREDENTIALS",
+    options=frozenset({"anon"}),
+)
+_AZURE = _Store(
+    install="pip install adlfs",
+    credentials="AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    options=frozenset({"anon"}),
+)
+STORES = {
+    "s3": _S3,
+    "s3a": _S3,
+    "gs": _GCS,
+    "gcs": _GCS,
+    "abfs": _AZURE,
+    "abfss": _AZURE,
+    "az": _AZURE,
+    "memory": _Store(install="pip install fsspec"),
+}
+"""Schemes under which one PUT makes an object appear whole."""
+
+_QUERY = re.compile(r"\?([\w.-]+=[^?]*)$")
+_USER = re.compile(r"(\w+://)[^\s@'\"]*@")
+_SIGNATURE = re.compile(r"(\w+://[^\s?'\"]+)\?[^\s'\"]+")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A bucket, or what lies below a key.
+
+    Args:
+        scheme: one of `STORES`.
+        path: bucket and key, without a slash at either end.
+        options: name and value of those in the URL, sorted.
+    """
+
+    scheme: str
+    path: str
+    options: tuple[tuple[str, str], ...]
+
+    @property
+    def url(self) -> str:
+        """The URL without its options."""
+        return f"{self.scheme}://{self.path}"
+
+    @property
+    def url_with_options(self) -> str:
+        """The URL from which the same location is parsed."""
+        query = "&".join(f"{name}={value}" for name, value in self.options)
+        return f"{self.url}?{query}" if query else self.url
+
+
+@functools.lru_cache(1024)
+def parse(url: str) -> Location:
+    """Take a URL apart.
+
+    Raises:
+        StorageError: the scheme or an option is not supported, no bucket is named, or there are
+            credentials in the URL.
+    """
+    scheme, _, path = url.partition("://")
+    if scheme not in STORES:
+        known = ", ".join(f"{name}://" for name in STORES if name != "memory")
+        url = redacted(url)
+        raise StorageError(f"{url}: {scheme}:// is not supported; use a local path or {known}")
+    query = _QUERY.search(path)
+    path = path[: query.start()] if query else path
+    bucket = path.partition("/")[0]
+    # A secret may hold a slash, so that only its beginning stands before the first one.
+    has_user = (":" in bucket and not bucket.startswith("arn:")) or (
+        "@" in bucket and STORES[scheme] is not _AZURE
+    )
+    if has_user or (query and "@" in query[1]):
+        raise StorageError(
+            f"a {scheme}:// URL holds credentials; take them out and set "
+            f"{STORES[scheme].credentials} in the environment"
+        )
+    options: tuple[tuple[str, str], ...] = ()
+    if query:
+        options = _parse_options(f"{scheme}://{path}", STORES[scheme].options, query[1])
+    if not path.strip("/"):
+        raise StorageError(f"{scheme}:// names no bucket")
+    return Location(scheme, path.strip("/"), options)
+
+
+def _parse_options(url: str, known: frozenset[str], query: str) -> tuple[tuple[str, str], ...]:
+    """Split `a=b&c=d`; what is not known may be a signature, so its value is not shown."""
+    pairs = dict(piece.partition("=")[::2] for piece in query.split("&"))
+    if unknown := sorted(pairs.keys() - known):
+        allowed = f"use {', '.join(sorted(known))}" if known else "there are none"
+        raise StorageError(f"{url} has the option {unknown[0]} behind its '?'; {allowed}")
+    if pairs.get("anon", "true") not in ("true", "false"):
+        raise StorageError(f"{url}: anon is {pairs['anon']!r}; use true or false")
+    return tuple(sorted(pairs.items()))
+
+
+def redacted(text: str) -> str:
+    """Take out of URLs what may be secret: the user and password, and the query."""
+    return _SIGNATURE.sub(r"\1?...", _USER.sub(r"\1...@", text))
+
+
+def connect(location: Location) -> tuple[Any, str]:
+    """Give the fsspec filesystem of a store and the path in its form.
+
+    The threads of a process share one filesystem. fsspec itself keeps one for each thread, each
+    with connections of its own and, for S3, 15 MB and a tenth of a second to start. Whoever calls,
+    all work is done by fsspec's own thread; a forked process has no such thread, so it gets a
+    filesystem of its own.
+
+    Raises:
+        StorageError: the package that reaches such stores is not installed.
+    """
+    try:
+        filesystem = _client(location.scheme, location.options, os.getpid())
+    except ImportError as error:
+        raise StorageError(
+            f"{location.url}: {location.scheme}:// needs a package that is not installed; "
+            f"{STORES[location.scheme].install}"
+        ) from error
+    return filesystem, filesystem._strip_protocol(location.url)
+
+
+@functools.lru_cache(64)
+def _client(scheme: str, options: tuple[tuple[str, str], ...], process: int) -> Any:
+    given = dict(options)
+    # Listings must be true, not remembered: other processes write in the same folder.
+    keywords: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+    is_anonymous = given.pop("anon", "false") == "true"
+    if STORES[scheme] is _S3:
+        # With max_concurrency an object is asked for its size before it is read.
+        keywords |= {"anon": is_anonymous, "max_concurrency": 1}
+        keywords["config_kwargs"] = {"max_pool_connections": MAX_CONNECTIONS}
+        if "region" in given:
+            keywords["client_kwargs"] = {"region_name": given.pop("region")}
+    elif is_anonymous:
+        keywords |= {"token": "anon"} if STORES[scheme] is _GCS else {"anon": True}
+    filesystem = fsspec.filesystem(scheme, **keywords, **given)
+    if STORES[scheme] is _S3:
+        filesystem.split_path = _split_key  # s3fs takes ?versionId= out of keys
+    return filesystem
+
+
+def _split_key(path: str) -> tuple[str, str, None]:
+    bucket, _, key = path.removeprefix("s3://").removeprefix("s3a://").partition("/")
+    return bucket, key, None
+
+
+def write(filesystem: Any, path: str, data: bytes) -> None:
+    """Write an object; it appears whole or not at all.
+
+    A large one is written in parts, which the store puts together at the end; a failure takes them
+    away again.
+    """
+    if is_s3(filesystem):
+        filesystem.pipe_file(path, data, chunksize=PART_BYTES)
+    else:
+        filesystem.pipe_file(path, data)
+
+
+def is_empty(filesystem: Any, path: str) -> bool:
+    """Tell whether no object lies below a path; lists as little as it can."""
+    if not is_s3(filesystem):
+        return not any(filesystem.find(path))
+    bucket, prefix = _prefix(path)
+    # One may be the object without bytes that stands for the folder itself.
+    found = filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=2)
+    return all(item["Key"] == prefix for item in found.get("Contents", ()))
+
+
+def delete(filesystem: Any, path: str) -> None:
+    """Delete an object, or all below a path, but no bucket.
+
+    Raises:
+        PermissionError: some may not be deleted; the others are.
+        FileNotFoundError: there is no such bucket, or nothing there; not every store says so.
+    """
+    if not is_s3(filesystem):
+        filesystem.rm(glob.escape(path), recursive=True)  # rm takes the path for a pattern
+        return
+    bucket, prefix = _prefix(path)
+    if prefix:  # the object of this name, and the one that stands for an empty folder
+        _delete_keys(filesystem, bucket, [prefix.rstrip("/"), prefix])
+    for page in store_pages(filesystem, path, "", True):
+        _delete_keys(filesystem, bucket, [prefix + name for name, _ in page.files])
+
+
+def _delete_keys(filesystem: Any, bucket: str, keys: list[str]) -> None:
+    """Delete up to a thousand objects by one request; s3fs would not tell which it refused."""
+    if not keys:
+        return
+    request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+    done = filesystem.call_s3("delete_objects", Bucket=bucket, Delete=request)
+    for refused in done.get("Errors", ()):
+        raise PermissionError(f"{refused['Key']}: {refused['Code']}")
+
+
+def is_s3(filesystem: Any) -> bool:
+    """Tell whether S3's own requests can be sent."""
+    return hasattr(filesystem, "call_s3")
+
+
+def _prefix(path: str) -> tuple[str, str]:
+    bucket, _, key = path.partition("/")
+    return bucket, f"{key}/" if key else ""
+
+
+def cause(error: Exception, scheme: str) -> str:
+    """Say in one line what went wrong and, where that is known, what to do.
+
+    Clients of object stores raise their own types, which need not be importable here.
+    """
+    text = redacted(" ".join(str(error).split()))
+    kind = type(error).__name__
+    credentials = STORES[scheme].credentials
+    if isinstance(error, FileNotFoundError):
+        return text
+    if isinstance(error, PermissionError):
+        return f"access denied ({text}); check {credentials}, and what the store allows them"
+    if kind in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
+        return f"{text}; set {credentials}, or add ?anon=true to the URL of a public bucket"
+    if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError"):
+        return f"{text}; check AWS_ENDPOINT_URL, and the network"
+    return f"{kind}: {text}" if text else kind

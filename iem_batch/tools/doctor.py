@@ -1,0 +1,213 @@
+"""What a machine has, what it can run, and what to do where it cannot."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import shutil
+import socket
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+import iem_batch
+from iem_batch.errors import IEMBatchError
+from iem_batch.iem.backends import BACKENDS, resolve
+from iem_batch.images import fast_jpeg
+from iem_batch.sources import Entry, open_source
+from iem_batch.storage.folder import Folder
+
+Level = Literal["ok", "note", "problem"]
+"""A note is no fault: something that is not there and need not be."""
+
+GIB = 1 << 30
+MIN_SHARED_MEMORY = 2 * GIB
+MIN_FREE_DISK = 5 * GIB
+MAX_DISK_USE = 0.95
+"""Where a disk is fuller, Ray writes no objects to it."""
+MIN_OPEN_FILES = 4096
+PACKAGES = ("torch", "ray", "pyarrow", "pillow", "numpy", "fsspec")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the doctor's."""
+
+    name: str
+    level: Level
+    detail: str
+    cure: str = ""
+    """What to do about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """What was found on one machine."""
+
+    host: str
+    findings: list[Finding]
+    clock: float
+    """Seconds since 1970 at the end, as the machine counts."""
+
+
+def examine(run: str | None, source: str | None) -> Examination:
+    """Look at this machine.
+
+    Args:
+        run: URL of a folder to write to, read from and delete from; None leaves that out.
+        source: URL of images of which to read one; None leaves that out.
+    """
+    findings = [_versions(), _processors(), *_engines(), _fast_decoding()]
+    findings += [_shared_memory(Path("/dev/shm")), _disk(Path(tempfile.gettempdir()))]
+    findings.append(_open_files())
+    if run is not None:
+        findings.append(_run_folder(run))
+    if source is not None:
+        findings.append(_source(source))
+    return Examination(host=socket.gethostname(), findings=findings, clock=time.time())
+
+
+def _versions() -> Finding:
+    versions = [f"{package} {importlib.metadata.version(package)}" for package in PACKAGES]
+    ours = f"iem_batch {iem_batch.__version__}, Python {platform.python_version()}"
+    return Finding(name="versions", level="ok", detail=", ".join([ours, *versions]))
+
+
+def _processors() -> Finding:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    detail = f"{os.cpu_count()} CPUs, {memory:.0f} GiB of memory, {_gpus() or 'no CUDA GPU'}"
+    return Finding(name="processors", level="ok", detail=detail)
+
+
+def _gpus() -> str:
+    if not torch.cuda.is_available():
+        return ""
+    count = torch.cuda.device_count()
+    return ", ".join(torch.cuda.get_device_name(index) for index in range(count))
+
+
+def _engines() -> Iterator[Finding]:
+    taken = resolve("auto")
+    for name, backend in BACKENDS.items():
+        reason = backend.unavailable()
+        if reason is None:
+            detail = "the one that auto takes" if name == taken else "available"
+            yield Finding(name=f"engine {name}", level="ok", detail=detail)
+            continue
+        cure = ""
+        if name == "native":
+            cure = "install a C++ compiler, then iem_batch again"
+        if name == "cuda" and _gpus():
+            cure = "install what is missing, or say --segment.backend for another engine"
+        level: Level = "problem" if cure and name == "cuda" else "note"
+        yield Finding(name=f"engine {name}", level=level, detail=reason, cure=cure)
+
+
+def _fast_decoding() -> Finding:
+    reason = fast_jpeg.unavailable()
+    level: Level = "note" if reason else "ok"
+    return Finding(name="fast JPEG decoding", level=level, detail=reason or "available")
+
+
+def _shared_memory(place: Path) -> Finding:
+    """Ray keeps in it what one worker hands to the next; Docker gives 64 MB unless told."""
+    if not place.is_dir():
+        return Finding(name="shared memory", level="note", detail=f"there is no {place} here")
+    total, _, free = shutil.disk_usage(place)
+    detail = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free in {place}"
+    if free >= MIN_SHARED_MEMORY:
+        return Finding(name="shared memory", level="ok", detail=detail)
+    return Finding(
+        name="shared memory",
+        level="problem",
+        detail=detail,
+        cure="docker run --shm-size=8g; on Kubernetes an emptyDir of medium Memory at /dev/shm",
+    )
+
+
+def _disk(place: Path) -> Finding:
+    """Ray's logs, and objects for which there is no memory."""
+    total, used, free = shutil.disk_usage(place)
+    detail = f"{free / GIB:.0f} of {total / GIB:.0f} GiB free in {place}"
+    if free >= MIN_FREE_DISK and used <= MAX_DISK_USE * total:
+        return Finding(name="disk", level="ok", detail=detail)
+    cure = "free some, or set TMPDIR and ray start --temp-dir to a larger disk"
+    return Finding(name="disk", level="problem", detail=detail, cure=cure)
+
+
+def _open_files() -> Finding:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    detail = f"{soft:,} files and sockets may be open at once"
+    if soft >= MIN_OPEN_FILES or soft == resource.RLIM_INFINITY:
+        return Finding(name="open files", level="ok", detail=detail)
+    cure = "ulimit -n 65536 before `ray start`"
+    return Finding(name="open files", level="problem", detail=detail, cure=cure)
+
+
+def _run_folder(url: str) -> Finding:
+    """Do what every shard does: write, read, delete."""
+    name = f".doctor-{uuid.uuid4().hex}"
+    sent = os.urandom(1024)
+    try:
+        folder = Folder(url)
+        folder.write_bytes(name, sent)
+        received = folder.read_bytes(name)
+        folder.delete(name)
+    except (IEMBatchError, OSError) as error:
+        return Finding(
+            name="run folder", level="problem", detail=f"{type(error).__name__}: {error}"
+        )
+    if received != sent:
+        return Finding(name="run folder", level="problem", detail=f"{url} gives back other bytes")
+    detail = f"wrote, read and deleted 1 kB at {url}"
+    return Finding(name="run folder", level="ok", detail=detail)
+
+
+def _source(url: str) -> Finding:
+    """Read the first image."""
+    try:
+        source = open_source(url)
+        first = next((item for item in source.entries() if isinstance(item, Entry)), None)
+        if first is None:
+            return Finding(name="source", level="problem", detail=f"there is no image in {url}")
+        image = next(iter(source.read(first)))
+    except (IEMBatchError, OSError) as error:
+        return Finding(name="source", level="problem", detail=f"{type(error).__name__}: {error}")
+    return Finding(name="source", level="ok", detail=f"read {image.image_id} from {url}")
+
+
+def differences(examinations: list[Examination]) -> list[Finding]:
+    """Compare machines that are to work together: one run is one version of everything."""
+    by_version: dict[str, list[str]] = {}
+    for examination in examinations:
+        (versions,) = [item for item in examination.findings if item.name == "versions"]
+        by_version.setdefault(versions.detail, []).append(examination.host)
+    if len(by_version) == 1:
+        detail = f"the same versions on {len(examinations)} nodes"
+        return [Finding(name="nodes", level="ok", detail=detail)]
+    detail = "; ".join(f"{', '.join(hosts)}: {text}" for text, hosts in by_version.items())
+    cure = "start all nodes from one image, or install with pip -c constraints.txt on each"
+    return [Finding(name="nodes", level="problem", detail=detail, cure=cure)]
+
+
+def finding_lines(examinations: list[Examination], common: list[Finding]) -> list[str]:
+    """Put findings into lines for a person; what several machines share is said once."""
+    hosts_of: dict[Finding, list[str]] = {}
+    for examination in examinations:
+        for finding in examination.findings:
+            hosts_of.setdefault(finding, []).append(examination.host)
+    lines = []
+    for finding, hosts in [*hosts_of.items(), *((finding, []) for finding in common)]:
+        everywhere = len(hosts) in (0, len(examinations))
+        where = "" if everywhere else f" on {', '.join(hosts)}"
+        mark = {"ok": "ok  ", "note": "-   ", "problem": "NO  "}[finding.level]
+        lines.append(f"{mark}{finding.name}{where}: {finding.detail}")
+        if finding.cure:
+            lines.append(f"      -> {finding.cure}")
+    return lines

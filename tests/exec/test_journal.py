@@ -1,0 +1,111 @@
+import os
+import socket
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iem_batch.errors import StorageError
+from iem_batch.exec.attempts import Attempt
+from iem_batch.exec.journal import Driver, Journal, drivers, failures
+from iem_batch.processes import birth
+from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, mark
+
+GONE = {"host": socket.gethostname(), "pid": 2**22 - 1, "born": "0", "seen": 0.0}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder(str(tmp_path / "run"))
+
+
+def leave_driver(run: RunFolder, **of: Any) -> Driver:
+    """Write what a command leaves that was killed with shard 3 in flight."""
+    record = {"step": "masks", "in_process": True, "in_flight": {"3": 2}}
+    driver = Driver(**GONE | record | of)
+    run.write_json(driver.name, driver.__dict__)
+    return driver
+
+
+def test_its_file_is_there_while_it_is_at_work_and_gone_after(run: RunFolder) -> None:
+    with pytest.raises(StorageError, match="no route"), Journal(run, "masks", in_process=True):
+        raise StorageError("no route")
+    assert not run.names(DRIVERS)
+    with Journal(run, "masks", in_process=True) as journal:
+        attempts = journal.open_attempts([4, 5], 3)
+        attempts.start()
+        journal.started()
+        [driver] = drivers(run)
+        assert (driver.pid, driver.step, driver.in_flight) == (os.getpid(), "masks", {"4": 1})
+        assert driver.alive
+    assert not run.names(DRIVERS)
+
+
+def test_what_was_in_the_works_when_a_process_died_is_suspect(run: RunFolder) -> None:
+    """Its shard is tried alone and counts one attempt more; the file of the dead is taken away."""
+    leave_driver(run)
+    with Journal(run, "masks", in_process=True) as journal:
+        assert journal.suspects == {3}
+        attempt = journal.open_attempts([3], 1).start()
+    assert attempt == Attempt(shard=3, number=2, alone=True)
+    assert not run.names(DRIVERS)
+
+
+@pytest.mark.parametrize("of", [{"in_process": False}, {"step": "refined"}])
+def test_a_shard_that_was_elsewhere_is_not_suspect(run: RunFolder, of: dict[str, Any]) -> None:
+    """On Ray the shard was not in the process that died; another step has other shards."""
+    leave_driver(run, **of)
+    with Journal(run, "masks", in_process=True) as journal:
+        assert journal.suspects == set()
+
+
+def test_unfinished_writes_of_the_dead_are_deleted_and_of_the_living_are_not(
+    run: RunFolder,
+) -> None:
+    """Catches hidden files that stay for ever, and a write cut off from under another command."""
+    written_by_dead = f"{sha256(socket.gethostname().encode()).hexdigest()[:8]}-{GONE['pid']}"
+    names = [
+        f"{name}.{written_by_dead}-01234567.tmp"
+        for name in (
+            "masks/.part-00003.parquet",
+            "_run/stats/masks/.part-00003.json",
+            "_run/steps/.masks.json",
+        )
+    ]
+    for name in names:
+        run.write_bytes(name, b"half")
+    living = leave_driver(run, pid=os.getppid(), born=birth(os.getppid()) or "")
+    with Journal(run, "masks", in_process=True) as journal:
+        assert [driver.pid for driver in journal.others] == [living.pid]
+    assert all(run.exists(name) for name in names)
+    run.delete(living.name)
+    with Journal(run, "masks", in_process=True):
+        pass
+    assert not any(run.exists(name) for name in names)
+
+
+def test_failures_are_those_of_shards_that_are_not_done(run: RunFolder) -> None:
+    with Journal(run, "masks", in_process=True) as journal:
+        for shard in (1, 2):
+            journal.failed(Attempt(shard=shard, number=3, alone=False), f"no route to {shard}")
+    run.write_json(mark("masks", 1), {})
+    account = failures(run, "masks")[2]
+    assert (list(failures(run, "masks")), account["error"]) == ([2], "no route to 2")
+    with Journal(run, "masks", in_process=True) as journal:
+        journal.done(2)
+    assert not run.exists(failure("masks", 2))
+
+
+def test_a_store_that_cannot_be_written_does_not_stop_the_work(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches the error of a full disk hidden behind one about a file that nobody needs."""
+
+    def full(self: RunFolder, name: str, data: bytes) -> str:
+        raise StorageError("No space left on device")
+
+    monkeypatch.setattr(RunFolder, "write_bytes", full)
+    with Journal(run, "masks", in_process=True) as journal:
+        journal.started()
+        journal.failed(Attempt(shard=1, number=1, alone=False), "No space left on device")

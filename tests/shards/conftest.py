@@ -1,5 +1,0 @@
-"""Fixtures of the steps, which some tests of doing shards use."""
-
-from tests.stages.conftest import segmented
-
-__all__ = ["segmented"]

@@ -1,0 +1,130 @@
+"""A run of images with awkward names and encodings, and what a corpus of it must give back."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from iem_batch.exec.in_process import run_in_process
+from iem_batch.images.decode import decode, decode_whole
+from iem_batch.images.geometry import mask_to_image
+from iem_batch.run import schema
+from iem_batch.run.plan import read_plan, write_plan
+from iem_batch.run.run_folder import TOPK, RunFolder, part
+from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.sources import open_source
+from iem_batch.steps.export.export import ExportStep
+from iem_batch.steps.export.files import corpus_files
+from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.export.target import corpus_target, finish_target
+from iem_batch.steps.topk.settings import SelectSettings
+from iem_batch.steps.topk.topk import topk
+from tests.pictures import textured_disc
+from tests.steps.conftest import SIZE_PX, make_segment_step
+
+DECODE = DecodeSettings(size_px=SIZE_PX)
+
+LONG = f"{'x' * 150}/{'y' * 145}.jpg"
+"""300 characters."""
+
+NAMES = {
+    "plain.jpg": "JPEG",
+    "plain.png": "PNG",
+    "a.b/c.d e.jpg": "JPEG",
+    "a.b/c.d%20e.jpg": "JPEG",
+    "a/b.c/d e.jpg": "JPEG",
+    "ünï/ço~dé 日本.png": "PNG",
+    LONG: "JPEG",
+    LONG.replace("y.jpg", "z.jpg"): "JPEG",
+    "turned.jpg": "JPEG",
+    "see through.png": "PNG",
+    "web.webp": "WEBP",
+    "old.bmp": "BMP",
+}
+
+PASSED_ON = {"JPEG", "PNG", "WEBP"}
+
+
+class Truth(NamedTuple):
+    image: NDArray[np.uint8]
+    """RGB."""
+    label: NDArray[np.uint8]
+    """0, 1, 255."""
+
+
+def write_images(folder: Path) -> None:
+    """Write a picture of another size for each name."""
+    for seed, (name, kind) in enumerate(NAMES.items()):
+        picture = textured_disc(seed, 64 + seed, 81 - 2 * seed)
+        image = Image.fromarray(picture.image)
+        options = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
+        if name == "turned.jpg":
+            exif = Image.Exif()
+            exif[0x0112] = 6  # to be turned by a quarter
+            options["exif"] = exif
+        if name == "see through.png":
+            alpha = np.where(picture.mask, 255, 100).astype(np.uint8)
+            image.putalpha(Image.fromarray(alpha))
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(folder / name, kind, **options)
+
+
+def make_run(root: Path) -> RunFolder:
+    """Segment the images in shards of five and select them all."""
+    write_images(root / "images")
+    run = RunFolder(str(root / "run"))
+    source = open_source(str(root / "images"))
+    write_plan(run, source, PlanSettings(shard_size=5))
+    step = make_segment_step(run, source.url)
+    num_shards = read_plan(run).num_shards
+    run_in_process(step, range(num_shards), lambda mark: None)
+    topk(run, num_shards, SelectSettings(k=100))
+    return run
+
+
+def export(run: RunFolder, **settings: object) -> RunFolder:
+    """Export a run in this process; gives the folder of the corpus."""
+    wanted = ExportSettings(**settings)  # type: ignore[arg-type]
+    target = corpus_target(run, wanted)
+    step = ExportStep(
+        run=target,
+        source_url=read_plan(run).source_url,
+        decode=DECODE,
+        export=wanted,
+        origin=None if target == run else run,
+    )
+    files = corpus_files(run, wanted)
+    run_in_process(step, range(len(files)), lambda mark: None)
+    if target != run:
+        finish_target(target, wanted, list(dict.fromkeys(file.split for file in files)))
+    return target
+
+
+def truth(run: RunFolder, size: str) -> dict[str, Truth]:
+    """Work out what a corpus must hold, from the files and the masks of the run."""
+    selected = {row["image_id"]: row for row in run.read_table(TOPK).to_pylist()}
+    source = Path(run.url).parent / "images"
+    found = {}
+    for shard in range(read_plan(run).num_shards):
+        for row in run.read_table(part("masks", shard)).to_pylist():
+            image_id = row["image_id"]
+            if row["init_side"] != selected[image_id]["init_side"]:
+                continue
+            data = (source / image_id).read_bytes()
+            mask = schema.decode_mask(row["mask"]["bytes"])
+            if size == "engine":
+                found[image_id] = Truth(decode(data, DECODE).pixels, mask.astype(np.uint8))
+            else:
+                whole, seen = mask_to_image(mask, row["width"], row["height"])
+                label = np.where(seen, whole, 255).astype(np.uint8)
+                found[image_id] = Truth(decode_whole(data, DECODE), label)
+    return found
+
+
+def rgb(image: Image.Image | bytes) -> NDArray[np.uint8]:
+    if isinstance(image, bytes):
+        image = Image.open(io.BytesIO(image))
+    return np.asarray(image.convert("RGB"))

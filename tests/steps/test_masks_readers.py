@@ -1,0 +1,72 @@
+"""The tables of a run, opened by the readers people have: the same masks in each."""
+
+import datasets
+import duckdb
+import numpy as np
+import pandas
+import polars
+import pyarrow.dataset
+import pytest
+
+from iem_batch.run import schema
+from iem_batch.run.card import write_card
+from iem_batch.run.run_folder import RunFolder, part
+from tests.steps.export.exports import make_run
+
+Masks = dict[tuple[str, int], tuple[float, bytes]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    made = make_run(tmp_path_factory.mktemp("readers"))
+    write_card(made, 12, 0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def masks(run: RunFolder) -> Masks:
+    rows = [row for shard in range(3) for row in run.read_table(part("masks", shard)).to_pylist()]
+    assert len(rows) == 24
+    return by_mask(rows)
+
+
+def by_mask(rows: list[dict]) -> Masks:
+    return {
+        (row["image_id"], row["init_side"]): (row["error"], row["mask"]["bytes"]) for row in rows
+    }
+
+
+def test_datasets(run: RunFolder, masks: Masks, tmp_path) -> None:
+    rows = datasets.load_dataset(run.url, split="train", cache_dir=str(tmp_path))
+    assert len(rows) == len(masks)
+    for row in rows:
+        error, png = masks[row["image_id"], row["init_side"]]
+        assert row["error"] == error
+        np.testing.assert_array_equal(np.asarray(row["mask"]), schema.decode_mask(png))
+
+
+def test_pyarrow(run: RunFolder, masks: Masks) -> None:
+    table = pyarrow.dataset.dataset(run.url_of("masks"), format="parquet").to_table()
+    assert by_mask(table.to_pylist()) == masks
+
+
+def test_pandas(run: RunFolder, masks: Masks) -> None:
+    assert by_mask(pandas.read_parquet(run.url_of("masks")).to_dict("records")) == masks
+
+
+def test_polars(run: RunFolder, masks: Masks) -> None:
+    assert by_mask(polars.read_parquet(run.url_of("masks/*.parquet")).to_dicts()) == masks
+
+
+def test_duckdb(run: RunFolder, masks: Masks) -> None:
+    query = f"SELECT * FROM read_parquet('{run.url_of('masks/*.parquet')}')"
+    with duckdb.connect() as connection:
+        assert by_mask(connection.sql(query).to_arrow_table().to_pylist()) == masks
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_ray_data(run: RunFolder, masks: Masks) -> None:
+    import ray.data
+
+    assert by_mask(ray.data.read_parquet(run.url_of("masks")).take_all()) == masks

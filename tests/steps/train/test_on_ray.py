@@ -1,0 +1,163 @@
+"""Ray Train with real workers, which die or are taken away."""
+
+import json
+import os
+import threading
+import time
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from iem_batch.errors import SettingsError
+from iem_batch.run import run_folder
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.segnet.settings import TrainSettings
+from iem_batch.segnet.training import EpochRecord
+from iem_batch.segnet.weights import load_weights
+from iem_batch.steps.train import on_ray as train
+from iem_batch.steps.train.on_ray import train_ray
+from iem_batch.steps.train.step import TRAIN_FOLDER, train_local
+from tests.exec.ray.nodes import running_nodes
+from tests.steps.corpora import small_discs, write_corpus
+from tests.steps.train.trainer import ATTENTIVE, SEGNET
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+SETTINGS = TrainSettings(
+    epochs=6,
+    batch_size=5,
+    images_per_pass=2,
+    num_workers=2,
+    precision="fp32",
+    checkpoint_every_epochs=1,
+)
+
+
+def wait_for_checkpoints(run: RunFolder, count: int) -> None:
+    """Wait until so many were seen; Ray deletes earlier ones."""
+    seen: set[Path] = set()
+    deadline = time.monotonic() + 200
+    while len(seen) < count:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.01)
+        seen |= set(Path(run.url, TRAIN_FOLDER).glob("*/checkpoint_*"))
+
+
+@dataclass(frozen=True)
+class DeadlyRun(RunFolder):
+    """A run one of whose workers dies, once, when it has seen the third checkpoint.
+
+    Each report waits until the one before was taken, so then the first checkpoint is known.
+    """
+
+    driver: int = field(default_factory=os.getpid)
+
+    def open_table(self, name: str) -> AbstractContextManager[pq.ParquetFile]:
+        if os.getpid() != self.driver:
+            threading.Thread(target=self._die_after_the_third_checkpoint, daemon=True).start()
+        return super().open_table(name)
+
+    def _die_after_the_third_checkpoint(self) -> None:
+        wait_for_checkpoints(self, 3)
+        try:
+            os.close(os.open(f"{self.url}/died", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+        os._exit(1)
+
+
+@pytest.fixture(autouse=True)
+def _attentive_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(*ATTENTIVE)
+
+
+def write_pairs(run: RunFolder) -> None:
+    """Write nine pairs in files of four: what the two workers own ends inside a file."""
+    write_corpus(run, small_discs(9), pairs_per_file=4)
+
+
+@pytest.fixture(scope="module")
+def calm(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that two workers have trained undisturbed."""
+    run = RunFolder(str(tmp_path_factory.mktemp("calm")))
+    write_pairs(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*ATTENTIVE)
+        train_ray(run, SEGNET, SETTINGS, lambda record: None)
+    return run
+
+
+def test_two_workers_equal_one(calm: RunFolder, tmp_path: Path) -> None:
+    """Catches gradients not added up, and shares weighted wrongly where they differ in size."""
+    alone = RunFolder(str(tmp_path))
+    write_pairs(alone)
+    expected = train_local(alone, SEGNET, SETTINGS, lambda record: None)
+    history = train_ray(calm, SEGNET, SETTINGS, pytest.fail)
+    assert [record.epoch for record in history] == [1, 2, 3, 4, 5, 6]
+    for ours, theirs in zip(history, expected, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
+    assert load_weights(calm.read_bytes(run_folder.WEIGHTS), SEGNET).state_dict()
+    assert not calm.exists(TRAIN_FOLDER)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_changes_no_bit(calm: RunFolder, tmp_path: Path) -> None:
+    """Catches a resume that loses state, and one that begins again."""
+    run = DeadlyRun(str(tmp_path))
+    write_pairs(run)
+    told: list[int] = []
+    history = train_ray(run, SEGNET, SETTINGS, lambda record: told.append(record.epoch))
+    assert run.exists("died")
+    assert [record.epoch for record in history] == [1, 2, 3, 4, 5, 6]
+    assert set(told) == {1, 2, 3, 4, 5, 6}
+    assert told.count(1) == 1, "the workers began again without a checkpoint"
+    assert run.read_bytes(run_folder.WEIGHTS) == calm.read_bytes(run_folder.WEIGHTS)
+    assert train_ray(run, SEGNET, SETTINGS, pytest.fail) == history
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_is_done_without(tmp_path: Path) -> None:
+    """Of two nodes of one CPU one is switched off; catches waiting for another for ever, and
+    batches that change with the number of workers."""
+    run, alone = RunFolder(str(tmp_path / "run")), RunFolder(str(tmp_path / "alone"))
+    for folder in (run, alone):
+        write_pairs(folder)
+    settings = replace(SETTINGS, min_workers=1, epochs=40)
+    with running_nodes(worker=False) as nodes:
+        for name in ("first", "second"):
+            nodes.start_worker(name, num_cpus=1)
+        driver = nodes.drive("tests.steps.train.trainer", run.url, json.dumps(asdict(settings)))
+        wait_for_checkpoints(run, 3)
+        nodes.kill("second")
+        output, _ = driver.communicate(timeout=250)
+    assert driver.returncode == 0, output
+    history = [EpochRecord(**record) for record in run.read_json(run_folder.HISTORY)]
+    expected = train_local(alone, SEGNET, settings, lambda record: None)
+    assert len(history) == 40
+    for ours, theirs in zip(history, expected, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=2e-2)
+
+
+def test_the_number_of_workers_varies_only_with_min_workers() -> None:
+    assert train._num_workers(SETTINGS) == 2
+    assert train._num_workers(replace(SETTINGS, min_workers=1)) == (1, 2)
+
+
+def test_corpus_that_cannot_be_learned_from_is_not_tried_again(tmp_path: Path) -> None:
+    """Catches a worker's error reaching the user as a failure of Ray, after three retries."""
+    run = RunFolder(str(tmp_path / "run"))
+    write_corpus(run, [])
+    with pytest.raises(SettingsError, match="it has no pairs"):
+        train_ray(run, SEGNET, replace(SETTINGS, num_workers=1), pytest.fail)
+
+
+def test_more_workers_than_the_cluster_has(tmp_path: Path) -> None:
+    """Catches waiting for CPUs that never come."""
+    run = RunFolder(str(tmp_path / "run"))
+    write_corpus(run, small_discs(2))
+    message = "training needs 3 workers, the Ray cluster has 2 CPUs now; lower train.num_w"
+    with pytest.raises(SettingsError, match=message):
+        train_ray(run, SEGNET, replace(SETTINGS, num_workers=3), pytest.fail)

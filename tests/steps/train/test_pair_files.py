@@ -1,0 +1,110 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iem_batch.errors import StorageError
+from iem_batch.run import run_folder
+from iem_batch.run.run_folder import RunFolder
+from iem_batch.steps.train.pair_files import PairFiles, find_pairs, read_pairs
+from tests.steps.corpora import small_discs, with_mask, write_corpus, write_corpus_file
+
+
+def read_all(files: PairFiles) -> None:
+    list(read_pairs(files, range(files.num_pairs)))
+
+
+def test_pairs_are_those_exported(tmp_path: Path) -> None:
+    """A range over three files, read by threads; catches a file left out, pairs in another order,
+    and masks or errors of another pair."""
+    run, discs = RunFolder(str(tmp_path)), small_discs(20)
+    write_corpus(run, discs, pairs_per_file=6)
+    files = find_pairs(run)
+    assert (files.num_rows, files.shape_HW) == ((6, 6, 6, 2), (24, 32))
+    with ThreadPoolExecutor(3) as pool:
+        record_N = np.concatenate(list(read_pairs(files, range(4, 17), pool.map)))
+    assert len(record_N) == 13
+    for number, record in enumerate(record_N, start=4):
+        np.testing.assert_array_equal(record["image"], discs[number].image)
+        mask_HW = np.unpackbits(record["mask"], count=24 * 32).reshape(24, 32)
+        np.testing.assert_array_equal(mask_HW, discs[number].mask)
+        assert record["error"] == 1.0 + number % 6 / 4
+
+
+def test_ranges_that_end_within_what_is_read_at_once(tmp_path: Path) -> None:
+    """Catches pairs lost or doubled where a range begins or ends inside a file of many."""
+    run, discs = RunFolder(str(tmp_path)), small_discs(150)
+    write_corpus(run, discs, pairs_per_file=140)
+    files = find_pairs(run)
+    for rows in (range(63, 65), range(64, 128), range(150), range(130, 145), range(7, 7)):
+        expected = [discs[number].image for number in rows]
+        parts = [part["image"] for part in read_pairs(files, rows)]
+        np.testing.assert_array_equal(np.concatenate(parts) if parts else [], expected)
+
+
+def test_files_set_apart_are_left_out(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write_corpus(run, small_discs(3))
+    run.write_bytes("corpus/val-00000.parquet", run.read_bytes(run_folder.part("corpus", 0)))
+    assert find_pairs(run).num_pairs == 3
+
+
+def test_sizes_that_differ(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    discs = small_discs(2)
+    turned = discs[1]._replace(
+        name="turned", image=discs[1].image.swapaxes(0, 1), mask=discs[1].mask.T
+    )
+    write_corpus(run, [discs[0], turned])
+    with pytest.raises(StorageError, match="turned has an image of shape .32, 24, 3."):
+        read_all(find_pairs(run))
+
+
+def test_mask_of_another_size_than_its_image(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write_corpus(run, [with_mask(small_discs(1)[0], np.eye(24, dtype=np.bool_))])
+    with pytest.raises(StorageError, match="disc_000 has an image of shape"):
+        read_all(find_pairs(run))
+
+
+def test_damaged_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder(str(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr("iem_batch.run.schema.encode_pixels", lambda pixels: b"\x89PNG\r\n")
+        write_corpus(run, small_discs(1))
+    with pytest.raises(StorageError, match="the picture or mask of disc_000 is damaged"):
+        read_all(find_pairs(run))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_damaged_file(tmp_path: Path, share: float) -> None:
+    run = RunFolder(str(tmp_path))
+    write_corpus(run, small_discs(2))
+    path = tmp_path / run_folder.part("corpus", 0)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(StorageError, match=r"corpus/part-00000.parquet"):
+        find_pairs(run)
+
+
+def test_damaged_bytes_within_a_file(tmp_path: Path) -> None:
+    """Catches pyarrow's own errors in the middle of a training."""
+    run = RunFolder(str(tmp_path))
+    write_corpus(run, small_discs(4), pairs_per_file=2)
+    files = find_pairs(run)
+    path = tmp_path / run_folder.part("corpus", 1)
+    content = path.read_bytes()
+    path.write_bytes(b"PAR1" + b"\xff" * (len(content) // 2) + content[len(content) // 2 + 4 :])
+    with pytest.raises(StorageError, match=r"corpus/part-00001.parquet"):
+        read_all(files)
+
+
+def test_a_file_that_has_vanished(tmp_path: Path) -> None:
+    run = RunFolder(str(tmp_path))
+    write_corpus(run, small_discs(4), pairs_per_file=2)
+    files = find_pairs(run)
+    write_corpus_file(run, 0, small_discs(2))
+    run.delete(run_folder.part("corpus", 1))
+    with pytest.raises(StorageError, match=r"cannot read .*corpus/part-00001.parquet"):
+        read_all(files)

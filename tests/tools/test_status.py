@@ -1,0 +1,125 @@
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from iem_batch.errors import StepMissingError
+from iem_batch.exec.attempts import Attempt
+from iem_batch.exec.journal import Journal, drivers
+from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, mark
+from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.segment.step import SegmentStep
+from iem_batch.tools.status import (
+    images_per_second,
+    run_status,
+    status_json,
+    status_notes,
+    status_table,
+)
+
+Segmented = Callable[..., SegmentStep]
+
+
+def test_counts_what_is_committed(segmented: Segmented) -> None:
+    run = segmented(shard_size=5).run
+    masks, corpus, predictions, refined = run_status(run, ExportSettings())
+    assert (masks.state, masks.shards_done, masks.num_shards, masks.ok) == ("done", 3, 3, 12)
+    assert (corpus.state, corpus.num_shards) == ("not started", None)
+    assert predictions.state == refined.state == "not started"
+
+
+def test_a_run_that_was_stopped(segmented: Segmented) -> None:
+    """Catches a half-finished run that looks finished, or that looks as if it were at work."""
+    run = segmented(shard_size=5).run
+    run.delete(mark("masks", 1))
+    masks = run_status(run, ExportSettings())[0]
+    assert (masks.state, masks.shards_done, masks.shards_left, masks.ok) == ("partly done", 2, 1, 7)
+    assert (masks.shards_running, masks.seconds_left) == (0, None)
+
+
+def test_a_run_at_work(segmented: Segmented) -> None:
+    """Worked by hand: 7 images a second, one of three shards with 5 + 2 images done left."""
+    run = segmented(shard_size=5).run
+    run.delete(mark("masks", 0))
+    for shard, finished in ((1, 100.0), (2, 102.0)):
+        record = run.read_json(mark("masks", shard))
+        run.write_json(mark("masks", shard), record | {"finished": finished, "seconds": 2.0})
+    with Journal(run, "masks", in_process=True) as journal:
+        attempts = journal.open_attempts([0], 3)
+        attempts.start()
+        journal.started()
+        masks = run_status(run, ExportSettings())[0]
+        assert (masks.state, masks.shards_running, masks.shards_left) == ("running", 1, 1)
+        # Shard 2 has 2 images and took 2 s after shard 1; a shard has 3.5 images in the mean.
+        assert masks.seconds_left == pytest.approx(3.5 / 1)
+        at_work, to_go = status_notes([masks])
+        assert f"process {os.getpid()} on {socket.gethostname()} is at work" in at_work
+        assert to_go == "masks: 1 shards in flight, about 0 min to go"
+        assert status_table([masks]).row_count == 1
+    assert run_status(run, ExportSettings())[0].state == "partly done"
+
+
+def test_a_shard_that_failed(segmented: Segmented) -> None:
+    run = segmented(shard_size=5).run
+    run.delete(mark("masks", 2))
+    with Journal(run, "masks", in_process=True) as journal:
+        journal.failed(Attempt(shard=2, number=3, alone=False), "StorageError: no route")
+    masks = run_status(run, ExportSettings())[0]
+    assert (masks.state, masks.failed) == ("failed", {2: "StorageError: no route"})
+    assert status_notes([masks]) == ["masks: shard 2 failed: StorageError: no route"]
+    # Done after all by a command that was killed before it could tidy up.
+    run.write_json(mark("masks", 2), run.read_json(mark("masks", 1)))
+    assert run.exists(failure("masks", 2))
+    assert run_status(run, ExportSettings())[0].state == "done"
+
+
+def test_rate_is_that_between_the_first_and_the_last_commit() -> None:
+    """Worked by hand: 5 + 2 images are committed in the 3.5 s after the first shard."""
+    assert images_per_second([(100.0, 5, 2.0), (102.0, 5, 2.0), (103.5, 2, 1.0)]) == 7 / 3.5
+
+
+def test_pauses_and_jumps_of_the_clock_do_not_count_as_work() -> None:
+    """Catches a rate of nearly 0, and days left, after a night's pause or a clock set wrong."""
+    steady = [(100.0 + 2 * shard, 5, 2.0) for shard in range(10)]
+    assert images_per_second(steady) == 2.5
+    paused = [*steady[:5], *((time + 1e6, images, s) for time, images, s in steady[5:])]
+    assert images_per_second(paused) == 2.5
+    set_back = [*steady[:5], *((time - 3600, images, s) for time, images, s in steady[5:])]
+    assert images_per_second(set_back) == 2.5
+    assert images_per_second([(100.0, 5, 2.0)] * 3) is None
+    assert images_per_second([]) is None
+
+
+def test_dead_commands_are_not_at_work(tmp_path: Path) -> None:
+    """Catches a command that was killed a week ago shown as running, or another of its number."""
+    run = RunFolder(str(tmp_path / "run"))
+    record = {"step": "masks", "in_process": True, "in_flight": {"3": 1}}
+    here = {"host": socket.gethostname(), "seen": time.time()}
+    far = {"host": "elsewhere", "pid": 1, "born": "1"}
+    cases = {
+        "another of its number": (here | {"pid": os.getpid(), "born": "0"}, False),
+        "gone": (here | {"pid": 2**22 - 1, "born": "0"}, False),
+        "silent": (far | {"seen": time.time() - 3600}, False),
+        "elsewhere": (far | {"seen": time.time()}, True),
+        "its clock is ahead": (far | {"seen": time.time() + 1e6}, True),
+    }
+    for driver, alive in cases.values():
+        run.write_json(f"{DRIVERS}/x.json", record | driver)
+        [found] = drivers(run)
+        assert found.alive == alive
+
+
+def test_json_is_the_same(segmented: Segmented) -> None:
+    steps = run_status(segmented(shard_size=5).run, ExportSettings())
+    assert [(row["step"], row["state"]) for row in json.loads(status_json(steps))] == [
+        (step.step, step.state) for step in steps
+    ]
+
+
+def test_without_a_plan(tmp_path: object) -> None:
+    with pytest.raises(StepMissingError, match="iem-batch plan"):
+        run_status(RunFolder(f"{tmp_path}/run"), ExportSettings())
