@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from iem_batch.errors import SettingsError
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ClusterSettings
 from iem_batch.exec.settings import ShardSettings
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.run.settings import DecodeSettings, PlanSettings

@@ -3,8 +3,10 @@
 IEMBatchError
 ├── SettingsError            a value that cannot be used; says what is allowed
 ├── SourceError              the image collection cannot be listed or opened
+├── TruthError               the ground truth cannot be used for the images of a run
 ├── StorageError             the run folder cannot be read or written
 ├── RunMismatchError         the run folder belongs to another plan or other settings
+├── IntegrityError           counts do not add up: an image was lost or counted twice
 ├── StepMissingError         a step needs the output of one that has not run
 ├── BackendUnavailableError  an engine cannot run on this machine; says why
 ├── DeviceLostError          a GPU stopped working under a process; another worker can go on
@@ -38,6 +40,10 @@ class StorageError(IEMBatchError):
 
 class RunMismatchError(IEMBatchError):
     """The run folder was made from another plan or with other settings."""
+
+
+class IntegrityError(IEMBatchError):
+    """Counts of images do not add up; nothing is marked as done."""
 
 
 class StepMissingError(IEMBatchError):

@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from iem_batch.run.marks import Mark
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -18,7 +20,7 @@ RATE_OVER_S = 300.0
 
 
 class ShardProgress:
-    """Counts what is done; called with the commit mark of each finished shard."""
+    """Counts what is done."""
 
     def __init__(self, step: str, num_done: int, num_shards: int) -> None:
         """Start counting; the rate is that of this call, not of the shards done before."""
@@ -27,11 +29,11 @@ class ShardProgress:
         self.num_ok = self.num_quarantined = self.num_failed = 0
         self._history = deque([(time.monotonic(), 0, num_done)])
 
-    def __call__(self, mark: dict[str, Any]) -> None:
+    def done(self, mark: Mark) -> None:
         """Count one finished shard."""
         self.num_done += 1
-        self.num_ok += mark["ok"]
-        self.num_quarantined += mark["quarantined"]
+        self.num_ok += mark.ok
+        self.num_quarantined += mark.quarantined
         now = time.monotonic()
         self._history.append((now, self.num_ok + self.num_quarantined, self.num_done))
         while len(self._history) > 2 and now - self._history[1][0] > RATE_OVER_S:

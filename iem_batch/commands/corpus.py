@@ -7,7 +7,7 @@ from iem_batch.commands.rounds import enter_round, require_round_before
 from iem_batch.errors import RunMismatchError
 from iem_batch.exec.step import Totals, outputs_digest
 from iem_batch.job import Job
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.plan import Plan, read_plan
 
 
@@ -20,7 +20,7 @@ def topk(job: Job) -> None:
     from iem_batch.steps.topk.topk import read_selection, selection_depends_on, topk
 
     planned = read_plan(job.run)
-    job.run.require(run_folder.SUCCESS, "segment")
+    job.run.require(layout.SUCCESS, "segment")
     settings, decode = job.settings.select, job.settings.decode
     if job.run.earlier_round is None:
         if settings.rounds > 1:
@@ -42,7 +42,7 @@ def topk(job: Job) -> None:
     print(
         f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
         f"{selection.num_undefined:,} empty or full masks left out; {among} -> "
-        f"{job.run.url_of(run_folder.TOPK)}"
+        f"{job.run.url_of(layout.TOPK)}"
     )
     for number, why in (
         (selection.num_outside, "for the area of their mask, or for being in no group"),
@@ -58,7 +58,7 @@ def export(job: Job) -> None:
     from iem_batch.steps.export.target import corpus_target, lost_pairs, num_turned
 
     planned = read_plan(job.run)
-    job.run.require(run_folder.TOPK, "topk")
+    job.run.require(layout.TOPK, "topk")
     target = corpus_target(job.run, job.settings.export)
     if target == job.run:
         total = _export_here(job, planned)
@@ -68,7 +68,7 @@ def export(job: Job) -> None:
         total = _export_elsewhere(job, replace(job, run=target, overwrite=False), planned)
         folder = target.url
         print(f"export: {total.ok:,} pairs as {job.settings.export.format} -> {folder}")
-        if not job.run.exists(run_folder.step_record("corpus")):
+        if not job.run.exists(layout.step_record("corpus")):
             print(
                 f"export: SegNet is trained on {job.run.url}/corpus, which is not there yet; "
                 "`iem-batch export` writes it if no export.* setting is given"
@@ -109,7 +109,7 @@ def _export_here(job: Job, planned: Plan) -> Totals:
         export=job.settings.export,
         memory_bytes=job.settings.shards.memory_bytes,
     )
-    begun = job.begin(step.name, corpus_depends_on(step, job.run.read_bytes(run_folder.TOPK)))
+    begun = job.begin(step.name, corpus_depends_on(step, job.run.read_bytes(layout.TOPK)))
     return job.run_shards(step, num_corpus_files(job.run, job.settings.export), begun)
 
 
@@ -134,7 +134,7 @@ def _export_elsewhere(job: Job, there: Job, planned: Plan) -> Totals:
         memory_bytes=settings.shards.memory_bytes,
         origin=job.run,
     )
-    depends = corpus_depends_on(step, job.run.read_bytes(run_folder.TOPK))
+    depends = corpus_depends_on(step, job.run.read_bytes(layout.TOPK))
     require_own(there.run)
     try:
         begun = there.begin(step.name, depends)

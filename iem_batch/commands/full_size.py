@@ -3,7 +3,7 @@
 from iem_batch.commands.finish import finish
 from iem_batch.exec.step import outputs_digest
 from iem_batch.job import Job
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.steps.topk.choose import dataset_side
 
@@ -14,7 +14,7 @@ def upscale(job: Job) -> None:
     """Bring masks to the size of their photos."""
     planned = read_plan(job.run)
     source = job.settings.upscale.masks
-    job.run.require(run_folder.step_record(source), _MADE_BY[source])
+    job.run.require(layout.step_record(source), _MADE_BY[source])
     with job.engine_settled() as settled:
         _upscale(settled, planned)
 

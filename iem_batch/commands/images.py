@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from iem_batch.exec.step import Totals
 from iem_batch.job import Job
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.card import write_card
 from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.sources import open_source
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ def plan(job: Job, source: str, estimate: bool = False) -> None:
     """
     if job.overwrite:
         job.drop("masks")
-        job.run.delete(run_folder.PLAN)
-    done_before = " (the run has this plan already)" if job.run.exists(run_folder.PLAN) else ""
+        job.run.delete(layout.PLAN)
+    done_before = " (the run has this plan already)" if job.run.exists(layout.PLAN) else ""
     planned = write_plan(job.run, open_source(source), job.settings.plan)
     job.store_settings()
     summary, *further = plan_lines(planned)
-    print(f"plan: {summary} -> {job.run.url_of(run_folder.PLAN)}{done_before}")
+    print(f"plan: {summary} -> {job.run.url_of(layout.PLAN)}{done_before}")
     for line in further:
         print(f"plan: {line}")
     if estimate:
@@ -85,7 +85,7 @@ def plan_lines(planned: Plan) -> list[str]:
 
 def segment(job: Job, source: str) -> None:
     """Run IEM on every image; plans the run first if that has not been done."""
-    if job.run.exists(run_folder.PLAN):
+    if job.run.exists(layout.PLAN):
         # The plan is not listed again: that takes long, and a resumed run works on what it planned.
         require_same_settings(job.run, open_source(source), job.settings.plan)
     else:
@@ -123,7 +123,7 @@ def _finish_masks(run: RunFolder, planned: Plan, total: Totals) -> None:
     assert total.planned == total.ok + total.quarantined, total
     assert not planned.is_exact or total.planned == planned.num_images, total
     write_card(run, total.ok, total.quarantined)
-    run.write_bytes(run_folder.SUCCESS, b"")
+    run.write_bytes(layout.SUCCESS, b"")
     print(f"segment: {total.ok:,} images with masks -> {run.url_of('masks')}")
     if total.quarantined:
         print(f"segment: {total.quarantined:,} images not usable -> {run.url_of('quarantine')}")

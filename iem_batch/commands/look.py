@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,7 +46,7 @@ def evaluate(job: Job, truth: str | None, ignore: str | None, against: Sequence[
         print(
             f"evaluate: {evaluation.num_images:,} of {evaluation.num_in_truth:,} images with truth"
         )
-    print(f"evaluate: -> {job.run.url_of(run_folder.EVALUATION)}")
+    print(f"evaluate: -> {job.run.url_of(layout.EVALUATION)}")
     if against:
         Console().print(comparison_table(compare(job.run, [RunFolder(url) for url in against])))
 
@@ -59,7 +59,7 @@ def report(job: Job) -> None:
     write_report(
         job.run, settings.decode, settings.iem, settings.select.init_choice, settings.report
     )
-    print(f"report: -> {job.run.url_of(run_folder.REPORT)}")
+    print(f"report: -> {job.run.url_of(layout.REPORT)}")
 
 
 def show(job: Job, image: str, png: str | None) -> None:
@@ -90,7 +90,7 @@ def _of_run(job: Job, image: str) -> "Image | None":
     from iem_batch.steps.report.page import open_sources
     from iem_batch.steps.report.show import draw_image
 
-    if not job.run.exists(run_folder.PLAN):
+    if not job.run.exists(layout.PLAN):
         return None
     decode, iem = job.settings.decode, job.settings.iem
     plan, evaluation = read_plan(job.run), read_evaluation(job.run)
@@ -142,7 +142,7 @@ def doctor(address: str | None, run: str | None, source: str | None) -> None:
     Raises:
         SystemExit: something is wrong.
     """
-    from iem_batch.exec.cluster_settings import ClusterSettings
+    from iem_batch.exec.settings import ClusterSettings
     from iem_batch.tools.doctor import Finding, examine, finding_lines
 
     if address is None and "RAY_ADDRESS" not in os.environ:

@@ -8,7 +8,7 @@ from iem_batch.commands.finish import finish
 from iem_batch.exec.journal import Journal
 from iem_batch.exec.step import outputs_digest
 from iem_batch.job import Job
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.plan import Plan, read_plan
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def train(job: Job) -> None:
     from iem_batch.steps.train.step import epoch_line, segnet_depends_on, train_local
 
     segnet, settings = job.settings.segnet, job.settings.train
-    job.run.require(run_folder.step_record("corpus"), "export")
+    job.run.require(layout.step_record("corpus"), "export")
     total = num_epochs(settings, find_pairs(job.run).num_pairs)
     job.begin("segnet", segnet_depends_on(job.run, segnet, settings))
 
@@ -42,14 +42,14 @@ def train(job: Job) -> None:
     last = history[-1]
     print(
         f"train: {last.epoch} epochs, loss {last.loss:.4f}, IoU with the labels "
-        f"{100 * last.iou:.1f} % -> {job.run.url_of(run_folder.WEIGHTS)}"
+        f"{100 * last.iou:.1f} % -> {job.run.url_of(layout.WEIGHTS)}"
     )
 
 
 def predict(job: Job) -> None:
     """Predict SegNet's mask for every image."""
     planned = read_plan(job.run)
-    job.run.require(run_folder.WEIGHTS, "train")
+    job.run.require(layout.WEIGHTS, "train")
     with job.engine_settled() as settled:
         _predict(settled, planned)
 
@@ -75,7 +75,7 @@ def _predict(job: Job, planned: Plan) -> None:
         flips=settings.predict.flips,
         keeps_probability=settings.predict.probability,
     )
-    weights = job.run.read_bytes(run_folder.WEIGHTS)
+    weights = job.run.read_bytes(layout.WEIGHTS)
     load_weights(weights, settings.segnet)  # fails before anything is dropped or claimed
     begun = job.begin(step.name, predictions_depend_on(step, planned.digest, weights))
     total = job.run_shards(step, planned.num_shards, begun)
@@ -86,7 +86,7 @@ def _predict(job: Job, planned: Plan) -> None:
 def refine(job: Job) -> None:
     """Run IEM again, started from SegNet's masks."""
     planned = read_plan(job.run)
-    job.run.require(run_folder.step_record("predictions"), "predict")
+    job.run.require(layout.step_record("predictions"), "predict")
     with job.engine_settled() as settled:
         _refine(settled, planned)
 

@@ -3,7 +3,7 @@
 from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.exec.step import outputs_digest
 from iem_batch.job import Job
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.plan import read_plan
 from iem_batch.run.rounds import copy_round, drop_round
 from iem_batch.steps.topk.labels import round_of
@@ -50,7 +50,7 @@ def require_round_before(job: Job) -> None:
     num_shards = read_plan(job.run).num_shards
     command = "predict" if step == "predictions" else "refine"
     kept = job.run.round(number)
-    if round_of(job.run) != number and not kept.exists(run_folder.step_record("selection")):
+    if round_of(job.run) != number and not kept.exists(layout.step_record("selection")):
         raise StepMissingError(
             f"{job.run.url} has no round {number}; `iem-batch topk --rounds {number}` begins it, "
             f"`iem-batch run --rounds {number + 1}` does all"
@@ -58,5 +58,5 @@ def require_round_before(job: Job) -> None:
     if len(kept.committed(step)) == num_shards:
         return
     place = job.run if round_of(job.run) == number else kept
-    place.require(run_folder.step_record(step), command)
+    place.require(layout.step_record(step), command)
     outputs_digest(place, step, num_shards)

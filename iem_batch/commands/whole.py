@@ -12,7 +12,7 @@ from iem_batch.commands.network import predict, refine, train
 from iem_batch.commands.rounds import enter_round
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.steps.topk.labels import round_of
 
 
@@ -64,7 +64,7 @@ def _keep_round(job: Job) -> None:
     """Move the round that lies in the usual places, once it is complete and of these settings."""
     here = round_of(job.run)
     if here is not None and here < job.settings.select.rounds:
-        is_kept = job.run.round(here).exists(run_folder.step_record("selection"))
+        is_kept = job.run.round(here).exists(layout.step_record("selection"))
         if not is_kept:  # else the move was cut off
             select = replace(job.settings.select, rounds=here)
             in_place = replace(job, settings=replace(job.settings, select=select))

@@ -12,8 +12,8 @@ from typing import Any
 
 from iem_batch.errors import WorkerKilledError
 from iem_batch.exec.child import Child
-from iem_batch.exec.settings import ShardSettings
-from iem_batch.exec.step import ShardStep, do_shard
+from iem_batch.exec.step import ShardStep, Work, do_shard
+from iem_batch.run.marks import Mark
 
 KILLS_TO_CONVICT = 2
 """How often an image must kill a process that works on nothing else."""
@@ -25,35 +25,29 @@ MIN_PROBE_TIMEOUT_S = 60.0
 """However few images are probed, they get this much of the time a shard may take."""
 
 
-def do_alone(
-    step: ShardStep[Any], shard: int, attempt: int, begun: str, settings: ShardSettings
-) -> dict[str, Any]:
+def do_alone(work: Work, shard: int, attempt: int) -> Mark:
     """Do a shard in a child process; images that kill it are quarantined.
 
     Args:
-        step: the step.
+        work: the step, and the time a shard may take.
         shard: the shard.
         attempt: number of the attempt, for the commit mark.
-        begun: as for `iem_batch.exec.step.commit`.
-        settings: the time a shard may take.
-
-    Returns:
-        The commit mark.
 
     Raises:
         WorkerKilledError: the child dies, and no single image is to blame, or too many are.
     """
+    timeout_s = work.limits.timeout_s
     with Child() as child:
         try:
-            return child.call(settings.timeout_s, _do_shard, step, shard, attempt, begun)
+            return child.call(timeout_s, _do_shard, work, shard, attempt)
         except WorkerKilledError as death:
-            search = _Search(child, step, shard, settings)
+            search = _Search(child, work, shard)
             killers = search.killers(death)
         if killers:
-            step.keep_back(shard, killers)
+            work.step.keep_back(shard, killers)
         # Without killers too: it may have been somebody's hand, or somebody else has found them.
         try:
-            return child.call(settings.timeout_s, _do_shard, step, shard, attempt, begun)
+            return child.call(timeout_s, _do_shard, work, shard, attempt)
         except WorkerKilledError as death:
             raise search.nobody(death) from death
 
@@ -61,11 +55,9 @@ def do_alone(
 class _Search:
     """The search for the images of a shard that kill."""
 
-    def __init__(
-        self, child: Child, step: ShardStep[Any], shard: int, settings: ShardSettings
-    ) -> None:
-        self._child, self._step, self._shard = child, step, shard
-        self._timeout_s = settings.timeout_s
+    def __init__(self, child: Child, work: Work, shard: int) -> None:
+        self._child, self._step, self._shard = child, work.step, shard
+        self._timeout_s = work.limits.timeout_s
         self._killers: dict[str, str] = {}
         self._num_images = 0
 
@@ -125,8 +117,8 @@ class _Search:
         )
 
 
-def _do_shard(step: ShardStep[Any], shard: int, attempt: int, begun: str) -> dict[str, Any]:
-    return do_shard(step, step.open_engine(1), shard, attempt, begun)
+def _do_shard(work: Work, shard: int, attempt: int) -> Mark:
+    return do_shard(work, work.step.open_engine(1), shard, attempt)
 
 
 def _try(step: ShardStep[Any], shard: int, wanted: Container[str]) -> None:

@@ -18,9 +18,10 @@ from typing import Any, Self
 from iem_batch.errors import StorageError
 from iem_batch.exec.attempts import Attempt, Attempts
 from iem_batch.processes import birth
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
-from iem_batch.storage import local_files
+from iem_batch.run import layout
+from iem_batch.run.deletion import delete_leniently, delete_own, delete_unfinished_writes
+from iem_batch.run.folder import RunFolder, title
+from iem_batch.run.marks import Failure, read_failures, write_failure
 
 SECONDS_BETWEEN_SIGNS = 10.0
 """How often a command at work gives a sign of life."""
@@ -40,7 +41,7 @@ class Driver:
     seen: float
     """Its last sign of life, in seconds since 1970 by the clock of its machine."""
     step: str
-    """Its title, see `RunFolder.title`."""
+    """Its title, see `iem_batch.run.folder.title`."""
     in_process: bool
     """Whether the shards are done in its own process, so that they may have killed it."""
     in_flight: dict[str, int]
@@ -49,7 +50,7 @@ class Driver:
     @property
     def name(self) -> str:
         """Name of its file."""
-        return f"{run_folder.DRIVERS}/{self.host}-{self.pid}.json"
+        return f"{layout.DRIVERS}/{self.host}-{self.pid}.json"
 
     @property
     def alive(self) -> bool:
@@ -63,42 +64,33 @@ class Driver:
 def drivers(run: RunFolder) -> list[Driver]:
     """Read who is, or was when it was killed, at work on a run."""
     found = []
-    for name in run.names(run_folder.DRIVERS):
+    for name in run.names(layout.DRIVERS):
         with contextlib.suppress(FileNotFoundError):  # it has just ended
-            found.append(Driver(**run.read_json(f"{run_folder.DRIVERS}/{name}")))
+            found.append(Driver(**run.read_json(f"{layout.DRIVERS}/{name}")))
     return found
-
-
-def failures(run: RunFolder, step: str) -> dict[int, dict[str, Any]]:
-    """Read shard -> account of its failure, for the shards of a step that are not done."""
-    shards = {run_folder.shard_of(name) for name in run.names(f"_run/failures/{step}")}
-    if not shards:
-        return {}
-    committed = run.committed(step)
-    return {
-        shard: run.read_json(run_folder.failure(step, shard))
-        for shard in sorted(shard for shard in shards if shard is not None)
-        if shard not in committed
-    }
 
 
 class Journal:
     """Keeps the files of one command at one step, for the time of a block."""
 
-    def __init__(self, run: RunFolder, step: str, *, in_process: bool) -> None:
+    def __init__(
+        self, run: RunFolder, place: RunFolder, step: str, *, in_process: bool
+    ) -> None:
         """Look at what was left by commands before.
 
         Args:
             run: the run.
+            place: where the step's output goes.
             step: name of the step.
             in_process: whether shards are done in this process.
         """
-        self._run, self._step, self._in_process = run, step, in_process
+        self._run, self._place, self._step, self._in_process = run, place, step, in_process
+        self._title = title(run, place, step)
         self._attempts: Attempts | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._give_signs, daemon=True)
         self._writing = threading.Lock()
-        self._failed = failures(run, step)
+        self._failed = read_failures(place, step)
         others = drivers(run)
         dead = [driver for driver in others if not driver.alive]
         self.others = [driver for driver in others if driver.alive]
@@ -106,18 +98,18 @@ class Journal:
         self.suspects = {
             int(shard)
             for driver in dead
-            if driver.in_process and driver.step == run.title(step)
+            if driver.in_process and driver.step == self._title
             for shard in driver.in_flight
         }
         """Shards in the works in a process that died; one of them may have been the cause."""
-        for driver in dead:
-            run.delete(driver.name)
+        delete_own(run, *(driver.name for driver in dead))
         if not self.others:
-            delete_unfinished_writes(run, step)
+            delete_unfinished_writes(place, (step, layout.QUARANTINE, "_run"))
+            delete_unfinished_writes(run, ("_run",))
 
     def open_attempts(self, shards: list[int], max_attempts: int) -> Attempts:
         """Begin the attempts that this journal is about."""
-        before = {shard: account["attempts"] for shard, account in self._failed.items()}
+        before = {shard: failure.attempts for shard, failure in self._failed.items()}
         for shard in self.suspects:
             before[shard] = before.get(shard, 0) + 1
         self._attempts = Attempts(shards, max_attempts, self.suspects, before)
@@ -136,8 +128,7 @@ class Journal:
         """Take the command's file away: it ended in good order, be it with an error."""
         self._ended.set()
         self._thread.join()
-        with _lenient():
-            self._run.delete(self._driver().name)
+        delete_leniently(self._run, self._driver().name)
 
     def started(self) -> None:
         """Note what is in flight at once, where it may kill this process."""
@@ -147,21 +138,20 @@ class Journal:
     def done(self, shard: int) -> None:
         """Delete the account of an earlier failure."""
         if self._failed.pop(shard, None) is not None:
-            with _lenient():
-                self._run.delete(run_folder.failure(self._step, shard))
+            delete_leniently(self._place, layout.failure(self._step, shard))
 
     def failed(self, attempt: Attempt, cause: str) -> None:
         """Write the account of a failure."""
-        account = {
-            "shard": attempt.shard,
-            "attempts": attempt.number,
-            "error": cause,
-            "time": round(time.time(), 3),
-            "host": socket.gethostname(),
-        }
-        self._failed[attempt.shard] = account
+        failure = Failure(
+            shard=attempt.shard,
+            attempts=attempt.number,
+            error=cause,
+            time=round(time.time(), 3),
+            host=socket.gethostname(),
+        )
+        self._failed[attempt.shard] = failure
         with _lenient():
-            self._run.write_json(run_folder.failure(self._step, attempt.shard), account)
+            write_failure(self._place, self._step, failure)
 
     def _give_signs(self) -> None:
         self._write()
@@ -181,7 +171,7 @@ class Journal:
             pid=os.getpid(),
             born=birth(os.getpid()) or "",
             seen=round(time.time(), 3),
-            step=self._run.title(self._step),
+            step=self._title,
             in_process=self._in_process,
             in_flight={str(attempt.shard): attempt.number for attempt in in_flight},
         )
@@ -190,11 +180,3 @@ class Journal:
 def _lenient() -> contextlib.suppress:
     """Go on where the storage fails: the shards themselves will meet it, and say so."""
     return contextlib.suppress(StorageError)
-
-
-def delete_unfinished_writes(run: RunFolder, step: str) -> None:
-    """Delete the hidden files of writes that a kill has cut off; only local folders have them."""
-    if not run.is_local:
-        return
-    for folder in (step, "quarantine", "selection", "segnet", "_run", "rounds"):
-        local_files.delete_unfinished_writes(f"{run.url}/{folder}")

@@ -1,12 +1,11 @@
-"""What the steps that go over shards have in common, and how to run one in this process.
+"""What steps have in common for who runs them: their phases, their output and its commit.
 
-A step has three phases, so that decoding, computing and writing can be done by different workers:
-`load` reads and decodes (CPU and storage), the engine computes (set up once per worker), and
-`commit` writes. `iem_batch.exec.ray.pipeline` runs the same phases on a Ray cluster.
+A step over shards has three phases, so that decoding, computing and writing can be done by
+different workers: `load` reads and decodes (CPU and storage), the engine computes (set up once per
+worker), and `commit` writes. A whole step is done at once, in the process of the command.
 """
 
 import faulthandler
-import hashlib
 import socket
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -18,28 +17,34 @@ from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
-from iem_batch.errors import RunMismatchError, ShardsFailedError
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.errors import IntegrityError, ShardsFailedError
+from iem_batch.exec.settings import LimitSettings
+from iem_batch.run.deletion import delete_own
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import Mark, write_mark
+from iem_batch.storage.read_ahead import READERS
 
 MAX_FAILURES_SHOWN = 5
 
-WRITERS = 8
-"""Files of a shard that are written at once."""
-
 Loaded = TypeVar("Loaded")
+
+Content = pa.Table | bytes | Callable[[], pa.Table] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardOutput:
-    """What one shard of one step gives."""
+    """What one shard of a step gives.
+
+    Raises:
+        IntegrityError: the counts do not add up, so an image was lost.
+    """
 
     shard: int
-    tables: dict[str, pa.Table | bytes | Callable[[], pa.Table] | None]
-    """Name inside the run folder -> rows, or the bytes of a file that is no table; all written
-    before the commit mark. What is called for the rows is called where they are written, so that
-    encoding masks does not hold up an engine. None is a file that must not be there: an attempt
-    before may have left one."""
+    tables: dict[str, Content]
+    """Name inside the place -> rows, or the bytes of a file that is no table; all written before
+    the commit mark. What is called for the rows is called where they are written, so that encoding
+    masks does not hold up an engine. None is a file that must not be there: an attempt before may
+    have left one."""
     planned: int
     """Images the shard was given."""
     ok: int
@@ -48,6 +53,15 @@ class ShardOutput:
     """Images that were rejected; planned = ok + quarantined."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Further entries of the commit mark, in JSON types."""
+    written: dict[str, str] = field(default_factory=dict)
+    """Files that are written already -> their SHA-256."""
+
+    def __post_init__(self) -> None:
+        if self.planned != self.ok + self.quarantined:
+            raise IntegrityError(
+                f"shard {self.shard} was given {self.planned} images and has {self.ok} results and "
+                f"{self.quarantined} rejections"
+            )
 
 
 class ShardStep(Protocol[Loaded]):
@@ -55,11 +69,23 @@ class ShardStep(Protocol[Loaded]):
 
     @property
     def name(self) -> str:
-        """Name of the step, one of `run_folder.STEPS`."""
+        """Name of the step."""
 
     @property
     def run(self) -> RunFolder:
-        """Where the output goes."""
+        """The run it belongs to, with the plan."""
+
+    @property
+    def place(self) -> RunFolder:
+        """Where its output and its marks go."""
+
+    @property
+    def num_shards(self) -> int:
+        """How many there are."""
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """All settings and inputs that the output depends on, in JSON types."""
 
     def load(self, shard: int, wanted: Container[str] | None = None) -> Loaded:
         """Read and decode what the shard needs, or only the images of the ids wanted."""
@@ -76,17 +102,56 @@ class ShardStep(Protocol[Loaded]):
     def open_engine(self, num_threads: int) -> Callable[[Loaded], ShardOutput]:
         """Set up, once per worker, the function that computes a loaded shard."""
 
+    def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Make the facts of the summary of those of all shards, in order."""
 
-Progress = Callable[[dict[str, Any]], None]
-"""Called with the commit mark of each shard, in the order in which they finish."""
+
+@dataclass(frozen=True, kw_only=True)
+class WholeStep:
+    """A step that is done at once, by the process of the command; it has one mark."""
+
+    name: str
+    run: RunFolder
+    place: RunFolder
+    depends_on: dict[str, Any]
+    compute: Callable[[], ShardOutput]
+    num_shards: int = 1
+
+    def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Give the facts of the one mark."""
+        return facts[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A step over shards and how it is done; every worker is given it once."""
+
+    step: ShardStep[Any]
+    settings_digest: str
+    """Of the step's record, for the commit marks."""
+    limits: LimitSettings
+
+
+class Progress(Protocol):
+    """Is told of the shards of a step, in the order in which they end."""
+
+    def done(self, mark: Mark) -> None:
+        """Count a shard that is committed."""
+
+    def failed(self, shard: int) -> None:
+        """Count a shard that is not tried again."""
 
 
 def commit(
-    step: ShardStep[Any], output: ShardOutput, seconds: float, attempt: int = 1, begun: str = ""
-) -> dict[str, Any]:
-    """Write the tables of a shard and then its commit mark.
+    step: ShardStep[Any] | WholeStep,
+    output: ShardOutput,
+    seconds: float,
+    attempt: int = 1,
+    settings_digest: str = "",
+) -> Mark:
+    """Write the files of a shard and then its commit mark.
 
-    Tables depend on the plan and the settings alone, so doing a shard twice does no harm. Only the
+    Files depend on the plan and the settings alone, so doing a shard twice does no harm. Only the
     mark knows of time and host.
 
     Args:
@@ -94,56 +159,47 @@ def commit(
         output: what the engine gave.
         seconds: time the shard has taken.
         attempt: number of the attempt that succeeded, counted from 1.
-        begun: what `iem_batch.job.Job.begin` gave for the step's settings.
-
-    Returns:
-        The commit mark.
+        settings_digest: of the step's record.
     """
-    assert output.planned == output.ok + output.quarantined, output
     # A corpus may have thousands of small files, and on an object store each is a round trip.
-    with ThreadPoolExecutor(WRITERS) as pool:
-        checksums = list(pool.map(partial(_write, step.run), output.tables, output.tables.values()))
+    with ThreadPoolExecutor(READERS) as pool:
+        write = partial(_write, step.place)
+        checksums = list(pool.map(write, output.tables, output.tables.values()))
     files = {name: sha for name, sha in zip(output.tables, checksums, strict=True) if sha}
-    mark = {
-        "shard": output.shard,
-        "planned": output.planned,
-        "ok": output.ok,
-        "quarantined": output.quarantined,
-        **output.facts,
-        "files": files,
-        "begun": begun,
-        "attempts": attempt,
-        "seconds": round(seconds, 3),
-        "finished": round(time.time(), 3),
-        "host": socket.gethostname(),
-    }
-    step.run.write_json(run_folder.mark(step.name, output.shard), mark)
+    mark = Mark(
+        shard=output.shard,
+        planned=output.planned,
+        ok=output.ok,
+        quarantined=output.quarantined,
+        files=output.written | files,
+        facts=output.facts,
+        settings_digest=settings_digest,
+        attempts=attempt,
+        seconds=round(seconds, 3),
+        finished=round(time.time(), 3),
+        host=socket.gethostname(),
+    )
+    write_mark(step.place, step.name, mark)
     return mark
 
 
-def _write(
-    run: RunFolder, name: str, content: pa.Table | bytes | Callable[[], pa.Table] | None
-) -> str | None:
+def _write(place: RunFolder, name: str, content: Content) -> str | None:
     """Write or delete one file; returns its SHA-256 if there is one."""
     if content is None:
-        run.delete(name)
+        delete_own(place, name)
         return None
     if isinstance(content, bytes):
-        return run.write_bytes(name, content)
-    return run.write_table(name, content() if callable(content) else content)
+        return place.write_bytes(name, content)
+    return place.write_table(name, content() if callable(content) else content)
 
 
 def do_shard(
-    step: ShardStep[Any],
-    engine: Callable[[Any], ShardOutput],
-    shard: int,
-    attempt: int,
-    begun: str,
-) -> dict[str, Any]:
-    """Load, compute and commit a shard; returns its commit mark."""
+    work: Work, engine: Callable[[Any], ShardOutput], shard: int, attempt: int
+) -> Mark:
+    """Load, compute and commit a shard."""
     started = time.monotonic()
-    output = engine(step.load(shard))
-    return commit(step, output, time.monotonic() - started, attempt, begun)
+    output = engine(work.step.load(shard))
+    return commit(work.step, output, time.monotonic() - started, attempt, work.settings_digest)
 
 
 @contextmanager
@@ -182,59 +238,3 @@ def raise_failures(step: str, failures: dict[int, str]) -> None:
         + "\n".join(shown)
         + "\nWhat was done is kept; run the same command again to do the rest."
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Totals:
-    """The sums over the commit marks of a finished step."""
-
-    planned: int
-    ok: int
-    quarantined: int
-
-
-def totals(run: RunFolder, step: str, num_shards: int, begun: str | None = None) -> Totals:
-    """Add up the commit marks of a finished step.
-
-    Args:
-        run: the run.
-        step: name of the step.
-        num_shards: how many it has.
-        begun: what the marks must say that they were begun with; None does not look.
-
-    Raises:
-        RunMismatchError: shards were done by a command with other settings.
-    """
-    planned = ok = quarantined = 0
-    foreign = []
-    for mark in run.each_mark(step, range(num_shards)):
-        planned, ok = planned + mark["planned"], ok + mark["ok"]
-        quarantined += mark["quarantined"]
-        if begun is not None and mark["begun"] != begun:
-            foreign.append(mark["shard"])
-    if foreign:
-        raise RunMismatchError(
-            f"{len(foreign)} shards of {run.url_of(step)}, the first is {foreign[0]}, were done by "
-            "another command with other settings that was at work at the same time; do the step "
-            "again with --overwrite, by one command"
-        )
-    return Totals(planned=planned, ok=ok, quarantined=quarantined)
-
-
-def outputs_digest(run: RunFolder, step: str, num_shards: int) -> str:
-    """Hash the checksums of everything a finished step has written.
-
-    Raises:
-        ShardsFailedError: shards of the step are missing.
-    """
-    missing = sorted(set(range(num_shards)) - run.committed(step))
-    if missing:
-        raise ShardsFailedError(
-            f"{len(missing)} of {num_shards} shards of {step} are not done, the first is "
-            f"{missing[0]}; run the same command again to do them"
-        )
-    digest = hashlib.sha256()
-    for mark in run.each_mark(step, range(num_shards)):
-        for name, checksum in mark["files"].items():
-            digest.update(f"{name} {checksum}\n".encode())
-    return digest.hexdigest()

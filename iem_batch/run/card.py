@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 
 _TEXT = """
 # Segmentation masks by Inpainting Error Maximization

@@ -14,10 +14,10 @@ from PIL import Image
 
 from iem_batch.errors import WorkerMemoryError
 from iem_batch.images.decode import FORMATS
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.load import read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import Entry, RawImage, Source, UnreadableImage
 
@@ -97,25 +97,25 @@ def read_killers(run: RunFolder, step: str, shard: int) -> dict[str, str]:
     Those of later steps do not count, so that doing a step again gives what it gave before.
     """
     try:
-        found: dict[str, dict[str, Any]] = run.read_json(run_folder.killers(shard))
+        found: dict[str, dict[str, Any]] = run.read_json(layout.killers(shard))
     except FileNotFoundError:
         return {}
-    last = run_folder.STEPS.index(step)
+    last = layout.STEPS.index(step)
     return {
         image_id: killer["message"]
         for image_id, killer in found.items()
-        if run_folder.STEPS.index(killer["step"]) <= last
+        if layout.STEPS.index(killer["step"]) <= last
     }
 
 
 def add_killers(run: RunFolder, step: str, shard: int, messages: Mapping[str, str]) -> None:
     """Write down images that killed their process in a step."""
     try:
-        found = run.read_json(run_folder.killers(shard))
+        found = run.read_json(layout.killers(shard))
     except FileNotFoundError:
         found = {}
     found |= {key: {"step": step, "message": message} for key, message in messages.items()}
-    run.write_json(run_folder.killers(shard), dict(sorted(found.items())))
+    run.write_json(layout.killers(shard), dict(sorted(found.items())))
 
 
 def planned_ids(run: RunFolder, shard: int, source: Source) -> list[str]:

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iem_batch.errors import StorageError
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.schema import MANIFEST
 from iem_batch.sources import Entry
 
@@ -31,11 +31,11 @@ def write_manifest(run: RunFolder, shards: Iterable[list[Entry]]) -> int:
     remaining = iter(shards)
     num_shards, names = 0, set()
     while some := _one_file(remaining):
-        name = run_folder.manifest_part(num_shards // SHARDS_PER_FILE)
+        name = layout.manifest_part(num_shards // SHARDS_PER_FILE)
         run.write_bytes(name, some[1])
         names.add(name.rpartition("/")[2])
         num_shards += some[0]
-    folder = run_folder.manifest_part(0).rpartition("/")[0]
+    folder = layout.manifest_part(0).rpartition("/")[0]
     for left in set(run.names(folder)) - names:
         run.delete(f"{folder}/{left}")
     return num_shards
@@ -60,7 +60,7 @@ def shard_entries(run: RunFolder, shard: int) -> list[Entry]:
     """
     number, index = divmod(shard, SHARDS_PER_FILE)
     try:
-        with run.open(run_folder.manifest_part(number)) as file:
+        with run.open(layout.manifest_part(number)) as file:
             table = pq.ParquetFile(file).read_row_group(index)
     except (FileNotFoundError, IndexError, pa.ArrowException) as error:
         raise StorageError(f"the manifest of {run.url} has no shard {shard}") from error

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
 from iem_batch.errors import RunMismatchError, SourceError
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.manifest import shard_entries, write_manifest
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.sampling import chosen
 from iem_batch.run.schema import VERSION
 from iem_batch.run.settings import PlanSettings
@@ -122,7 +122,7 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
             message says what differs.
         StorageError: the run folder cannot be written.
     """
-    before = read_plan(run) if run.exists(run_folder.PLAN) else None
+    before = read_plan(run) if run.exists(layout.PLAN) else None
     if before is not None:
         require_same_settings(run, source, settings)
     listing = _Listing(source, settings)
@@ -153,7 +153,7 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
         digest=listing.digest(),
         schema_version=VERSION,
     )
-    run.write_json(run_folder.PLAN, asdict(plan))
+    run.write_json(layout.PLAN, asdict(plan))
     return plan
 
 
@@ -164,8 +164,8 @@ def read_plan(run: RunFolder) -> Plan:
         StepMissingError: the run has not been planned.
         RunMismatchError: it was planned by another version of this program.
     """
-    run.require(run_folder.PLAN, "plan")
-    record = run.read_json(run_folder.PLAN)
+    run.require(layout.PLAN, "plan")
+    record = run.read_json(layout.PLAN)
     if record.keys() != {field.name for field in fields(Plan)}:
         raise RunMismatchError(
             f"{run.url} was planned by another version of iem_batch; use that, or a new run folder"

@@ -6,9 +6,9 @@ Local folders are plain paths; object stores are URLs (s3://, gs://, abfs://, me
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, Literal, cast
 
@@ -173,17 +173,41 @@ class Folder:
             with os.scandir(path) as entries:
                 return next(entries, None) is None
 
-    def delete(self, name: str) -> None:
-        """Delete a file, or a folder with all below; being absent is fine."""
-        filesystem, path = self._locate(name)
+    def delete(self, *names: str) -> None:
+        """Delete files; one that is absent is fine, and a folder is never deleted.
+
+        Raises:
+            StorageError: a file may not be deleted.
+        """
+        for name in names if self.is_local else ():
+            filesystem, path = self._locate(name)
+            with self._explained("delete", name), suppress(FileNotFoundError):
+                os.unlink(path)
+        if names and not self.is_local:
+            filesystem, _ = self._locate("")
+            with self._explained("delete", names[0]), suppress(FileNotFoundError):
+                object_store.delete(filesystem, [self._locate(name)[1] for name in names])
+
+    def delete_empty_folders(self, names: Iterable[str]) -> None:
+        """Delete local folders below this one in which nothing is left, and their parents."""
+        for name in names if self.is_local else ():
+            while name and self._is_rid_of(name):
+                name = name.rpartition("/")[0]
+
+    def _is_rid_of(self, name: str) -> bool:
         try:
-            with self._explained("delete", name):
-                if self.is_local:
-                    filesystem.rm(path, recursive=True)
-                else:
-                    object_store.delete(filesystem, path)
+            os.rmdir(self._locate(name)[1])
         except FileNotFoundError:
-            return
+            return True
+        except OSError:  # something is in it
+            return False
+        return True
+
+    def below(self, name: str) -> "Folder":
+        """Give a folder below this one, reached in the same way."""
+        if self.is_local:
+            return Folder(f"{self.url.rstrip('/')}/{name}")
+        return Folder(replace(self._location, path=f"{self._location.path}/{name}").url_with_options)
 
     def read_range(self, name: str, start: int, stop: int) -> bytes:
         """Read the bytes start..stop-1 of a file; fewer when it ends before.

@@ -17,20 +17,23 @@ AWS_RETRY_MODE say; all that five times by s3fs where the store asks to slow dow
 silent for 15 s, and where an object's transfer was cut, which begins again.
 """
 
+import contextlib
 import functools
-import glob
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import fsspec
 
 from iem_batch.errors import StorageError
-from iem_batch.storage.store_pages import store_pages
 
 PART_BYTES = 16 << 20
 """Size of the parts in which an object is written that has more bytes than two of them."""
+
+KEYS_AT_ONCE = 1000
+"""Objects that S3 deletes by one request, at most."""
 
 MAX_CONNECTIONS = 32
 """Requests that one process has under way at once; the threads of a process share a client."""
@@ -226,27 +229,26 @@ def is_empty(filesystem: Any, path: str) -> bool:
     return all(item["Key"] == prefix for item in found.get("Contents", ()))
 
 
-def delete(filesystem: Any, path: str) -> None:
-    """Delete an object, or all below a path, but no bucket.
+def delete(filesystem: Any, paths: Sequence[str]) -> None:
+    """Delete objects; those that are absent are fine.
 
     Raises:
         PermissionError: some may not be deleted; the others are.
-        FileNotFoundError: there is no such bucket, or nothing there; not every store says so.
+        FileNotFoundError: there is no such bucket, or no such object; not every store says so.
     """
     if not is_s3(filesystem):
-        filesystem.rm(glob.escape(path), recursive=True)  # rm takes the path for a pattern
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                filesystem.rm_file(path)
         return
-    bucket, prefix = _prefix(path)
-    if prefix:  # the object of this name, and the one that stands for an empty folder
-        _delete_keys(filesystem, bucket, [prefix.rstrip("/"), prefix])
-    for page in store_pages(filesystem, path, "", True):
-        _delete_keys(filesystem, bucket, [prefix + name for name, _ in page.files])
+    bucket = paths[0].partition("/")[0]
+    keys = [path.partition("/")[2] for path in paths]
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        _delete_keys(filesystem, bucket, keys[start : start + KEYS_AT_ONCE])
 
 
-def _delete_keys(filesystem: Any, bucket: str, keys: list[str]) -> None:
-    """Delete up to a thousand objects by one request; s3fs would not tell which it refused."""
-    if not keys:
-        return
+def _delete_keys(filesystem: Any, bucket: str, keys: Sequence[str]) -> None:
+    """Delete objects by one request; s3fs would not tell which it refused."""
     request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
     done = filesystem.call_s3("delete_objects", Bucket=bucket, Delete=request)
     for refused in done.get("Errors", ()):

@@ -2,13 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from queue import Full, Queue
 from threading import Event
 from typing import TypeVar
 
 T = TypeVar("T")
+S = TypeVar("S")
+
+READERS = 16
+"""Small files of a store that are read at once: each takes a round trip."""
 
 BATCH = 1000
 """Items a thread hands over at once, if they are as small as names."""
@@ -20,6 +24,20 @@ _POLL_S = 0.1
 
 _Queue = Queue[list[T] | BaseException | None]
 """Batches, then the error that ended the part, or None."""
+
+
+def map_ahead(
+    function: Callable[[S], T], items: Iterable[S], num_threads: int = READERS
+) -> Iterator[T]:
+    """Call a function for each item by threads; results come in order, and only a few wait."""
+    with ThreadPoolExecutor(num_threads) as pool:
+        ahead: deque[Future[T]] = deque()
+        for item in items:
+            ahead.append(pool.submit(function, item))
+            if len(ahead) > 2 * num_threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def read_ahead(

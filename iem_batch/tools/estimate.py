@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from iem_batch.exec.step import ShardOutput, ShardStep
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 
 SAMPLE_IMAGES = 256
 """Images that are timed, at most."""
@@ -114,14 +114,14 @@ def _time(
 
 def write_estimate(run: RunFolder, estimate: Estimate) -> None:
     """Keep an estimate in the run folder, for `compare_with_truth`."""
-    run.write_json(run_folder.ESTIMATE, asdict(estimate))
+    run.write_json(layout.ESTIMATE, asdict(estimate))
 
 
 def read_estimate(run: RunFolder) -> Estimate | None:
     """Read the estimate of a run; None if there is none."""
-    if not run.exists(run_folder.ESTIMATE):
+    if not run.exists(layout.ESTIMATE):
         return None
-    record = run.read_json(run_folder.ESTIMATE)
+    record = run.read_json(layout.ESTIMATE)
     return Estimate(**record | {"sample": Timing(**record["sample"])})
 
 

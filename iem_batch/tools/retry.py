@@ -3,7 +3,7 @@
 from collections import Counter
 
 from iem_batch.errors import RunMismatchError
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.killers import REASON
 from iem_batch.run.run_folder import ROUND_STEPS, RunFolder, step_record
 
@@ -19,7 +19,7 @@ def healable_shards(run: RunFolder) -> dict[int, Counter[str]]:
     """
     found = {}
     for name in run.names("quarantine"):
-        shard = run_folder.shard_of(name)
+        shard = layout.shard_of(name)
         if shard is None:
             continue
         table = run.read_table(f"quarantine/{name}", columns=["error_class"])
@@ -52,7 +52,7 @@ def reopen(run: RunFolder, shards: list[int]) -> None:
             f"{', '.join(made_of_them)} of {run.url} were made of the masks as they are; give "
             "--overwrite to drop them and do the shards again"
         )
-    run.delete(run_folder.SUCCESS)  # first: the run is not whole from here on
+    run.delete(layout.SUCCESS)  # first: the run is not whole from here on
     for shard in shards:
-        run.delete(run_folder.killers(shard))
-        run.delete(run_folder.mark("masks", shard))
+        run.delete(layout.killers(shard))
+        run.delete(layout.mark("masks", shard))

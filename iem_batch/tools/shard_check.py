@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iem_batch.errors import SourceError, StorageError
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.load import read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.sources import Source
 
 DUPLICATE = "duplicate"
@@ -42,7 +42,7 @@ def check_shard(run: RunFolder, step: str, source: Source | None, shard: int) ->
         source: as for `iem_batch.tools.verify.verify`.
         shard: a committed shard.
     """
-    name = run_folder.mark(step, shard)
+    name = layout.mark(step, shard)
     found = CheckedShard()
     try:
         mark = run.read_json(name)
@@ -56,14 +56,14 @@ def check_shard(run: RunFolder, step: str, source: Source | None, shard: int) ->
         found.findings.append(("counts", message))
     tables = {file: _read(run, file, checksum, found) for file, checksum in named.items()}
     if step in ("masks", "predictions", "refined"):
-        rows = tables.get(run_folder.part(step, shard))
-        if run_folder.part(step, shard) not in tables:
-            message = f"{name} does not name {run_folder.part(step, shard)}"
+        rows = tables.get(layout.part(step, shard))
+        if layout.part(step, shard) not in tables:
+            message = f"{name} does not name {layout.part(step, shard)}"
             found.findings.append(("mark", message))
         if rows is not None:
             _check_rows(run, step, shard, mark, rows, found)
     if step == "masks":
-        quarantine = tables.get(run_folder.part("quarantine", shard))
+        quarantine = tables.get(layout.part("quarantine", shard))
         return _check_images(run, source, shard, mark, rows, quarantine, found)
     return found
 
@@ -102,7 +102,7 @@ def _check_rows(
     found: CheckedShard,
 ) -> None:
     """Compare rows and images of a data file with the mark and with the masks."""
-    name = run_folder.part(step, shard)
+    name = layout.part(step, shard)
     ids = rows["image_id"].to_pylist()
     sides = max(1, len(mark.get("sides", ())))
     if len(set(ids)) != mark["ok"] or len(ids) != sides * mark["ok"]:
@@ -113,7 +113,7 @@ def _check_rows(
         found.findings.append(("counts", message))
     if step != "masks":
         try:
-            table = run.read_table(run_folder.part("masks", shard), columns=["image_id"])
+            table = run.read_table(layout.part("masks", shard), columns=["image_id"])
         except (FileNotFoundError, StorageError):
             return  # told of where masks are checked
         for image_id in sorted(set(ids) - set(table["image_id"].to_pylist())):
@@ -134,7 +134,7 @@ def _check_images(
     num_rejected = 0 if quarantine is None else len(quarantine)
     if num_rejected != mark["quarantined"]:
         message = (
-            f"{run_folder.part('quarantine', shard)} has {num_rejected} rows, the mark of its "
+            f"{layout.part('quarantine', shard)} has {num_rejected} rows, the mark of its "
             f"shard says {mark['quarantined']}"
         )
         found.findings.append(("counts", message))
@@ -197,8 +197,8 @@ def _against_the_plan(
 
 def image_ids(run: RunFolder, shard: int) -> list[str]:
     """List the ids of a shard's images, those in the quarantine too, each as often as it comes."""
-    rows = run.read_table(run_folder.part("masks", shard), columns=["image_id", "uri"])
-    name = run_folder.part("quarantine", shard)
+    rows = run.read_table(layout.part("masks", shard), columns=["image_id", "uri"])
+    name = layout.part("quarantine", shard)
     ids, _ = _images(rows, run.read_table(name) if run.exists(name) else None)
     return list(ids.elements())
 

@@ -11,9 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from iem_batch.exec.journal import Driver, drivers, failures
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.plan import read_plan
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.export.export import num_corpus_files
 from iem_batch.steps.export.settings import ExportSettings
 
@@ -76,12 +76,12 @@ def run_status(run: RunFolder, export: ExportSettings) -> list[StepStatus]:
     for place in (*run.earlier_rounds(), run):
         is_last = place.earlier_round is None
         num_files = None
-        if place.exists(run_folder.TOPK):
+        if place.exists(layout.TOPK):
             num_files = num_corpus_files(place, export)
         steps += [(place, "corpus", num_files), (place, "predictions", num_shards)]
-        if is_last or place.exists(run_folder.step_record("refined")):
+        if is_last or place.exists(layout.step_record("refined")):
             steps.append((place, "refined", num_shards))
-    if run.exists(run_folder.step_record("upscaled")):
+    if run.exists(layout.step_record("upscaled")):
         steps.append((run, "upscaled", num_shards))
     at_work = [driver for driver in drivers(run) if driver.alive]
     return [_step_status(place, step, count, at_work) for place, step, count in steps]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.run.run_folder import ROUND_STEPS, RunFolder
 from iem_batch.sources import Source
@@ -115,7 +115,7 @@ def _verify_place(
     num_files = num_bytes = 0
     hashes: list[np.ndarray] = []
     for step in steps:
-        if not run.exists(run_folder.step_record(step)) and not run.committed(step):
+        if not run.exists(layout.step_record(step)) and not run.committed(step):
             continue
         num_shards = _num_shards(run, step, plan, export)
         named: set[str] = set()
@@ -141,7 +141,7 @@ def _verify_place(
 def _num_shards(run: RunFolder, step: str, plan: Plan, export: ExportSettings) -> int:
     if step != "corpus":
         return plan.num_shards
-    return num_corpus_files(run, export) if run.exists(run_folder.TOPK) else 0
+    return num_corpus_files(run, export) if run.exists(layout.TOPK) else 0
 
 
 def _each_shard(
@@ -180,7 +180,7 @@ def _find_foreign(
                 name = f"{folder}/{file.name}"
                 if name in named or is_unfinished_write(base):
                     continue  # what an interrupted write has left is deleted by the next command
-                shard = run_folder.shard_of(base)
+                shard = layout.shard_of(base)
                 if shard is not None and shard < num_shards and shard not in committed:
                     findings.add("half done", f"{name}: its shard has no commit mark yet")
                 else:
@@ -188,16 +188,16 @@ def _find_foreign(
         except FileNotFoundError:
             continue
     for base in run.names(f"_run/stats/{step}"):
-        shard = run_folder.shard_of(base)
+        shard = layout.shard_of(base)
         if shard is None or shard >= num_shards:
             findings.add("foreign", f"_run/stats/{step}/{base}: no shard of the plan")
 
 
 def _check_success(run: RunFolder, plan: Plan, findings: Findings) -> None:
     missing = plan.num_shards - len(run.committed("masks"))
-    if run.exists(run_folder.SUCCESS) and missing > 0:
+    if run.exists(layout.SUCCESS) and missing > 0:
         findings.add(
-            "success", f"{run_folder.SUCCESS} is there, but {missing:,} shards of masks are not"
+            "success", f"{layout.SUCCESS} is there, but {missing:,} shards of masks are not"
         )
 
 

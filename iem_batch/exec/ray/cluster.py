@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import ray
 
 from iem_batch.errors import BackendUnavailableError
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ClusterSettings
 
 CONNECT_TIMEOUT_S = 10.0
 

@@ -6,18 +6,16 @@ no compiled engine.
 
 import socket
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iem_batch.errors import BackendUnavailableError
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.executor import EngineRoom
+from iem_batch.exec.settings import ClusterSettings
 from iem_batch.iem.backends import BACKENDS
-
-Result = TypeVar("Result")
 
 _SHARE = 0.01
 """Of a GPU or CPU, for a look at a node: it must not wait for what another job has taken."""
@@ -69,31 +67,16 @@ def resolve_on_cluster(settings: ClusterSettings) -> str:
     return common_engine(ray.get(looks))
 
 
-def room_for_engines(settings: ClusterSettings) -> tuple[int, float]:
-    """Tell how many engine workers a step would have now, and how many CPUs decode for each.
-
-    Returns:
-        The number of workers; the CPUs for each of them, or 0 where a worker is a CPU.
-    """
+def room_for_engines(settings: ClusterSettings) -> EngineRoom:
+    """Tell how many engine workers a step would have now, and how many CPUs decode for each."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     num_cpus, num_gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+    num_workers, cpus_per_gpu = max(1, min(settings.num_workers or num_cpus, num_cpus)), 0.0
     if engines_on_gpus(settings):
         # One CPU of each is the engine's own.
         cpus_per_gpu = max(1.0, num_cpus / num_gpus - 1) if num_gpus else 1.0
-        return settings.num_workers or max(1, num_gpus), cpus_per_gpu
-    return max(1, min(settings.num_workers or num_cpus, num_cpus)), 0.0
-
-
-def call_beside_engine(function: Callable[[], Result], settings: ClusterSettings) -> Result:
-    """Call a function in a task that has what an engine worker has."""
-    needs: dict[str, Any] = {"num_gpus": 1} if engines_on_gpus(settings) else {"num_cpus": 1}
-    task: Any = ray.remote(**needs)(_call)
-    result: Result = ray.get(task.options(name="beside-engine").remote(function))
-    return result
-
-
-def _call(function: Callable[[], Result]) -> Result:
-    return function()
+        num_workers = settings.num_workers or max(1, num_gpus)
+    return EngineRoom(num_workers=num_workers, cpus_per_gpu=cpus_per_gpu, num_threads=1)
 
 
 def _look() -> NodeEngines:

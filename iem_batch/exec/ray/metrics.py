@@ -3,9 +3,9 @@
 Everything is counted by the driver, so that a shard done twice counts once.
 """
 
-from typing import Any
-
 from ray.util.metrics import Counter, Gauge
+
+from iem_batch.run.marks import Mark
 
 
 class StepMetrics:
@@ -46,11 +46,11 @@ class StepMetrics:
         for metric in (self._images, self._failed, self._seconds, self._in_flight, self._workers):
             metric.set_default_tags(tags)
 
-    def done(self, mark: dict[str, Any], phases: dict[str, float]) -> None:
+    def done(self, mark: Mark, phases: dict[str, float]) -> None:
         """Count a shard by its commit mark and phase -> seconds."""
-        for outcome in ("ok", "quarantined"):
-            if mark[outcome]:  # Ray refuses to add nothing
-                self._images.inc(mark[outcome], {"outcome": outcome})
+        for outcome, count in (("ok", mark.ok), ("quarantined", mark.quarantined)):
+            if count:  # Ray refuses to add nothing
+                self._images.inc(count, {"outcome": outcome})
         for phase, seconds in phases.items():
             if seconds > 0:
                 self._seconds.inc(seconds, {"phase": phase})

@@ -7,7 +7,7 @@ which holds a bounded window of shards in flight.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from ray.exceptions import (
 )
 
 from iem_batch.exec.attempts import Attempt, Attempts
-from iem_batch.exec.cluster_settings import ClusterSettings
 from iem_batch.exec.journal import Journal
 from iem_batch.exec.ray.engines import engines_on_gpus
 from iem_batch.exec.ray.metrics import StepMetrics
@@ -29,13 +28,12 @@ from iem_batch.exec.ray.tasks import (
     ENGINE_CPUS,
     IO_CPUS,
     EngineWorker,
-    Work,
     commit_shard_task,
     load_shard_task,
 )
 from iem_batch.exec.ray.workers import REFRESH_S, Ref, Worker, Workers
-from iem_batch.exec.settings import ShardSettings
-from iem_batch.exec.step import Progress, ShardStep, raise_failures
+from iem_batch.exec.settings import ClusterSettings
+from iem_batch.exec.step import Progress, Work, raise_failures
 
 MAX_MOVES = 10
 """How often a shard is begun again because a node is gone, which is no fault of the shard."""
@@ -45,56 +43,36 @@ STORE_SHARE = 0.5
 
 
 def run_on_cluster(
-    step: ShardStep[Any],
-    shards: Iterable[int],
-    cluster: ClusterSettings,
-    progress: Progress,
-    settings: ShardSettings | None = None,
-    begun: str = "",
-    failed: Callable[[int], None] = lambda shard: None,
+    work: Work, shards: Iterable[int], cluster: ClusterSettings, progress: Progress
 ) -> None:
-    """Do shards on the Ray cluster that `iem_batch.exec.ray.cluster` has joined.
+    """Do shards on the Ray cluster that is joined; see `iem_batch.exec.executor.Executor.run`.
 
     Args:
-        step: the step; it is pickled once and sent to every worker.
+        work: the step; it is pickled once and sent to every worker.
         shards: those to do, in the order in which to start them.
         cluster: workers and window.
-        progress: called here with the commit mark of each shard as it is done.
-        settings: attempts and time limits; None takes the defaults.
-        begun: as for `iem_batch.exec.step.commit`.
-        failed: called here with each shard that is not tried again.
-
-    Raises:
-        ShardsFailedError: shards failed in every attempt; everything else is committed, unless
-            several failed in a row, which ends the run: then it is the storage or the disk.
-        BackendUnavailableError: the engine cannot be set up on the nodes there are.
+        progress: is told here of each shard that ends.
     """
     todo = list(shards)
     if not todo:
         return
-    settings = settings or ShardSettings()
+    step = work.step
     gpus = engines_on_gpus(cluster)
-    work = ray.put(Work(step=step, begun=begun, settings=settings))
+    sent = ray.put(work)
     needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": ENGINE_CPUS}
     engine: Any = ray.remote(**needs)(EngineWorker)
-    workers = Workers(lambda: engine.remote(work), cluster, gpus=gpus)
-    with Journal(step.run, step.name, in_process=False) as journal:
-        attempts = journal.open_attempts(todo, settings.max_attempts)
-        flow = _Flow(step.name, work, workers, cluster, gpus=gpus)
+    workers = Workers(lambda: engine.remote(sent), cluster, gpus=gpus)
+    with Journal(step.run, step.place, step.name, in_process=False) as journal:
+        attempts = journal.open_attempts(todo, work.limits.max_attempts)
+        flow = _Flow(step.name, sent, workers, cluster, gpus=gpus)
         try:
-            _drain(flow, attempts, journal, progress, failed)
+            _drain(flow, attempts, journal, progress)
         finally:
             workers.stop()
     raise_failures(step.name, attempts.failures)
 
 
-def _drain(
-    flow: "_Flow",
-    attempts: Attempts,
-    journal: Journal,
-    progress: Progress,
-    failed: Callable[[int], None],
-) -> None:
+def _drain(flow: "_Flow", attempts: Attempts, journal: Journal, progress: Progress) -> None:
     """Do what is to do, until all is done or so many failed that the rest is not tried."""
     moves: Counter[int] = Counter()
     while attempts.unfinished and not attempts.given_up:
@@ -108,7 +86,7 @@ def _drain(
                 attempts.done(attempt.shard)
                 journal.done(attempt.shard)
                 flow.metrics.done(mark, phases)
-                progress(mark)
+                progress.done(mark)
                 continue
             moves[attempt.shard] += 1
             if moves[attempt.shard] <= MAX_MOVES and _blameless(result, attempt):
@@ -116,7 +94,7 @@ def _drain(
             elif attempts.failed(attempt.shard, _cause(result), lost=_loss(result) is not None):
                 journal.failed(attempt, _cause(result))
                 flow.metrics.failed()
-                failed(attempt.shard)
+                progress.failed(attempt.shard)
         flow.metrics.at_work(flow.num_in_flight, len(flow.workers.ready))
 
 

@@ -4,15 +4,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from iem_batch.errors import DeviceLostError
 from iem_batch.exec.isolate import do_alone
-from iem_batch.exec.settings import ShardSettings
-from iem_batch.exec.step import ShardOutput, ShardStep, commit, stopping_after
+from iem_batch.exec.step import ShardOutput, Work, commit, stopping_after
+from iem_batch.run.marks import Mark
 
 # An engine without a GPU leaves part of its CPU to loading and writing, which take about a tenth of
 # the time; if it took all, a machine with one worker per CPU would have none to decode with, and
@@ -21,22 +20,13 @@ ENGINE_CPUS = 0.75
 IO_CPUS = 0.25
 
 
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """What every worker is given, once."""
-
-    step: ShardStep[Any]
-    begun: str
-    settings: ShardSettings
-
-
 # A load or a write whose worker is lost is not repeated by Ray, which cannot tell an image that
 # kills from a machine that is gone: the whole shard is done again, alone (exec/isolate.py).
 @ray.remote(num_returns=2, max_retries=0, scheduling_strategy="SPREAD")
 def load_shard_task(work: Work, shard: int) -> tuple[Any, float]:
     """Load a shard; returns it and the time it took in seconds."""
     started = time.monotonic()
-    with stopping_after(work.settings.timeout_s):
+    with stopping_after(work.limits.timeout_s):
         loaded = work.step.load(shard)
     return loaded, time.monotonic() - started
 
@@ -66,7 +56,7 @@ class EngineWorker:
         """
         started = time.monotonic()
         try:
-            with stopping_after(self._work.settings.timeout_s):
+            with stopping_after(self._work.limits.timeout_s):
                 output = self._engine(loaded)
         except DeviceLostError as error:
             # This process can use its GPU no more: another worker is started in a new one.
@@ -74,20 +64,20 @@ class EngineWorker:
             os._exit(1)
         return output, time.monotonic() - started
 
-    def do_alone(self, shard: int, attempt: int) -> tuple[dict[str, Any], dict[str, float]]:
+    def do_alone(self, shard: int, attempt: int) -> tuple[Mark, dict[str, float]]:
         """Do all of a shard in a child process, which may use this worker's GPU."""
         started, work = time.monotonic(), self._work
-        mark = do_alone(work.step, shard, attempt, work.begun, work.settings)
+        mark = do_alone(work, shard, attempt)
         return mark, {"alone": time.monotonic() - started}
 
 
 @ray.remote(num_cpus=IO_CPUS, max_retries=0)
 def commit_shard_task(
     work: Work, output: ShardOutput, load_s: float, compute_s: float, attempt: int
-) -> tuple[dict[str, Any], dict[str, float]]:
+) -> tuple[Mark, dict[str, float]]:
     """Write a computed shard; returns its commit mark, and phase -> seconds."""
     started = time.monotonic()
-    with stopping_after(work.settings.timeout_s):
-        mark = commit(work.step, output, load_s + compute_s, attempt, work.begun)
+    with stopping_after(work.limits.timeout_s):
+        mark = commit(work.step, output, load_s + compute_s, attempt, work.settings_digest)
     write_s = time.monotonic() - started
     return mark, {"load": load_s, "compute": compute_s, "write": write_s}

@@ -15,7 +15,7 @@ from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, 
 
 from iem_batch.errors import BackendUnavailableError
 from iem_batch.exec.attempts import Attempt
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ClusterSettings
 
 REFRESH_S = 2.0
 """How often the cluster is asked what it has."""

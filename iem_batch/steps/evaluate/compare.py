@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from iem_batch.errors import RunMismatchError, StepMissingError
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.bootstrap import interval
 from iem_batch.steps.evaluate.evaluate import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import label

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import StepMissingError, TruthError
 from iem_batch.metrics import METRICS
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.run.plan import read_plan
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.evaluate.baselines import require_opencv
@@ -157,7 +157,7 @@ def evaluate(
         if pixels is not None:
             methods += pixel_baselines(run, shard, known, pixels, settings)
         found = _score(methods, known, truths)
-        run.write_table(run_folder.part("evaluation/per_image", shard), _table(found))
+        run.write_table(layout.part("evaluation/per_image", shard), _table(found))
         for method, scores in found.items():
             totals.setdefault(method, _Total()).add(scores)
     if not totals.get("iem", _Total()).image_id:
@@ -176,7 +176,7 @@ def evaluate(
         num_in_truth=truth.num_images,
         settings=settings,
     )
-    run.write_json(run_folder.EVALUATION, asdict(evaluation))
+    run.write_json(layout.EVALUATION, asdict(evaluation))
     return evaluation
 
 
@@ -187,9 +187,9 @@ def _pixels(run: RunFolder, decode: DecodeSettings) -> Pixels:
 
 def read_evaluation(run: RunFolder) -> Evaluation | None:
     """Read what `evaluate` wrote; None if it has not finished."""
-    if not run.exists(run_folder.EVALUATION):
+    if not run.exists(layout.EVALUATION):
         return None
-    stored = run.read_json(run_folder.EVALUATION)
+    stored = run.read_json(layout.EVALUATION)
     methods = [MethodScores(**scores) for scores in stored.pop("methods")]
     options = stored.pop("settings", {})
     tuples = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
@@ -249,7 +249,7 @@ def _summary(method: str, total: _Total, settings: EvaluateSettings) -> MethodSc
 
 
 def _no_truth(run: RunFolder, shard: int, truth: Truth) -> TruthError:
-    image_id = run.read_table(run_folder.part("masks", shard), ["image_id"])["image_id"]
+    image_id = run.read_table(layout.part("masks", shard), ["image_id"])["image_id"]
     wanted = f"image {image_id[0].as_py()}" if len(image_id) else "no image of the first shard"
     return TruthError(
         f"no image of {run.url} has a mask in {truth.url}; masks are named like their images, with "

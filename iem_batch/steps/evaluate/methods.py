@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from iem_batch.iem.masks import centred_squares
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.run.load import load_shard
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.baselines import grabcut, otsu
@@ -50,7 +50,7 @@ class Pixels:
 def read_masks(run: RunFolder, shard: int) -> pa.Table:
     """Read the columns of a shard of masks/ that scoring needs."""
     return run.read_table(
-        run_folder.part("masks", shard),
+        layout.part("masks", shard),
         columns=["image_id", "width", "height", "init_side", "error", "mask"],
     )
 
@@ -76,9 +76,9 @@ def stored_masks(run: RunFolder, shard: int, rows: pa.Table, known: pa.Table) ->
     ]
     later += [(method, run, step) for method, step in LATER_STEPS.items()]
     for method, place, step in later:
-        if place.exists(run_folder.mark(step, shard)):
+        if place.exists(layout.mark(step, shard)):
             columns = ["image_id", "error", "mask"]
-            yield _pick(method, place.read_table(run_folder.part(step, shard), columns), image_id)
+            yield _pick(method, place.read_table(layout.part(step, shard), columns), image_id)
 
 
 def cheap_baselines(rows: pa.Table, known: pa.Table, size_px: int) -> Iterator[Masks]:

@@ -13,12 +13,12 @@ import iem_batch
 from iem_batch.exec.step import ShardOutput, outputs_digest
 from iem_batch.foreground import with_consistent_sides
 from iem_batch.images.geometry import mask_to_image
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.run.killers import add_killers, guard, largest_images
 from iem_batch.run.load import load_shard
 from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.plan import read_plan
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.export.files import CorpusFile, corpus_files, num_corpus_files
@@ -254,7 +254,7 @@ def _masks(labels: Labels, source_shard: int, selected: pa.Table) -> dict[str, d
     """Read the masks of the images selected of a shard; image_id -> its row."""
     has_sides = labels.step == "masks"
     columns = ["image_id", "mask", "status", "width", "height", *["init_side"] * has_sides]
-    table = labels.run.read_table(run_folder.part(labels.step, source_shard), columns=columns)
+    table = labels.run.read_table(layout.part(labels.step, source_shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], selected["image_id"].combine_chunks()))
     rows = {(row["image_id"], row.get("init_side")): row for row in table.to_pylist()}
     keys = (

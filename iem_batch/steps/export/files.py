@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.plan import read_plan
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.export.settings import ExportSettings
 
 SPLITS = ("train", "val")
@@ -38,7 +38,7 @@ def corpus_files(run: RunFolder, settings: ExportSettings) -> list[CorpusFile]:
     The files of the training split come first. In each split the pairs stand in the order of the
     plan's shards, so that each of these is read by one file or two.
     """
-    selection = run.read_table(run_folder.TOPK).sort_by(
+    selection = run.read_table(layout.TOPK).sort_by(
         [("shard", "ascending"), ("rank", "ascending")]
     )
     is_val = np.array(
@@ -77,7 +77,7 @@ def _pairs_per_file(run: RunFolder, settings: ExportSettings) -> int:
         return _count(settings.file_mb, pair_bytes)
     if settings.file_mb is None:
         return settings.pairs_per_file
-    size_px = run.read_json(run_folder.step_record("masks"))["decode"]["size_px"]
+    size_px = run.read_json(layout.step_record("masks"))["decode"]["size_px"]
     # A PNG of a photograph is seldom much smaller than its pixels.
     return _count(settings.file_mb, _CHANNELS * size_px**2)
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from iem_batch.errors import RunMismatchError
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.card import write_corpus_card
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.export.files import SPLITS
 from iem_batch.steps.export.formats import write_annotations
 from iem_batch.steps.export.settings import ExportSettings
@@ -33,7 +33,7 @@ def require_own(target: RunFolder) -> None:
     Raises:
         RunMismatchError: it holds something else.
     """
-    if target.is_empty() or target.exists(run_folder.step_record(STEP)):
+    if target.is_empty() or target.exists(layout.step_record(STEP)):
         return
     raise RunMismatchError(
         f"{target.url} is not empty and was not written by `iem-batch export`; nothing in it is "
@@ -48,7 +48,7 @@ def clear(target: RunFolder) -> None:
             list(pool.map(target.delete, mark["files"]))
     for split in SPLITS:
         target.delete(f"annotations/instances_{split}.json")
-    target.delete(run_folder.README)
+    target.delete(layout.README)
     target.delete("_run")
 
 

@@ -17,9 +17,9 @@ from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
@@ -59,7 +59,7 @@ class PredictStep(ImageStep):
         """Load the trained weights and the backend that scores the masks."""
         keep_freed_memory()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = load_weights(self.run.read_bytes(run_folder.WEIGHTS), self.segnet).to(device)
+        model = load_weights(self.run.read_bytes(layout.WEIGHTS), self.segnet).to(device)
         return partial(self._compute, model, load_backend(self.backend), num_threads)
 
     def _compute(
@@ -81,7 +81,7 @@ class PredictStep(ImageStep):
         table = partial(_predictions_table, loaded.without_pixels(), mask_BHW, grey_BHW, scores)
         return ShardOutput(
             shard=loaded.shard,
-            tables={run_folder.part(self.name, loaded.shard): table},
+            tables={layout.part(self.name, loaded.shard): table},
             planned=loaded.planned,
             ok=len(loaded.image_id),
             quarantined=len(loaded.rejected),
@@ -157,15 +157,15 @@ def resolve_threshold(
     """
     if settings.threshold != "auto":
         return float(settings.threshold)
-    chosen = run.read_json(run_folder.THRESHOLD) if run.exists(run_folder.THRESHOLD) else {}
+    chosen = run.read_json(layout.THRESHOLD) if run.exists(layout.THRESHOLD) else {}
     if chosen.get("flips") != settings.flips:
-        rows = run.read_table(run_folder.part("corpus", 0), columns=["image"]).slice(0, SAMPLE)
+        rows = run.read_table(layout.part("corpus", 0), columns=["image"]).slice(0, SAMPLE)
         images = [schema.decode_pixels(image["bytes"]) for image in rows["image"].to_pylist()]
-        model = load_weights(run.read_bytes(run_folder.WEIGHTS), segnet)
+        model = load_weights(run.read_bytes(layout.WEIGHTS), segnet)
         means = _mean_errors(model, np.stack(images), settings.flips, iem, backend)
         best = min(means, key=lambda threshold: (-means[threshold], threshold))
         chosen = {"threshold": best, "flips": settings.flips, "mean_errors": means}
-        run.write_json(run_folder.THRESHOLD, chosen)
+        run.write_json(layout.THRESHOLD, chosen)
     return float(chosen["threshold"])
 
 

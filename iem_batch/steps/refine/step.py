@@ -14,7 +14,7 @@ from iem_batch.errors import SourceError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.run.killers import REASON
 from iem_batch.run.load import LoadedShard
 from iem_batch.steps.image_step import ImageStep
@@ -65,7 +65,7 @@ class RefineStep(ImageStep):
     ) -> pa.Table:
         """Read the predictions of those images that were to be read and did not kill since."""
         table = self.run.read_table(
-            run_folder.part("predictions", shard), columns=["image_id", "mask"]
+            layout.part("predictions", shard), columns=["image_id", "mask"]
         )
         killers = {row["image_id"] for row in images.rejected if row["error_class"] == REASON}
         kept = [
@@ -86,7 +86,7 @@ class RefineStep(ImageStep):
         return ShardOutput(
             shard=images.shard,
             tables={
-                run_folder.part(self.name, images.shard): partial(
+                layout.part(self.name, images.shard): partial(
                     masks_table, images.without_pixels(), result, (None,)
                 )
             },

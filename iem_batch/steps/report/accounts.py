@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.report.survey import READERS
 from iem_batch.storage.read_ahead import read_ahead
 
@@ -53,7 +53,7 @@ def step_times(run: RunFolder) -> Iterator[StepTime]:
         (place, step)
         for place in (*run.earlier_rounds(), run)
         for step in STEPS
-        if place.earlier_round is None or step in run_folder.ROUND_STEPS
+        if place.earlier_round is None or step in layout.ROUND_STEPS
     ]
     for place, step in sorted(places, key=lambda found: found[1] != "masks"):
         marks = place.marks(step, sorted(place.committed(step)))
@@ -72,7 +72,7 @@ def step_times(run: RunFolder) -> Iterator[StepTime]:
 def rejections(run: RunFolder, marks: Iterable[dict[str, Any]]) -> list[Rejections]:
     """Count the rejected images by reason, the most frequent first, with a few examples."""
     by_reason: dict[str, Rejections] = {}
-    names = [run_folder.part("quarantine", mark["shard"]) for mark in marks if mark["quarantined"]]
+    names = [layout.part("quarantine", mark["shard"]) for mark in marks if mark["quarantined"]]
     for table in read_ahead((partial(_tables, run, name) for name in names), READERS):
         for item in table["error_class"].value_counts().to_pylist():
             reason = item["values"]

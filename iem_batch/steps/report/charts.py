@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.collapse import Side, collapsed_to
 from iem_batch.steps.report import svg
 from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, READERS, Survey
@@ -78,7 +78,7 @@ def _summary(edges: NDArray[np.float64], counts: NDArray[np.int64], style: str) 
 def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
     """Draw the error, by which masks are selected, against what it is meant to foretell."""
     counts = np.zeros((len(COARSE_ERROR_BINS) - 1, len(IOU_BINS) - 1), np.int64)
-    if run.exists(run_folder.EVALUATION):
+    if run.exists(layout.EVALUATION):
         names = run.names("evaluation/per_image")
         parts = (partial(_iem, run, f"evaluation/per_image/{name}") for name in names)
         for error, iou in read_ahead(parts, READERS):
@@ -104,9 +104,9 @@ def _iem(run: RunFolder, name: str) -> Iterator[tuple[NDArray[np.float64], NDArr
 
 
 def _training(run: RunFolder) -> Iterator[Chart]:
-    if not run.exists(run_folder.HISTORY):
+    if not run.exists(layout.HISTORY):
         return
-    history = run.read_json(run_folder.HISTORY)
+    history = run.read_json(layout.HISTORY)
     epoch, loss, iou = ([record[key] for record in history] for key in ("epoch", "loss", "iou"))
     if epoch:
         seconds = sum(record["seconds"] for record in history)

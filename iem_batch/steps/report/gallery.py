@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from iem_batch.errors import SourceError
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.geometry import mask_to_square
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.run.load import load_shard
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.truth import Truth
@@ -135,10 +135,10 @@ def _stored_masks(
     run: RunFolder, step: str, shard: int, sides: Mapping[str, int]
 ) -> dict[str, NDArray[np.bool_]]:
     """Read masks of a step by image_id; of masks/ those of the chosen first masks."""
-    if not run.exists(run_folder.mark(step, shard)):
+    if not run.exists(layout.mark(step, shard)):
         return {}
     columns = ["image_id", "mask", *(["init_side"] if step == "masks" else [])]
-    table = run.read_table(run_folder.part(step, shard), columns=columns)
+    table = run.read_table(layout.part(step, shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
     return {
         item["image_id"]: schema.decode_mask(item["mask"]["bytes"])
@@ -154,7 +154,7 @@ def _truth_masks(
     if truth is None:
         return {}
     columns = ["image_id", "width", "height"]
-    table = sources.run.read_table(run_folder.part("masks", shard), columns=columns)
+    table = sources.run.read_table(layout.part("masks", shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
     sizes = {item["image_id"]: (item["width"], item["height"]) for item in table.to_pylist()}
     return {
@@ -169,7 +169,7 @@ def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tupl
 
     The error tells a mask from that of another first mask, or of another run of `segment`.
     """
-    name = run_folder.part("evaluation/per_image", shard)
+    name = layout.part("evaluation/per_image", shard)
     if not run.exists(name):
         return
     table = run.read_table(name, columns=["image_id", "method", "error", "iou"])
@@ -180,9 +180,9 @@ def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tupl
 
 def _ranks(run: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:
     """Look up which of the shown images were selected."""
-    if not run.exists(run_folder.TOPK):
+    if not run.exists(layout.TOPK):
         return {}
     shown = pa.chunked_array([chunk for rows in samples for chunk in rows["image_id"].chunks])
-    table = run.read_table(run_folder.TOPK, columns=["image_id", "rank"])
+    table = run.read_table(layout.TOPK, columns=["image_id", "rank"])
     table = table.filter(pc.is_in(table["image_id"], shown))
     return dict(zip(table["image_id"].to_pylist(), table["rank"].to_pylist(), strict=True))

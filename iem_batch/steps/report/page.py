@@ -16,9 +16,9 @@ from PIL import Image
 import iem_batch
 from iem_batch.errors import IEMBatchError, SourceError
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.run import run_folder
+from iem_batch.run import layout
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import Source, open_source
 from iem_batch.steps.evaluate.evaluate import Evaluation, read_evaluation
@@ -136,7 +136,7 @@ def write_report(
         settings=_settings(run),
         links=_links(run),
     )
-    run.write_bytes(run_folder.REPORT, page.encode())
+    run.write_bytes(layout.REPORT, page.encode())
 
 
 def _template() -> jinja2.Template:
@@ -181,9 +181,9 @@ def _selection(run: RunFolder) -> tuple[float | None, int]:
 
     A later round selects by the errors of other masks, `error_agreement` not by errors alone.
     """
-    if not run.exists(run_folder.TOPK):
+    if not run.exists(layout.TOPK):
         return None, 0
-    rows = run.read_table(run_folder.TOPK, columns=["error", "score"])
+    rows = run.read_table(layout.TOPK, columns=["error", "score"])
     is_of_iem = selected_labels(run).step == "masks"
     is_by_error = rows["error"].equals(rows["score"])
     return pc.min(rows["error"]).as_py() if is_of_iem and is_by_error else None, len(rows)
@@ -243,9 +243,9 @@ def _panel_labels(galleries: Iterable[Gallery]) -> list[str]:
 
 
 def _settings(run: RunFolder) -> str:
-    if not run.exists(run_folder.CONFIG):
+    if not run.exists(layout.CONFIG):
         return ""
-    return run.read_bytes(run_folder.CONFIG).decode(errors="replace")
+    return run.read_bytes(layout.CONFIG).decode(errors="replace")
 
 
 def _links(run: RunFolder) -> dict[str, str]:

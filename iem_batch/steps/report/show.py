@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.report.gallery import COLUMNS, Sources, draw_cards
 from iem_batch.steps.report.sheet import Row, draw_sheet
 from iem_batch.steps.report.survey import READERS
@@ -41,7 +41,7 @@ def draw_image(sources: Sources, image_id: str, init_choice: InitChoice) -> Imag
 
 
 def _find(run: RunFolder, shard: int, image_id: str) -> Iterator[pa.Table]:
-    table = run.read_table(run_folder.part("masks", shard), columns=COLUMNS)
+    table = run.read_table(layout.part("masks", shard), columns=COLUMNS)
     rows = table.filter(pc.equal(table["image_id"], image_id))
     if len(rows):
         yield rows.append_column("shard", pa.array([shard] * len(rows), pa.int32()))

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.report.gallery import COLUMNS
 from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.topk.candidates import ERROR_BINS as ERROR_BINS
@@ -93,7 +93,7 @@ def survey(
 def _rows(
     run: RunFolder, shard: int, side: int, init_choice: InitChoice
 ) -> Iterable[tuple[int, pa.Table]]:
-    table = run.read_table(run_folder.part("masks", shard), columns=COLUMNS)
+    table = run.read_table(layout.part("masks", shard), columns=COLUMNS)
     rows = chosen_rows(table, init_choice, side)
     yield shard, rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
 

@@ -16,7 +16,7 @@ from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.plan import Plan
 from iem_batch.steps.image_step import ImageStep
@@ -64,10 +64,10 @@ class SegmentStep(ImageStep):
         result = engine(loaded.image_BHW3, first_mask_BSHW, self.iem, num_threads=num_threads)
         rejected = pa.Table.from_pylist(loaded.rejected, schema=schema.QUARANTINE)
         tables = {
-            run_folder.part(self.name, loaded.shard): partial(
+            layout.part(self.name, loaded.shard): partial(
                 masks_table, loaded.without_pixels(), result, self.segment.init_sides
             ),
-            run_folder.part("quarantine", loaded.shard): rejected if loaded.rejected else None,
+            layout.part("quarantine", loaded.shard): rejected if loaded.rejected else None,
         }
         return ShardOutput(
             shard=loaded.shard,

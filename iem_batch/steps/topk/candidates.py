@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iem_batch.foreground import frame_share
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.steps.topk.choose import chosen_rows
 from iem_batch.steps.topk.groups import Groups, open_groups
 from iem_batch.steps.topk.labels import Labels
@@ -128,7 +128,7 @@ class _Offer:
 def _offer(query: Query, floor: float, shard: int) -> _Offer:
     """Look through one shard for rows whose score is not below the floor."""
     settings, labels = query.settings, query.labels
-    with labels.run.open_table(run_folder.part(labels.step, shard)) as file:
+    with labels.run.open_table(layout.part(labels.step, shard)) as file:
         at_once = ["init_side"] * (query.side is not None) + ["error"]
         at_once += ["agreement"] * query.is_by_agreement + ["image_id"] * query.ids_at_once
         rows = file.read(at_once, use_threads=False)

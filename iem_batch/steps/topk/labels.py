@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ def selected_labels(run: RunFolder) -> Labels:
 
 def round_of(run: RunFolder) -> int | None:
     """Tell which round a selection is of; None if there is none."""
-    if not run.exists(run_folder.step_record("selection")):
+    if not run.exists(layout.step_record("selection")):
         return None
     number: int = _select(run).get("rounds", 1)
     return number
 
 
 def _select(run: RunFolder) -> dict[str, Any]:
-    select: dict[str, Any] = run.read_json(run_folder.step_record("selection"))["select"]
+    select: dict[str, Any] = run.read_json(layout.step_record("selection"))["select"]
     return select

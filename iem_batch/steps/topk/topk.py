@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 import iem_batch
-from iem_batch.run import run_folder, schema
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout, schema
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.steps.topk.candidates import (
     NO_ROWS,
@@ -148,7 +148,7 @@ def selection_depends_on(
 
 def read_selection(run: RunFolder) -> Selection | None:
     """Read what a finished step has selected; None if it has not finished."""
-    name = run_folder.mark("selection", 0)
+    name = layout.mark("selection", 0)
     return Selection(**run.read_json(name)["selection"]) if run.exists(name) else None
 
 
@@ -183,9 +183,9 @@ def _write(
     )
     rank = pa.array(np.arange(len(best), dtype=np.int32))
     table = best.select(NO_ROWS.column_names).append_column("rank", rank).cast(schema.SELECTION)
-    checksum = run.write_table(run_folder.TOPK, table)
+    checksum = run.write_table(layout.TOPK, table)
     # The mark lies with those of the steps over shards, so that it is dropped and checked as they.
     record: dict[str, Any] = {"shard": 0, "planned": len(best), "ok": len(best), "quarantined": 0}
-    record |= {"selection": asdict(selection), "files": {run_folder.TOPK: checksum}}
-    run.write_json(run_folder.mark("selection", 0), record)
+    record |= {"selection": asdict(selection), "files": {layout.TOPK: checksum}}
+    run.write_json(layout.mark("selection", 0), record)
     return selection

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.training import EpochRecord
 
 TAGS = ("loss", "iou", "foreground", "seconds")
@@ -24,7 +24,7 @@ def write_curves(run: RunFolder, history: Sequence[EpochRecord]) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    run.write_bytes(run_folder.CURVES, event_file(history))
+    run.write_bytes(layout.CURVES, event_file(history))
 
 
 def event_file(history: Sequence[EpochRecord]) -> bytes:

@@ -39,8 +39,8 @@ from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iem_batch.errors import SettingsError, ShardsFailedError
-from iem_batch.exec.cluster_settings import Device
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.exec.settings import Device
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet import allocator
 from iem_batch.segnet.order import num_epochs
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings

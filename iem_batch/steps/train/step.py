@@ -13,8 +13,8 @@ import torch
 import iem_batch
 from iem_batch.errors import StepMissingError
 from iem_batch.exec.step import outputs_digest
-from iem_batch.run import run_folder, schema
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout, schema
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.collapse import Collapse, Side
 from iem_batch.segnet.order import num_epochs
@@ -25,7 +25,7 @@ from iem_batch.steps.train.curves import write_curves
 from iem_batch.steps.train.pair_files import find_pairs
 from iem_batch.steps.train.pair_stream import open_stream
 
-TRAIN_FOLDER = run_folder.TRAIN
+TRAIN_FOLDER = layout.TRAIN
 """Where an unfinished training keeps its checkpoints; gone when it has finished."""
 
 EpochProgress = Callable[[EpochRecord | Collapse], None]
@@ -42,8 +42,8 @@ def segnet_depends_on(
     """
     marks = run.marks("corpus", sorted(run.committed("corpus")))
     num_exported = sum(mark["planned"] for mark in marks)
-    run.require(run_folder.TOPK, "topk")
-    num_selected = len(run.read_table(run_folder.TOPK, columns=["rank"]))
+    run.require(layout.TOPK, "topk")
+    num_selected = len(run.read_table(layout.TOPK, columns=["rank"]))
     if num_exported != num_selected:
         raise StepMissingError(
             f"{run.url_of('corpus')} has {num_exported} of the {num_selected} selected pairs; "
@@ -112,17 +112,17 @@ def train_local(
 
 def finished_training(run: RunFolder) -> list[EpochRecord] | None:
     """Read the records of a finished training, and drop its checkpoints; None if there is none."""
-    if not run.exists(run_folder.WEIGHTS):
+    if not run.exists(layout.WEIGHTS):
         return None
     run.delete(TRAIN_FOLDER)  # a kill may have come between the weights and this
-    return [EpochRecord(**record) for record in run.read_json(run_folder.HISTORY)]
+    return [EpochRecord(**record) for record in run.read_json(layout.HISTORY)]
 
 
 def finish_training(run: RunFolder, training: Training) -> list[EpochRecord]:
     """Write segnet/, the weights last, and drop the checkpoints."""
-    run.write_json(run_folder.HISTORY, [asdict(record) for record in training.history])
+    run.write_json(layout.HISTORY, [asdict(record) for record in training.history])
     write_curves(run, training.history)
-    run.write_bytes(run_folder.WEIGHTS, save_weights(training.result, training.segnet))
+    run.write_bytes(layout.WEIGHTS, save_weights(training.result, training.segnet))
     run.delete(TRAIN_FOLDER)
     return training.history
 

@@ -19,7 +19,7 @@ from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode_whole
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.run.killers import guard
 from iem_batch.run.load import read_entries
 from iem_batch.run.plan import shard_entries
@@ -83,7 +83,7 @@ class UpscaleStep(ImageStep):
 
     def _rows(self, shard: int) -> pa.Table:
         columns = ["image_id", "uri", "mask"]
-        name = run_folder.part(self.upscale.masks, shard)
+        name = layout.part(self.upscale.masks, shard)
         if self.upscale.masks != "masks":
             return self.run.read_table(name, columns)
         rows = self.run.read_table(name, [*columns, "init_side", "error"])
@@ -103,7 +103,7 @@ class UpscaleStep(ImageStep):
         table = pa.Table.from_pylist(made, schema=schema.UPSCALED)
         return ShardOutput(
             shard=small.shard,
-            tables={run_folder.part(self.name, small.shard): table},
+            tables={layout.part(self.name, small.shard): table},
             planned=small.planned,
             ok=len(made),
             quarantined=small.planned - len(made),

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from iem_batch.errors import SettingsError
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.export.formats.image_folder import image_files
 from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
 

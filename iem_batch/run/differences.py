@@ -1,16 +1,13 @@
-"""Comparing what a step was begun with and what it would be gone on with."""
+"""Comparing what a step was begun with and what it would be resumed with."""
 
-from typing import Any
-
-VERSIONS = ("version", "libraries")
-"""Entries of a step's record that name code, not settings."""
+from typing import Any, Literal
 
 Changes = dict[str, tuple[Any, Any]]
 """Dotted name of an entry -> what it was before and is now."""
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> Changes:
-    """List the entries in which two records of a step differ, by name."""
+    """List the entries in which two records differ, by name."""
     old, new = _flatten(before), _flatten(now)
     return {
         name: (old.get(name), new.get(name))
@@ -19,21 +16,16 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> Changes:
     }
 
 
-def are_versions(changed: Changes) -> bool:
-    """Tell whether nothing but versions of code has changed."""
-    return all(name.split(".")[0] in VERSIONS for name in changed)
-
-
-def refusal(url: str, changed: Changes) -> str:
-    """Say why a step is not gone on with, and what can be done.
+def refusal(url: str, changed: Changes, kind: Literal["settings", "versions"]) -> str:
+    """Say why a step is not resumed, and what can be done.
 
     Args:
         url: where its output is.
         changed: at least one entry.
+        kind: what the entries are.
     """
-    kind, accept = "settings", ""
-    if are_versions(changed):
-        kind = "versions"
+    accept = ""
+    if kind == "versions":
         accept = "--accept-versions to keep what is done and do the rest with these versions, "
     lines = [f"  {name}: {old!r} before, {new!r} now" for name, (old, new) in changed.items()]
     return (

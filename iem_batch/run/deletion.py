@@ -1,0 +1,71 @@
+"""All that this program deletes, and the one module that deletes: files that its own records name.
+
+A step is dropped by its marks. Its record says so first, and goes last: cut off, a deletion is
+finished by the next command, and nothing half-deleted is taken for done. Files of others stay.
+"""
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import replace
+
+from iem_batch.errors import StorageError
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import committed, read_marks, read_record, write_record
+from iem_batch.storage import local_files
+
+
+def drop_step(place: RunFolder, step: str, further: Iterable[str] = ()) -> None:
+    """Delete what a step has written in a place; does nothing where it was not begun.
+
+    Args:
+        place: a run, a round or a corpus elsewhere, on which no command is at work.
+        step: its name.
+        further: names of files that it keeps beside those of its marks.
+    """
+    record = read_record(place, step)
+    if record is None:
+        return
+    write_record(place, step, replace(record, is_dropped=True))
+    place.delete(layout.summary(step))
+    folders: set[str] = set()
+    for mark in read_marks(place, step, sorted(committed(place, step))):
+        place.delete(*mark.files)
+        place.delete(layout.mark(step, mark.shard))
+        folders |= {name.rpartition("/")[0] for name in mark.files}
+    failures = [f"_run/failures/{step}/{name}" for name in place.names(f"_run/failures/{step}")]
+    place.delete(*further, *failures, layout.record(step))
+    folders |= {name.rpartition("/")[0] for name in (*further, *failures)}
+    place.delete_empty_folders({*folders, f"_run/stats/{step}"})
+
+
+def finish_drop(place: RunFolder, step: str) -> None:
+    """Finish a deletion that was cut off, if there is one."""
+    record = read_record(place, step)
+    if record is not None and record.is_dropped:
+        drop_step(place, step)
+
+
+def reopen(place: RunFolder, step: str, shards: Iterable[int]) -> None:
+    """Take back that shards of a step are done; the next command does them again."""
+    place.delete(layout.SUCCESS, layout.summary(step))  # first: the step is not whole any more
+    for shard in shards:
+        place.delete(layout.killers(shard), layout.mark(step, shard))
+
+
+def delete_own(place: RunFolder, *names: str) -> None:
+    """Delete files of the program's own, which need not be there."""
+    place.delete(*names)
+
+
+def delete_leniently(place: RunFolder, name: str) -> None:
+    """Delete a file that only people read; a store that fails is met elsewhere."""
+    with contextlib.suppress(StorageError):
+        place.delete(name)
+
+
+def delete_unfinished_writes(place: RunFolder, folders: Iterable[str]) -> None:
+    """Delete the hidden files of writes that a kill has cut off; only local folders have them."""
+    if place.is_local:
+        for folder in folders:
+            local_files.delete_unfinished_writes(f"{place.url}/{folder}")

@@ -1,0 +1,92 @@
+"""A run folder, or another place with steps of its own, on any storage; see `layout`."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from iem_batch.errors import StepMissingError, StorageError
+from iem_batch.run.tables import encode_table
+from iem_batch.storage.folder import Folder
+from iem_batch.storage.range_file import RangeFile
+
+
+@dataclass(frozen=True)
+class RunFolder(Folder):
+    """A folder with tables and JSON files."""
+
+    def below(self, name: str) -> "RunFolder":
+        """Give a place below this one, reached in the same way."""
+        return RunFolder(super().below(name).url)
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Read a Parquet file, or only some of its columns.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: it is damaged, or cannot be read.
+        """
+        with self.open(name) as file:
+            try:
+                # With its own threads pyarrow 26 aborts some processes that end soon after.
+                return pq.read_table(file, columns=columns, use_threads=False)
+            except (pa.ArrowException, OSError) as error:  # pyarrow raises either
+                raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
+
+    @contextmanager
+    def open_table(self, name: str) -> Iterator[pq.ParquetFile]:
+        """Open a Parquet file to read single columns, and of the file no more than they take.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: it is damaged, or cannot be read.
+        """
+        source = self.url_of(name) if self.is_local else pa.PythonFile(RangeFile(self, name), "r")
+        try:
+            with pq.ParquetFile(source, pre_buffer=not self.is_local) as file:
+                yield file
+        except pa.ArrowException as error:
+            raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
+
+    def write_table(self, name: str, table: pa.Table) -> str:
+        """Write a Parquet file by `encode_table`; returns its SHA-256 in hexadecimal."""
+        return self.write_bytes(name, encode_table(table))
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            StorageError: it is damaged, or cannot be read.
+        """
+        try:
+            return json.loads(self.read_bytes(name))
+        except ValueError as error:
+            raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
+
+    def write_json(self, name: str, value: Any) -> str:
+        """Write a JSON file, keys in the order given; returns its SHA-256."""
+        return self.write_bytes(name, (json.dumps(value, indent=1) + "\n").encode())
+
+    def require(self, name: str, command: str) -> None:
+        """Check that an earlier command has left its output.
+
+        Raises:
+            StepMissingError: `name` is not there; the message names the command to run first.
+        """
+        if not self.exists(name):
+            raise StepMissingError(
+                f"{self.url_of(name)} is not there; run `iem-batch {command}` first"
+            )
+
+
+def title(run: RunFolder, place: RunFolder, step: str) -> str:
+    """Name a step for people: with its round if that is not the first, or with its folder."""
+    if place == run:
+        return step
+    inside = place.url_of("").removeprefix(run.url_of("") + "/")
+    return f"{inside}/{step}" if inside != place.url_of("") else f"{place.url_of('')}: {step}"

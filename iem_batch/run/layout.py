@@ -1,0 +1,79 @@
+"""Where everything lies in a run folder.
+
+RUN/
+  README.md  _SUCCESS
+  STEP/part-00000.parquet               what a step writes, in the folder of its name
+  quarantine/part-00000.parquet         images that `segment` could not use
+  rounds/2/                             the second round: its steps, and a _run/ with their marks
+  _run/run.json                         says that this is a run folder; written first
+  _run/plan.json  _run/manifest/part-00000.parquet  _run/config.yaml
+  _run/steps/STEP.json                  what the step's output depends on
+  _run/stats/STEP/part-00000.json       the commit mark of a shard, written last
+  _run/done/STEP.json                   the sums over all shards, when the last one is committed
+  _run/failures/STEP/part-00000.json    what became of a shard that could not be done
+  _run/exports/NAME.json                a corpus of this run that lies elsewhere
+  _run/killers/part-00000.json          the images of a shard that kill the process that decodes them
+  _run/drivers/HOST-PID.json            what a command at work has in flight
+
+A place is a folder with steps of its own: the run, a later round, a corpus elsewhere.
+"""
+
+import re
+
+MARKER = "_run/run.json"
+PLAN = "_run/plan.json"
+CONFIG = "_run/config.yaml"
+ESTIMATE = "_run/estimate.json"
+DRIVERS = "_run/drivers"
+EXPORTS = "_run/exports"
+README = "README.md"
+SUCCESS = "_SUCCESS"
+QUARANTINE = "quarantine"
+
+_PART = re.compile(r"part-(\d{5,})\.(?:json|parquet|tar)")
+
+
+def part(step: str, shard: int) -> str:
+    """Name the Parquet file of a shard."""
+    return f"{step}/part-{shard:05d}.parquet"
+
+
+def manifest_part(number: int) -> str:
+    """Name a file that lists the source entries of many shards."""
+    return part("_run/manifest", number)
+
+
+def mark(step: str, shard: int) -> str:
+    """Name the commit mark of a shard."""
+    return f"_run/stats/{step}/part-{shard:05d}.json"
+
+
+def failure(step: str, shard: int) -> str:
+    """Name the file that says why a shard of a step could not be done."""
+    return f"_run/failures/{step}/part-{shard:05d}.json"
+
+
+def killers(shard: int) -> str:
+    """Name the file of the images of a shard that kill the process that works on them."""
+    return f"_run/killers/part-{shard:05d}.json"
+
+
+def record(step: str) -> str:
+    """Name the file that says what a step's output depends on."""
+    return f"_run/steps/{step}.json"
+
+
+def summary(step: str) -> str:
+    """Name the file that a finished step has."""
+    return f"_run/done/{step}.json"
+
+
+def round_folder(number: int) -> str:
+    """Name the place of a round after the first."""
+    return f"rounds/{number}"
+
+
+def shard_of(name: str) -> int | None:
+    """Give the shard a file is about, by its base name; None if it is about none."""
+    match = _PART.fullmatch(name)
+    return int(match[1]) if match else None

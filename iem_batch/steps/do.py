@@ -1,0 +1,173 @@
+"""Doing a step: claim it, do what is left of it, add it up, and say what came out."""
+
+import time
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from iem_batch.errors import RunMismatchError
+from iem_batch.exec.journal import Journal
+from iem_batch.exec.step import ShardStep, WholeStep, Work, commit
+from iem_batch.job import Job
+from iem_batch.progress import shard_progress
+from iem_batch.run import layout
+from iem_batch.run.deletion import delete_own, drop_step
+from iem_batch.run.folder import RunFolder, title
+from iem_batch.run.marks import (
+    Mark,
+    StepRecord,
+    Summary,
+    claim,
+    committed,
+    read_marks,
+    read_record,
+    read_summary,
+    summarize,
+    write_record,
+)
+from iem_batch.run.schema import VERSION
+from iem_batch.run.versions import code_versions
+from iem_batch.steps.card import write_card
+from iem_batch.steps.registry import STEPS, Step
+
+Built = ShardStep[Any] | WholeStep
+
+
+def do(job: Job, name: str) -> None:
+    """Do a step, or what is left of it.
+
+    Raises:
+        StepMissingError: what it needs is not there.
+        RunMismatchError: it was begun with other settings and may not be overwritten.
+        ShardsFailedError: shards failed; everything else is committed.
+    """
+    step = STEPS[name]
+    if step.uses_engine:
+        job = job.with_engine()
+    module = import_module(f"iem_batch.steps.{name}.step")
+    built: Built = module.build(job)
+    if step.is_made_anew:
+        assert isinstance(built, WholeStep)
+        summary: Summary | None = _make_anew(built)
+    else:
+        summary = _resume(job, step, built)
+    if summary is not None:
+        if step.is_success:
+            job.run.write_bytes(layout.SUCCESS, b"")
+        if step.rows and step.of_run:
+            write_card(job)
+        module.finish(job, built, summary)
+
+
+def _resume(job: Job, step: Step, built: Built) -> Summary | None:
+    """Do what is left of a step; returns its sums if nothing is left then."""
+    record = _claim(job, step, built)
+    name = title(built.run, built.place, step.name)
+    done = committed(built.place, step.name)
+    todo = [shard for shard in job.shards or range(built.num_shards) if shard not in done]
+    todo = [shard for shard in todo if shard < built.num_shards]
+    if todo and done:
+        print(f"{name}: {len(done):,} of {built.num_shards:,} shards were done before")
+    if todo and isinstance(built, WholeStep):
+        with Journal(built.run, built.place, step.name, in_process=False):
+            _compute(built, record)
+    elif todo and not isinstance(built, WholeStep):
+        work = Work(step=built, settings_digest=record.digest, limits=job.settings.limits)
+        with shard_progress(name, len(done), built.num_shards) as progress:
+            job.executor.run(work, todo, progress)
+    elif (summary := read_summary(built.place, step.name)) is not None:
+        return summary
+    left = built.num_shards - len(committed(built.place, step.name))
+    if left:
+        print(f"{name}: {left:,} of {built.num_shards:,} shards are left for other commands")
+        return None
+    return summarize(built.place, step.name, record, built.summarize)
+
+
+def _compute(built: WholeStep, record: StepRecord) -> Mark:
+    started = time.monotonic()
+    output = built.compute()
+    seconds = time.monotonic() - started
+    return commit(built, output, seconds, settings_digest=record.digest)
+
+
+def _make_anew(built: WholeStep) -> Summary:
+    """Do a step whatever there was; what was there before goes when the new output is."""
+    before: dict[str, str] = {}
+    for mark in read_marks(built.place, built.name, committed(built.place, built.name)):
+        before |= mark.files
+    record = _record(built)
+    mark = _compute(built, record)
+    write_record(built.place, built.name, record)
+    delete_own(built.place, *(before.keys() - mark.files.keys()))
+    return summarize(built.place, built.name, record, built.summarize)
+
+
+def _record(built: Built) -> StepRecord:
+    settings = built.depends_on | {"schema": VERSION}
+    return StepRecord(num_shards=built.num_shards, settings=settings, versions=code_versions())
+
+
+def _claim(job: Job, step: Step, built: Built) -> StepRecord:
+    """Claim a step, or check that it is resumed as it was begun; then store the settings.
+
+    They are not stored where later steps have been begun, one of which may refuse them: the next
+    command on the run would be refused too, though it asks for nothing else.
+    """
+    before = read_record(built.place, step.name)
+    if before is not None and before.is_dropped:
+        drop(job, step.name, built.place)
+    record = _record(built)
+    try:
+        record = claim(built.place, step.name, record, job.accept_versions)
+    except RunMismatchError:
+        if not job.overwrite:
+            raise
+        drop(job, step.name, built.place)
+        record = claim(built.place, step.name, record)
+    is_elsewhere = built.place not in (job.run, job.place)
+    if not is_elsewhere and next(made_of(job, step.name), None) is None:
+        job.store_settings()
+    return record
+
+
+def made_of(job: Job, name: str) -> Iterator[tuple[RunFolder, Step]]:
+    """Find the steps that were made of the output of a step, with their places, the last first."""
+    step = STEPS[name]
+    job = job if step.per_round else job.in_round(1)
+    numbers = [job.round + 1]
+    while job.place_of(numbers[-1]).names("_run/steps"):
+        numbers.append(numbers[-1] + 1)
+    order = [each for each in STEPS.values() if each.of_run]
+    after = order[order.index(step) + 1 :] if step.of_run else []
+    of_round = [each for each in reversed(order) if each.per_round]
+    found = [(job.place_of(number), each) for number in numbers[-2::-1] for each in of_round]
+    found += [(job.place if each.per_round else job.run, each) for each in reversed(after)]
+    return ((place, each) for place, each in found if read_record(place, each.name) is not None)
+
+
+def drop(job: Job, name: str, place: RunFolder | None = None) -> None:
+    """Delete what a step has written and, where it lies in the run, the steps made of that.
+
+    Args:
+        job: at the run.
+        name: of the step.
+        place: where it lies; None is its place in the run.
+
+    Raises:
+        RunMismatchError: another command is at work on the run.
+    """
+    step = STEPS[name]
+    job.require_alone()
+    own = job.place if step.per_round else job.run
+    if place in (None, own):
+        for there, later in made_of(job, name):
+            _drop(there, later)
+    _drop(place or own, step)
+
+
+def _drop(place: RunFolder, step: Step) -> None:
+    if step.is_success:
+        delete_own(place, layout.SUCCESS)  # first: a half-dropped run must not look complete
+    further = [f"{folder}/{name}" for folder in step.scratch for name in place.names(folder)]
+    drop_step(place, step.name, further)

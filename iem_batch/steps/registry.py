@@ -1,0 +1,152 @@
+"""What each step is: the one record that the command line, `run` and all tools read.
+
+A step has one name: of its command, its section of the settings, its folder in a run, and its
+package here, whose module `step` has two functions:
+
+    build(job)                    the step as it is to be done: a `ShardStep` or a `WholeStep`
+    finish(job, built, summary)   says what came out, when its last shard is committed
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step."""
+
+    name: str
+    summary: str
+    """What it does, in a line of the command line's help."""
+    arguments: tuple[str, ...] = ("run",)
+    """Arguments of its command: names of `cli.ARGUMENTS` and short flags."""
+    holds: str
+    """What is in its folder, for the report."""
+    rows: str = ""
+    """What a row of its tables is, for the data-set card; empty if its folder is no data set."""
+    masks: str = ""
+    """What its masks are called, for people; empty if it makes none."""
+    of_plan: bool = True
+    """Whether a shard of it is a shard of the plan."""
+    per_round: bool = True
+    """Whether each round has its own."""
+    uses_engine: bool = False
+    """Whether it runs IEM."""
+    is_made_anew: bool = False
+    """Whether each call makes its output anew, whatever it was made with before."""
+    of_run: bool = True
+    """Whether it lies in a run; else it makes a folder of its own."""
+    is_success: bool = False
+    """Whether the run has its _SUCCESS when this step is done."""
+    scratch: tuple[str, ...] = ()
+    """Folders of files that it keeps beside those of its marks."""
+    paper: tuple[str, ...] = ()
+    """Sections in which --paper sets the paper's recipe."""
+    defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Settings that its command has other defaults for."""
+
+
+PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
+
+STEPS = {
+    step.name: step
+    for step in (
+        Step(
+            name="segment",
+            summary="Run IEM on every image: masks and errors.",
+            arguments=("source", "run", *PLAN_FLAGS, "--shards"),
+            holds="IEM's masks and their errors",
+            rows="an image and first mask: its final mask (1-bit PNG, white is foreground), errors",
+            masks="IEM",
+            per_round=False,
+            uses_engine=True,
+            is_success=True,
+            scratch=("_run/killers",),
+            paper=("decode", "iem", "segment"),
+        ),
+        Step(
+            name="topk",
+            summary="Select the masks of highest inpainting error, times agreement, in the run.",
+            arguments=("run", "-k", "--fraction", "--per-group", "--rounds"),
+            holds="the images of highest score",
+            of_plan=False,
+            paper=("topk",),
+        ),
+        Step(
+            name="export",
+            summary="Write the selected (image, mask) pairs as a corpus.",
+            arguments=("run", "--shards"),
+            holds="(image, mask) pairs for training",
+            rows="a selected (image, mask) pair",
+            of_plan=False,
+            paper=("export",),
+        ),
+        Step(
+            name="train",
+            summary="Train SegNet on the corpus.",
+            arguments=("run", "--backbone"),
+            holds="SegNet's weights and history",
+            of_plan=False,
+            scratch=("_run/train",),
+            paper=("segnet", "train"),
+        ),
+        Step(
+            name="predict",
+            summary="Predict SegNet's mask for every image of the plan.",
+            arguments=("run", "--shards"),
+            holds="SegNet's masks",
+            rows="SegNet's mask of an image; its probability (8-bit PNG) if it was asked for",
+            masks="SegNet",
+            uses_engine=True,
+            paper=("predict",),
+        ),
+        Step(
+            name="refine",
+            summary="Run IEM again, started from SegNet's masks.",
+            arguments=("run", "--shards"),
+            holds="SegNet's masks, refined by IEM",
+            rows="IEM's mask of an image, started from SegNet's",
+            masks="SegNet + IEM",
+            uses_engine=True,
+        ),
+        Step(
+            name="upscale",
+            summary="Bring masks to the size of their photos.",
+            arguments=("run", "--shards"),
+            holds="masks at the size of their photos",
+            rows="a mask at the size of its photo",
+        ),
+        Step(
+            name="evaluate",
+            summary="Measure masks against ground truth.",
+            arguments=("run", "--truth", "--ignore", "--against"),
+            holds="scores against ground truth",
+            of_plan=False,
+            per_round=False,
+            is_made_anew=True,
+        ),
+        Step(
+            name="report",
+            summary="Write one HTML page about the run.",
+            holds="this page",
+            of_plan=False,
+            per_round=False,
+            is_made_anew=True,
+        ),
+        Step(
+            name="convert",
+            summary="Copy the images of a source into Parquet or tar shards, byte for byte.",
+            arguments=("source", "out", "--to", *PLAN_FLAGS, "--shards"),
+            holds="images as they were in the source",
+            per_round=False,
+            of_run=False,
+            defaults=MappingProxyType({"plan.shard_size": 1024}),
+        ),
+    )
+}
+"""Every step by its name, in the order in which they are done."""
+
+MASKS = tuple(step.name for step in STEPS.values() if step.masks)
+"""The steps that make masks, of which others take theirs."""
