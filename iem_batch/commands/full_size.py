@@ -2,7 +2,7 @@
 
 from iem_batch.commands.finish import finish
 from iem_batch.data import run_folder
-from iem_batch.data.plan import Plan, read_plan
+from iem_batch.data.plan import read_plan
 from iem_batch.job import Job
 from iem_batch.shards.step import outputs_digest
 from iem_batch.stages.selection.choose import dataset_side
@@ -15,11 +15,6 @@ def upscale(job: Job) -> None:
     planned = read_plan(job.run)
     source = job.settings.upscale.masks
     job.run.require(run_folder.step_record(source), _MADE_BY[source])
-    with job.engine_settled() as settled:
-        _upscale(settled, planned)
-
-
-def _upscale(job: Job, planned: Plan) -> None:
     from iem_batch.stages.native_size.upscale import UpscaleStep, upscaled_depend_on
 
     settings, num_shards = job.settings, planned.num_shards
@@ -29,8 +24,6 @@ def _upscale(job: Job, planned: Plan) -> None:
         source_url=planned.source_url,
         decode=settings.decode,
         memory_bytes=settings.shards.memory_bytes,
-        iem=settings.iem,
-        backend=settings.segment.backend,
         upscale=settings.upscale,
         init_choice=settings.select.init_choice,
         init_side=dataset_side(job.run.each_mark("masks", range(num_shards))),
