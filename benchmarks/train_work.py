@@ -173,7 +173,6 @@ def batch_of_one_pass(settings: TrainSettings) -> Batch:
     return Batch(
         image_NHW3=torch.from_numpy(np.stack(images)),
         mask_NHW=torch.from_numpy(np.stack(masks)),
-        error_N=torch.ones(count),
         row_N=torch.arange(count),
         num_images=count,
     )

@@ -58,7 +58,6 @@ PAPER: dict[str, Any] = {
     "iem.iterations": 150,
     "iem.smoothing": True,
     "iem.boundary_only": True,
-    "iem.half_resolution": False,
     "segment.init_sides": (44, 78, 92),
     "select.k": 8000,
     "select.by": "error",
@@ -83,11 +82,8 @@ PAPER: dict[str, Any] = {
     "train.horizontal_flips": False,
     "train.random_crops": 0.0,
     "train.color_jitter": 0.0,
-    "train.boundary_smoothing": 0,
-    "train.error_weighting": 0.0,
     "train.average_decay": 0.0,
     "predict.threshold": 0.5,
-    "predict.flips": False,
 }
 """The recipe of the paper (arXiv 2012.07287, Section 4), whatever the defaults are. It holds every
 setting that decides the result; what decides time, memory, chance or rounding is not in it."""

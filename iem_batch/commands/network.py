@@ -1,7 +1,6 @@
 """The commands of the network: train, predict, refine."""
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 from iem_batch.commands.finish import finish
@@ -56,27 +55,18 @@ def predict(job: Job) -> None:
 
 def _predict(job: Job, planned: Plan) -> None:
     from iem_batch.segnet.weights import load_weights
-    from iem_batch.stages.predict import (
-        PredictStep,
-        predictions_depend_on,
-        resolve_threshold,
-    )
+    from iem_batch.stages.predict import PredictStep, predictions_depend_on
 
     settings = job.settings
-    backend = settings.segment.backend
-    resolve = partial(
-        resolve_threshold, job.run, settings.predict, settings.segnet, settings.iem, backend
-    )
     step = PredictStep(
         run=job.run,
         source_url=planned.source_url,
         decode=settings.decode,
         iem=settings.iem,
-        backend=backend,
+        backend=settings.segment.backend,
         memory_bytes=settings.shards.memory_bytes,
         segnet=settings.segnet,
-        threshold=job.beside_engine(resolve) if settings.predict.threshold == "auto" else resolve(),
-        flips=settings.predict.flips,
+        threshold=settings.predict.threshold,
         keeps_probability=settings.predict.probability,
     )
     weights = job.run.read_bytes(run_folder.WEIGHTS)
