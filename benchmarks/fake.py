@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.result import IEMResult
-from iem_batch.run import run_folder, schema
+from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.segment.step import SegmentStep
@@ -80,7 +80,7 @@ class PretendStep(ImageStep):
             table = pa.table(columns, schema=schema.MASKS)
             return ShardOutput(
                 shard=shard,
-                tables={run_folder.part(self.name, shard): table},
+                tables={layout.part(self.name, shard): table},
                 planned=len(ids),
                 ok=len(ids),
                 quarantined=0,

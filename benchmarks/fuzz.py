@@ -30,7 +30,7 @@ from PIL import Image
 from benchmarks.damage import base_files, write_damaged
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images.decode import FORMATS, decode
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 
 SIZE_PX = 32

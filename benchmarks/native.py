@@ -10,17 +10,16 @@ Each is brought to the size of its photo and compared with the truth there, insi
     F 0.75 %  boundary F-score: pixels of either outline within 0.75 % of the diagonal of the other
     F 1 px    the same within one pixel
     cost      processor time of enlarging, in times of that of IEM at 128 x 128
-
-The last table is about the whole photo, what the crop has cut off included.
 """
 
 import argparse
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -34,7 +33,8 @@ from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode, decode_whole
 from iem_batch.images.geometry import mask_to_square
 from iem_batch.run.settings import DecodeSettings
-from iem_batch.steps.upscale.upsampling import segment_whole, sharpen, upsample, upsample_whole
+from iem_batch.steps.upscale.settings import UpscaleMethod
+from iem_batch.steps.upscale.upsampling import upsample
 
 Mask = NDArray[np.bool_]
 Photo = NDArray[np.uint8]
@@ -42,8 +42,6 @@ Photo = NDArray[np.uint8]
 SIDE_PX = 78
 TOLERANCE = 0.0075
 DECODE, IEM = DecodeSettings(), IEMSettings()
-WIDE = replace(IEM, sigma_px=10.0, kernel_px=21)
-"""The blur at twice the size, with the width it has at 128 in the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,33 +57,6 @@ class Row:
     f_one_pixel: float
     milliseconds: float
     cost: float
-
-
-def ways(engine: Callable[..., object]) -> dict[str, Callable[[Mask, Photo], Mask]]:
-    """List the ways to enlarge a mask."""
-
-    def plain(method: str) -> Callable[[Mask, Photo], Mask]:
-        return lambda mask, photo: upsample(mask, photo, method)[0]
-
-    def fine(size_px: int, iem: IEMSettings, iterations: int) -> Callable[[Mask, Photo], Mask]:
-        few = replace(iem, iterations=iterations)
-
-        def run(mask: Mask, photo: Photo) -> Mask:
-            larger = sharpen(mask, photo, engine, few, size_px, DECODE.resize)
-            return upsample(larger, photo, "guided")[0]
-
-        return run
-
-    return {
-        "nearest": plain("nearest"),
-        "bilinear": plain("bilinear"),
-        "guided": plain("guided"),
-        "256, 8 iterations, guided": fine(256, IEM, 8),
-        "512, 8 iterations, guided": fine(512, IEM, 8),
-        "256, 150 iterations, guided": fine(256, IEM, 150),
-        "256, 150 iterations, sigma 10, guided": fine(256, WIDE, 150),
-        "512, 150 iterations, guided": fine(512, IEM, 150),
-    }
 
 
 def scores(mask: Mask, truth: Mask) -> tuple[float, float, float]:
@@ -114,10 +85,10 @@ def _f_score(lines: Sequence[Mask], far: Sequence[NDArray[np.float64]], limit: f
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def timed(way: Callable[[Mask, Photo], Mask], mask: Mask, photo: Photo) -> tuple[Mask, float]:
-    """Go a way and say how much processor time it took."""
+def timed(mask: Mask, photo: Photo, method: UpscaleMethod) -> tuple[Mask, float]:
+    """Enlarge a mask and say how much processor time it took."""
     started = time.process_time()
-    enlarged = way(mask, photo)
+    enlarged, _ = upsample(mask, photo, method)
     return enlarged, time.process_time() - started
 
 
@@ -144,33 +115,14 @@ def measure(folder: Path, limit: int) -> list[Row]:
             _, seen = upsample(mask, photo, "nearest")
             rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
             box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            for method, way in ways(engine).items():
-                if start == "truth" and "150" in method:
-                    continue
-                enlarged, seconds = timed(way, mask, photo)
+            for method in get_args(UpscaleMethod):
+                enlarged, seconds = timed(mask, photo, method)
                 figures = (*scores(enlarged[box], truth[box]), seconds)
                 found.setdefault((start, method), []).append(figures)
-        for method, way in whole_ways(engine).items():
-            enlarged, seconds = timed(way, starts["IEM"], photo)
-            figures = (*scores(enlarged, truth), seconds)
-            found.setdefault(("IEM, whole photo", method), []).append(figures)
     return [
         row(folder.name, start, method, figures, float(np.mean(base)))
         for (start, method), figures in found.items()
     ]
-
-
-def whole_ways(engine: Callable[..., object]) -> dict[str, Callable[[Mask, Photo], Mask]]:
-    """List what can be said of the part of a photo that the crop cuts off."""
-
-    def whole(mask: Mask, photo: Photo) -> Mask:
-        larger = segment_whole(mask, photo, engine, IEM, DECODE.size_px, DECODE.resize)
-        return upsample_whole(larger, photo, "guided")
-
-    return {
-        "margin taken for background": lambda mask, photo: upsample(mask, photo, "guided")[0],
-        "margin segmented": whole,
-    }
 
 
 def row(

@@ -32,10 +32,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from benchmarks.fake import EmptyStep, InstantEngine, write_parquet
 from iem_batch.exec.cluster_settings import ClusterSettings
 from iem_batch.exec.in_process import run_in_process
+
+from benchmarks.fake import EmptyStep, InstantEngine, write_parquet
 from iem_batch.exec.ray.cluster import cluster
 from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.iem.backends import load_backend
@@ -43,9 +43,9 @@ from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode
 from iem_batch.processes import descendants
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import Plan, write_plan
-from iem_batch.run.run_folder import RunFolder
 from iem_batch.run.schema import encode_pixels
 from iem_batch.run.settings import DecodeSettings, PlanSettings
 from iem_batch.sources import open_source

@@ -28,8 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import write_plan
-from iem_batch.run.run_folder import RunFolder
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import FolderSource, Source, open_source
 from iem_batch.storage.folder import Folder, FoundFile

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.evaluate import read_evaluation
 
 RECIPES = {
@@ -42,10 +42,6 @@ RECIPES = {
     "no crops": ["--train.random_crops=0"],
     "no color jitter": ["--train.color_jitter=0"],
     "last weights": ["--train.average_decay=0"],
-    "soft boundaries": ["--train.boundary_smoothing=2"],
-    "weights by error": ["--train.error_weighting=1"],
-    "mirrored predictions": ["--predict.flips=true"],
-    "threshold auto": ["--predict.threshold=auto"],
     "best half": ["--select.fraction=0.5"],
     "best half by error": ["--select.fraction=0.5", "--select.by=error"],
 }
@@ -64,7 +60,6 @@ class Outcome:
     recipe: str
     seed: int
     init_side: int
-    threshold: float
     iou: dict[str, float]
     """Method -> IoU as labelled, in percent."""
     best_iou: dict[str, float]
@@ -117,17 +112,15 @@ def read_outcome(folder: RunFolder, recipe: str, seed: int) -> Outcome:
     """Read what a finished run has stored."""
     evaluation = read_evaluation(folder)
     assert evaluation is not None
-    history = folder.read_json(run_folder.HISTORY)
-    train = folder.read_json(run_folder.step_record("segnet"))["train"]
-    pairs = folder.read_table(run_folder.TOPK).num_rows
+    history = folder.read_json(layout.HISTORY)
+    train = folder.read_json(layout.step_record("segnet"))["train"]
+    pairs = folder.read_table(layout.TOPK).num_rows
     steps = -(-pairs // train["batch_size"])
-    threshold = folder.read_json(run_folder.step_record("predictions"))["threshold"]
     means = {scores.method: scores for scores in evaluation.methods if scores.method in TITLES}
     return Outcome(
         recipe=recipe,
         seed=seed,
         init_side=evaluation.init_side,
-        threshold=threshold,
         iou={name: 100 * scores.as_labelled["iou"] for name, scores in means.items()},
         best_iou={name: 100 * scores.best_polarity["iou"] for name, scores in means.items()},
         num_images=evaluation.num_images,

@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 import ray
+from iem_batch.exec.cluster_settings import ClusterSettings
 from ray.cluster_utils import Cluster
 
 from benchmarks.fake import PretendStep, write_parquet
-from iem_batch.exec.cluster_settings import ClusterSettings
 from iem_batch.exec.ray.pipeline import run_on_cluster
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import write_plan
-from iem_batch.run.run_folder import RunFolder
 from iem_batch.run.schema import encode_pixels
 from iem_batch.run.settings import DecodeSettings, PlanSettings
 from iem_batch.sources import open_source

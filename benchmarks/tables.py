@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from iem_batch.cli import main as iem_batch
 from iem_batch.metrics import METRICS
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.bootstrap import interval
 from iem_batch.steps.evaluate.compare import read_scores
 from iem_batch.steps.evaluate.evaluate import Evaluation, read_evaluation

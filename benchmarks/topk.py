@@ -30,8 +30,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from iem_batch.run import run_folder, schema
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout, schema
+from iem_batch.run.folder import RunFolder
 
 SIDES_PX = (44, 78, 92)
 CHUNK = 64
@@ -107,16 +107,14 @@ def write_shard(run: RunFolder, masks: pa.Table, edges: NDArray[np.int64], shard
         "iterations": rng.integers(20, 151, rows, dtype=np.int32),
         "status": status,
     }
-    name = run_folder.part("masks", shard)
+    name = layout.part("masks", shard)
     digest = run.write_table(name, pa.table(columns, schema=schema.MASKS))
     sides = {
         str(side): {"count": count, "sum_error": float(error[index :: len(SIDES_PX)].sum())}
         for index, side in enumerate(SIDES_PX)
     }
     counts = {"shard": shard, "planned": count, "ok": count, "quarantined": 0}
-    run.write_json(
-        run_folder.mark("masks", shard), counts | {"sides": sides, "files": {name: digest}}
-    )
+    run.write_json(layout.mark("masks", shard), counts | {"sides": sides, "files": {name: digest}})
 
 
 def make(args: argparse.Namespace) -> None:
@@ -137,7 +135,7 @@ def run_topk(run: Path, k: int) -> int:
     from iem_batch.steps.topk.topk import topk
 
     target = RunFolder(str(run))
-    for name in (run_folder.TOPK, run_folder.mark("selection", 0)):
+    for name in (layout.TOPK, layout.mark("selection", 0)):
         target.delete(name)
     num_shards = len(target.names("masks"))
     return clock(lambda: topk(target, num_shards, SelectSettings(k=k)).num_selected)

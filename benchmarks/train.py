@@ -51,7 +51,7 @@ from benchmarks.train_work import (
     train_by_ray,
     write_corpus,
 )
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet import order
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.collapse import Collapse

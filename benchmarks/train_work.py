@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from iem_batch.exec.cluster_settings import ClusterSettings
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -19,11 +20,10 @@ from torch.nn import functional as F
 
 from benchmarks.pipeline import processor_ticks
 from iem_batch.config import PAPER
-from iem_batch.exec.cluster_settings import ClusterSettings
 from iem_batch.exec.ray.cluster import cluster
 from iem_batch.images.decode import decode
-from iem_batch.run import run_folder, schema
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout, schema
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.batch import Batch
@@ -88,13 +88,13 @@ def write_corpus(run: RunFolder, num_images: int, photos: Path | None) -> None:
         {"image_id": str(r), "shard": 0, "init_side": 8, "error": 1.0, "score": 1.0, "rank": r}
         for r in ranks
     ]
-    run.write_table(run_folder.TOPK, pa.Table.from_pylist(selection, schema=schema.SELECTION))
+    run.write_table(layout.TOPK, pa.Table.from_pylist(selection, schema=schema.SELECTION))
     for index, start in enumerate(range(0, num_images, PAIRS_PER_FILE)):
         rows = [_pair(rank, files) for rank in ranks[start : start + PAIRS_PER_FILE]]
-        name = run_folder.part("corpus", index)
+        name = layout.part("corpus", index)
         checksum = run.write_table(name, pa.Table.from_pylist(rows, schema=schema.CORPUS))
         mark = {"planned": len(rows), "ok": len(rows), "quarantined": 0, "files": {name: checksum}}
-        run.write_json(run_folder.mark("corpus", index), mark)
+        run.write_json(layout.mark("corpus", index), mark)
 
 
 def _pair(rank: int, files: Sequence[Path]) -> dict[str, Any]:
@@ -173,7 +173,6 @@ def batch_of_one_pass(settings: TrainSettings) -> Batch:
     return Batch(
         image_NHW3=torch.from_numpy(np.stack(images)),
         mask_NHW=torch.from_numpy(np.stack(masks)),
-        error_N=torch.ones(count),
         row_N=torch.arange(count),
         num_images=count,
     )

@@ -1,25 +1,150 @@
-"""Settings that are one of a few words."""
+"""What is checked before work begins: values of settings, and packages that an extra installs.
 
-from collections.abc import Mapping
-from typing import Any, get_args
+A settings class says beside each field what its values must be, and checks itself when it is made:
 
-from iem_batch.errors import SettingsError
+    @dataclass(frozen=True, kw_only=True)
+    class PlanSettings(Section, name="plan"):
+        shard_size: Annotated[int, at_least(1)] = 512
+        limit: Annotated[int, at_least(1)] | None = None
+
+`PlanSettings(limit=0)` raises "plan.limit is 0; it must be at least 1 or null".
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from iem_batch.errors import BackendUnavailableError, SettingsError
 
 
-def require_choices(section: str, settings: object, kinds: Mapping[str, Any]) -> None:
-    """Check settings that must be one of the words of a Literal.
+@dataclass(frozen=True, repr=False)
+class Rule:
+    """What a value must be; stands in the `Annotated` type of a field."""
+
+    text: str
+    """Reads on from "it must be"."""
+    holds: Callable[[Any], bool]
+    """Never true of a value that is not a number."""
+
+    def __repr__(self) -> str:
+        return self.text  # the help of the command line prints it
+
+
+def at_least(least: float) -> Rule:
+    """Allow `least` and all above it, infinity too."""
+    text = "0 or above" if least == 0 else f"at least {least}"
+    return Rule(text, lambda value: value >= least)
+
+
+def above(bound: float) -> Rule:
+    """Allow all above `bound`, infinity too."""
+    return Rule(f"above {bound}", lambda value: value > bound)
+
+
+def within(least: float, most: float) -> Rule:
+    """Allow what lies between two bounds, and these."""
+    return Rule(f"in {least}..{most}", lambda value: least <= value <= most)
+
+
+finite = Rule("finite", lambda value: abs(value) < float("inf"))
+odd = Rule("odd", lambda value: value % 2 == 1)
+share = Rule("between 0 and 1", lambda value: 0 < value < 1)
+share_below_1 = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
+whole = Rule("a whole number", lambda value: value % 1 == 0)
+
+
+def multiple_of(step: int) -> Rule:
+    """Allow multiples."""
+    return Rule(f"a multiple of {step}", lambda value: value % step == 0)
+
+
+class Section:
+    """Base of the settings of one section: each value is checked against the type of its field."""
+
+    section: ClassVar[str]
+    """Name of the section, for messages."""
+
+    def __init_subclass__(cls, *, name: str) -> None:
+        """Take the section's name."""
+        cls.section = name
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            SettingsError: a value that its field's type does not allow.
+        """
+        for name, kind in _kinds(type(self)).items():
+            self.require(name, _allows(kind, getattr(self, name)), _text(kind))
+
+    def require(self, name: str, holds: bool, text: str) -> None:
+        """Refuse the value of a field unless something holds.
+
+        Args:
+            name: of the field.
+            holds: whether its value can be used.
+            text: what it must be, for the message.
+        """
+        if not holds:
+            value = getattr(self, name)
+            shown = list(value) if isinstance(value, tuple) else value
+            raise SettingsError(f"{self.section}.{name} is {shown!r}; it must be {text}")
+
+
+@functools.cache
+def _kinds(section: type[Section]) -> dict[str, Any]:
+    """Give the types of the fields of a section, rules included."""
+    hints = get_type_hints(section, include_extras=True)
+    return {name: kind for name, kind in hints.items() if get_origin(kind) is not ClassVar}
+
+
+def _allows(kind: Any, value: Any) -> bool:
+    """Tell whether a type allows a value; of plain types the parser of the flags has seen to it."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_allows(one, value) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        return all(_allows(inner[0], element) for element in value)
+    if origin is Annotated:
+        is_number = isinstance(value, int | float)
+        return is_number and all(rule.holds(value) for rule in kind.__metadata__)
+    return (value is None) == (kind is NoneType)
+
+
+def _text(kind: Any) -> str:
+    """Say in words what `_allows` allows."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_text, inner))
+    if origin is Literal:
+        return inner[0] if len(inner) == 1 else f"one of {', '.join(inner)}"
+    if origin is tuple:
+        return f"a list, each {_text(inner[0])}"
+    if origin is Annotated:
+        return " and ".join(rule.text for rule in kind.__metadata__)
+    return "null" if kind is NoneType else kind.__name__
+
+
+@contextmanager
+def needs_extra(extra: str, what: str) -> Iterator[None]:
+    """Give the block that imports a package which an extra of this one installs.
 
     Args:
-        section: their section, for the message.
-        settings: a record with the values.
-        kinds: name of a setting -> its Literal.
+        extra: name of the extra.
+        what: whatever needs the package, for the message.
 
     Raises:
-        SettingsError: a value is none of the words; the message lists them.
+        BackendUnavailableError: the package is not installed.
     """
-    for name, kind in kinds.items():
-        value = getattr(settings, name)
-        if value not in get_args(kind):
-            raise SettingsError(
-                f"{section}.{name} is {value!r}; it must be one of {', '.join(get_args(kind))}"
-            )
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or "a package").partition(".")[0]
+        raise BackendUnavailableError(
+            f"{what} needs {package}, which is not installed; pip install 'iem-batch[{extra}]'"
+        ) from error

@@ -7,8 +7,7 @@ from typing import Any
 import yaml
 
 from iem_batch.errors import SettingsError
-from iem_batch.exec.settings import ClusterSettings
-from iem_batch.exec.settings import ShardSettings
+from iem_batch.exec.settings import ClusterSettings, ShardSettings
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.run.settings import DecodeSettings, PlanSettings
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
@@ -58,7 +57,6 @@ PAPER: dict[str, Any] = {
     "iem.iterations": 150,
     "iem.smoothing": True,
     "iem.boundary_only": True,
-    "iem.half_resolution": False,
     "segment.init_sides": (44, 78, 92),
     "select.k": 8000,
     "select.by": "error",
@@ -83,11 +81,8 @@ PAPER: dict[str, Any] = {
     "train.horizontal_flips": False,
     "train.random_crops": 0.0,
     "train.color_jitter": 0.0,
-    "train.boundary_smoothing": 0,
-    "train.error_weighting": 0.0,
     "train.average_decay": 0.0,
     "predict.threshold": 0.5,
-    "predict.flips": False,
 }
 """The recipe of the paper (arXiv 2012.07287, Section 4), whatever the defaults are. It holds every
 setting that decides the result; what decides time, memory, chance or rounding is not in it."""

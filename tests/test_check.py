@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iem_batch.run.run_folder import RunFolder, failure, mark, part
 
 from iem_batch.cli import main
-from iem_batch.run.run_folder import RunFolder, failure, mark, part
 from tests.pictures import Picture
 from tests.test_cli import QUICK, data_files
 

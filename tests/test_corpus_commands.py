@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from iem_batch.cli import main
-from iem_batch.run.run_folder import RunFolder, mark, part
+from iem_batch.run.folder import RunFolder, mark, part
 from iem_batch.steps.export import files as corpus_files
 from tests.pictures import Picture, write_folder
 from tests.test_cli import QUICK, Call, call  # noqa: F401

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from iem_batch.exec.in_process import run_in_process
 from PIL import Image
 
 from iem_batch import segment
 from iem_batch.errors import ImageRejectedError, SettingsError
-from iem_batch.exec.in_process import run_in_process
+from iem_batch.run.folder import RunFolder, part
 from iem_batch.run.plan import read_plan, write_plan
-from iem_batch.run.run_folder import RunFolder, part
 from iem_batch.run.schema import decode_mask
 from iem_batch.run.settings import DecodeSettings, PlanSettings
 from iem_batch.sources import open_source

@@ -22,7 +22,6 @@ NOT_OF_THE_RECIPE = {
     "train.shuffle_images",
     "train.cache_mb",
     "train.precision",
-    "train.compile",
     "train.images_per_pass",
     "train.checkpoint_every_epochs",
     "predict.probability",
@@ -83,7 +82,7 @@ def run(tmp_path: Path) -> Path:
         "export": {"foreground": "frame"},
         "segnet": {"width": 8},
         "train": {"epochs": 3, "batch_size": 4, "horizontal_flips": True, "seed": 5},
-        "predict": {"threshold": "auto"},
+        "predict": {"threshold": 0.4},
     }
     (tmp_path / "run/_run").mkdir(parents=True)
     (tmp_path / "run/_run/config.yaml").write_text(yaml.safe_dump(stored))

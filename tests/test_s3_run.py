@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from iem_batch.cli import main
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.storage.folder import Folder
 from tests import s3
 from tests.faulty_proxy import Faults, every, faulty_proxy

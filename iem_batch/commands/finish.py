@@ -2,8 +2,8 @@
 
 from iem_batch.exec.step import Totals, totals
 from iem_batch.run.card import write_card
-from iem_batch.run.plan import Plan
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.plan import Plan
 
 
 def finish(run: RunFolder, step: str, total: Totals, planned: Plan) -> None:

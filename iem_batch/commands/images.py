@@ -8,8 +8,8 @@ from iem_batch.exec.step import Totals
 from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.card import write_card
-from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
 from iem_batch.sources import open_source
 
 if TYPE_CHECKING:

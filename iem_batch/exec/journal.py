@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from iem_batch.errors import StorageError
 from iem_batch.exec.attempts import Attempt, Attempts
@@ -73,9 +73,7 @@ def drivers(run: RunFolder) -> list[Driver]:
 class Journal:
     """Keeps the files of one command at one step, for the time of a block."""
 
-    def __init__(
-        self, run: RunFolder, place: RunFolder, step: str, *, in_process: bool
-    ) -> None:
+    def __init__(self, run: RunFolder, place: RunFolder, step: str, *, in_process: bool) -> None:
         """Look at what was left by commands before.
 
         Args:

@@ -193,9 +193,7 @@ def _write(place: RunFolder, name: str, content: Content) -> str | None:
     return place.write_table(name, content() if callable(content) else content)
 
 
-def do_shard(
-    work: Work, engine: Callable[[Any], ShardOutput], shard: int, attempt: int
-) -> Mark:
+def do_shard(work: Work, engine: Callable[[Any], ShardOutput], shard: int, attempt: int) -> Mark:
     """Load, compute and commit a shard."""
     started = time.monotonic()
     output = engine(work.step.load(shard))

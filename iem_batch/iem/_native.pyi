@@ -13,7 +13,6 @@ def segment(
     iterations: int,
     smoothing: bool,
     boundary_only: bool,
-    half_resolution: bool,
     num_threads: int,
     instruction_set: str = "",
 ) -> tuple[

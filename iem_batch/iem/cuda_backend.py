@@ -104,7 +104,7 @@ def segment(
         DeviceLostError: the card stopped working; another worker can do the same again.
         SettingsError: as `iem_batch.iem.inputs.check_inputs` says.
     """
-    check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
+    check_inputs(image_BHW3, first_mask_BSHW, num_threads)
     reason = unavailable()
     if reason is not None:
         raise BackendUnavailableError(f"the backend cuda cannot run here: {reason}")

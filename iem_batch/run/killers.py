@@ -15,9 +15,9 @@ from PIL import Image
 from iem_batch.errors import WorkerMemoryError
 from iem_batch.images.decode import FORMATS
 from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import Entry, RawImage, Source, UnreadableImage
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images.decode import decode
-from iem_batch.run.plan import shard_entries
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.plan import shard_entries
 from iem_batch.run.schema import quarantine_row
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import Entry, RawImage, Reader, UnreadableImage

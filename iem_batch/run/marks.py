@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from iem_batch.errors import IntegrityError, RunMismatchError, ShardsFailedError, StorageError
 from iem_batch.run import layout
-from iem_batch.run.folder import RunFolder
 from iem_batch.run.differences import changes, refusal
+from iem_batch.run.folder import RunFolder
 from iem_batch.storage.read_ahead import READERS, map_ahead
 
 Kind = TypeVar("Kind", "Mark", "Failure", "StepRecord", "Summary")

@@ -10,9 +10,9 @@ from PIL import Image
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images.decode import FORMATS, decode_whole
 from iem_batch.run import schema
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import data_of, read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import RawImage, Reader, UnreadableImage
 

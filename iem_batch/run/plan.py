@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 
 from iem_batch.errors import RunMismatchError, SourceError
 from iem_batch.run import layout
-from iem_batch.run.manifest import shard_entries, write_manifest
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.manifest import shard_entries, write_manifest
 from iem_batch.run.sampling import chosen
 from iem_batch.run.schema import VERSION
 from iem_batch.run.settings import PlanSettings

@@ -45,27 +45,7 @@ def augment(
         if settings.color_jitter:
             drawn_K23 = drawn_KD[:, 4:].reshape(-1, 2, 3)
             image_K3HW = jitter_colors(image_K3HW, settings.color_jitter * (2 * drawn_K23 - 1))
-    if settings.boundary_smoothing:
-        target_K1HW = smooth(target_K1HW, settings.boundary_smoothing)
     return image_K3HW, target_K1HW
-
-
-def pixel_weights(error_K: Tensor, settings: TrainSettings) -> Tensor | None:
-    """Give the weight of each image's pixels in the loss.
-
-    The weight is the error to the power of `error_weighting`. It is not divided by its mean over
-    the corpus, which no worker knows: that would scale all gradients alike, which Adam undoes.
-
-    Args:
-        error_K: float32, 0 or above; inpainting error of the labels.
-        settings: how much the error counts.
-
-    Returns:
-        weight_K111: float32; None where all weigh 1.
-    """
-    if settings.error_weighting == 0:
-        return None
-    return (error_K**settings.error_weighting)[:, None, None, None]
 
 
 def crop(picture_KCHW: Tensor, side_K: Tensor, corner_K2: Tensor) -> Tensor:
@@ -91,13 +71,6 @@ def jitter_colors(image_K3HW: Tensor, change_K23: Tensor) -> Tensor:
     """Scale each colour channel by 1 + change[0] and add change[1]; nothing is cut off."""
     gain_K3, offset_K3 = 1 + change_K23[:, 0], change_K23[:, 1]
     return image_K3HW * gain_K3[:, :, None, None] + offset_K3[:, :, None, None]
-
-
-def smooth(target_K1HW: Tensor, radius_px: int) -> Tensor:
-    """Average over the pixels of the picture that are at most so far off on each axis."""
-    return F.avg_pool2d(
-        target_K1HW, 2 * radius_px + 1, stride=1, padding=radius_px, count_include_pad=False
-    )
 
 
 def _draw(row_K: Tensor, seed: int, epoch: int) -> Tensor:

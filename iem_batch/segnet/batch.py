@@ -18,9 +18,6 @@ class Batch:
     mask_NHW: Tensor
     """bool, True is foreground."""
 
-    error_N: Tensor
-    """float32, inpainting error of the mask."""
-
     row_N: Tensor
     """int64, number of the image in the corpus."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iem_batch.segnet.augment import augment, pixel_weights
+from iem_batch.segnet.augment import augment
 from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.prediction import scale_pixels, working_format
 from iem_batch.segnet.settings import TrainSettings
@@ -19,7 +19,7 @@ class Tally(NamedTuple):
     """Sums over pixels."""
 
     loss: float
-    """Binary cross-entropy in nats, without weights."""
+    """Binary cross-entropy in nats."""
 
     both: float
     """Pixels that are foreground as predicted and as given."""
@@ -36,14 +36,13 @@ def add_gradient(
 ) -> Tensor:
     """Add the gradient of a pass to the gradients of the model's parameters.
 
-    It is that of the sum of (weight x binary cross-entropy), divided by the pixels of the whole
-    batch.
+    It is that of the sum of the binary cross-entropy, divided by the pixels of the whole batch.
 
     Args:
         model: images to logits; trained here.
         batch: what the pass is of.
         part: which of its N images.
-        settings: how they are changed and weighed.
+        settings: how they are changed.
         epoch: counted from 0.
 
     Returns:
@@ -60,13 +59,7 @@ def add_gradient(
     with working_format(settings.precision, device):
         logit_K1HW = model(image_K3HW).float()
     loss = F.binary_cross_entropy_with_logits(logit_K1HW, target_K1HW, reduction="sum")
-    weight_K111 = pixel_weights(batch.error_N[part].to(device), settings)
-    weighted = loss
-    if weight_K111 is not None:
-        weighted = F.binary_cross_entropy_with_logits(
-            logit_K1HW, target_K1HW, weight_K111, reduction="sum"
-        )
-    (weighted / batch.num_pixels).backward()  # type: ignore[no-untyped-call]
+    (loss / batch.num_pixels).backward()  # type: ignore[no-untyped-call]
     predicted, given = logit_K1HW.detach() > 0, target_K1HW > 0.5
     counts = [(predicted & given).sum(), (predicted | given).sum(), predicted.sum()]
     return torch.stack([loss.detach(), *counts]).double()

@@ -24,7 +24,6 @@ def predict_probability(
     model: nn.Module,
     image_BHW3: NDArray[np.uint8],
     *,
-    flips: bool = False,
     precision: Precision = "auto",
     images_per_pass: int = 16,
     num_threads: int = 1,
@@ -34,7 +33,6 @@ def predict_probability(
     Args:
         model: a trained network, on any device.
         image_BHW3: uint8 RGB; B may be 0.
-        flips: whether to give the mean of what is predicted for the image and for its mirror image.
         precision: number format of the convolutions.
         images_per_pass: bounds the memory.
         num_threads: passes at once on a CPU. Each has one thread of its own, because how many
@@ -51,11 +49,7 @@ def predict_probability(
         part = slice(start, start + images_per_pass)
         with torch.inference_mode(), working_format(precision, device):
             image_K3HW = scale_pixels(torch.tensor(image_BHW3[part], device=device))
-            probability_KHW = model(image_K3HW)[:, 0].float().sigmoid()
-            if flips:
-                mirrored_KHW = model(image_K3HW.flip(-1))[:, 0].float().sigmoid()
-                probability_KHW = (probability_KHW + mirrored_KHW.flip(-1)) / 2
-            probability_BHW[part] = probability_KHW.cpu().numpy()
+            probability_BHW[part] = model(image_K3HW)[:, 0].float().sigmoid().cpu().numpy()
 
     starts = range(0, len(image_BHW3), images_per_pass)
     with (

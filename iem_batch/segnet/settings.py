@@ -73,14 +73,6 @@ class TrainSettings:
     """In each epoch each colour channel of an image is scaled by up to 1 plus or minus this and
     shifted by up to this share of half its range, at random; 0 leaves it, as the paper does."""
 
-    boundary_smoothing: int = 0
-    """Pixels on each side of a label's boundary over which it passes from background to foreground:
-    the label is the mean of the mask over (2n + 1) x (2n + 1) pixels. 0 is as in the paper."""
-
-    error_weighting: float = 0.0
-    """An image counts as its label's inpainting error to the power of this; 0 counts all alike, as
-    in the paper. Only the ratios matter, since Adam's steps do not depend on the loss's scale."""
-
     average_decay: float = 0.995
     """Share that the running mean of the weights keeps at each step; the mean is the result.
     0 makes the last weights the result, as in the paper."""
@@ -104,9 +96,6 @@ class TrainSettings:
 
     precision: Precision = "auto"
     """fp32, bf16, or auto for bf16 where the processor multiplies bf16 faster than fp32."""
-
-    compile: bool = False
-    """Whether torch compiles the network first; needs a C++ compiler, with GPUs Triton as well."""
 
     images_per_pass: int = 16
     """Most images in one forward and backward pass of a worker; bounds its memory."""
@@ -147,14 +136,6 @@ class TrainSettings:
                 raise SettingsError(
                     f"train.{name} is {getattr(self, name)}; it must be at least 0 and below 1"
                 )
-        if self.boundary_smoothing < 0:
-            raise SettingsError(
-                f"train.boundary_smoothing is {self.boundary_smoothing}; it must be 0 or above"
-            )
-        if not 0 <= self.error_weighting < float("inf"):
-            raise SettingsError(
-                f"train.error_weighting is {self.error_weighting}; it must be 0 or above and finite"
-            )
         if self.precision not in get_args(Precision):
             raise SettingsError(
                 f"train.precision is {self.precision!r}; "

@@ -23,7 +23,6 @@ from iem_batch.errors import StorageError
 from iem_batch.segnet.backbone import differences, make_network, own_chance, share_statistics
 from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.collapse import Collapse, Side, Watch, collapsed_to
-from iem_batch.segnet.compilation import compile_if_wanted, compiler_errors
 from iem_batch.segnet.gradient import Tally, add_gradient
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 
@@ -155,7 +154,6 @@ def begin_training(
     parts = torch.split(gradient, sizes)
     for parameter, part in zip(learning, parts, strict=True):
         parameter.grad = part.view_as(parameter)
-    compile_if_wanted(model, settings)
     return Training(
         settings=settings,
         segnet=segnet,
@@ -198,21 +196,17 @@ def train_epoch(
 
     Returns:
         The record, the same for every worker but for the time.
-
-    Raises:
-        SettingsError: the network is to be compiled and cannot be.
     """
     started = time.monotonic()
     epoch, pixels = len(training.history), 0
     tally = torch.zeros(len(Tally._fields), dtype=torch.float64, device=training.device)
     watch = Watch(epoch + 1, on_collapse)
     training.model.train()
-    with compiler_errors(training.settings):
-        for batch in batches:
-            sums = _step(training, batch, epoch, sum_over_workers)
-            watch.add(sums[-1], batch.mask_NHW.numel())
-            tally += sums
-            pixels += batch.num_pixels
+    for batch in batches:
+        sums = _step(training, batch, epoch, sum_over_workers)
+        watch.add(sums[-1], batch.mask_NHW.numel())
+        tally += sums
+        pixels += batch.num_pixels
     if sum_over_workers:
         sum_over_workers(tally)
         share_statistics(training.model, sum_over_workers)

@@ -3,9 +3,9 @@
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import add_killers, guard, largest_images, planned_ids
 from iem_batch.run.load import LoadedShard, load_shard
-from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import open_source
 

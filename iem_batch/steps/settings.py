@@ -1,7 +1,6 @@
 """The settings of the steps that are not IEM's, the decoder's or the network's own."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from iem_batch.errors import SettingsError
 
@@ -29,21 +28,16 @@ class SegmentSettings:
 class PredictSettings:
     """How SegNet's probabilities become masks."""
 
-    threshold: float | Literal["auto"] = 0.5
-    """Probability above which a pixel is foreground; auto takes the one whose masks have the
-    highest mean inpainting error, as the paper chooses among first masks, without labels."""
-
-    flips: bool = False
-    """Whether the probability is the mean of those of the image and of its mirror image; takes
-    twice as long."""
+    threshold: float = 0.5
+    """Probability above which a pixel is foreground."""
 
     probability: bool = False
     """Whether predictions/ keeps the probabilities, as 8-bit pictures."""
 
     def __post_init__(self) -> None:
-        if self.threshold != "auto" and not 0 < float(self.threshold) < 1:
+        if not 0 < self.threshold < 1:
             raise SettingsError(
-                f"predict.threshold is {self.threshold!r}; use auto or a number between 0 and 1"
+                f"predict.threshold is {self.threshold}; it must be between 0 and 1"
             )
 
 

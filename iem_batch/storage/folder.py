@@ -207,7 +207,9 @@ class Folder:
         """Give a folder below this one, reached in the same way."""
         if self.is_local:
             return Folder(f"{self.url.rstrip('/')}/{name}")
-        return Folder(replace(self._location, path=f"{self._location.path}/{name}").url_with_options)
+        return Folder(
+            replace(self._location, path=f"{self._location.path}/{name}").url_with_options
+        )
 
     def read_range(self, name: str, start: int, stop: int) -> bytes:
         """Read the bytes start..stop-1 of a file; fewer when it ends before.

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.run.folder import RunFolder
 from iem_batch.sources import Source
 
 DUPLICATE = "duplicate"

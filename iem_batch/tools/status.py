@@ -12,8 +12,8 @@ from rich.table import Table
 
 from iem_batch.exec.journal import Driver, drivers, failures
 from iem_batch.run import layout
-from iem_batch.run.plan import read_plan
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.plan import read_plan
 from iem_batch.steps.export.export import num_corpus_files
 from iem_batch.steps.export.settings import ExportSettings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chaos import Kind, Nodes, Round, checksums, start, storm, write_pictures
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

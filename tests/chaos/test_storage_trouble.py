@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.chaos import checksums, write_pictures
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 _PR_CAPBSET_DROP = 24

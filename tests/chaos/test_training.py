@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iem_batch.run.run_folder import HISTORY, WEIGHTS, RunFolder
 
 from iem_batch.processes import birth, descendants
-from iem_batch.run.run_folder import HISTORY, WEIGHTS, RunFolder
 from iem_batch.steps.train.step import TRAIN_FOLDER
 from tests.steps.corpora import small_discs, write_corpus
 
@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
 
 _LOCAL = """
 import json, sys
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.steps.train.step import train_local
 

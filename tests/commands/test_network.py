@@ -7,7 +7,7 @@ import pytest
 
 from iem_batch.cli import main
 from iem_batch.exec.journal import drivers
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.train import step as step
 from tests.pictures import Picture, write_folder
 from tests.test_cli import QUICK, Call, call  # noqa: F401

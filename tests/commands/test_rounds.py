@@ -10,7 +10,7 @@ import datasets
 import pytest
 
 from iem_batch.cli import main
-from iem_batch.run.run_folder import RunFolder, failure, mark
+from iem_batch.run.folder import RunFolder, failure, mark
 from iem_batch.storage.folder import Folder
 from tests.pictures import Picture, write_folder, write_masks
 from tests.test_cli import QUICK, Call, call  # noqa: F401

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iem_batch.exec.attempts import MAX_FAILURES_IN_A_ROW, Attempts
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import shard_entries, write_plan
-from iem_batch.run.run_folder import RunFolder
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Entry
 from iem_batch.storage.folder import Folder

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iem_batch.exec.in_process import run_in_process
+from iem_batch.run.run_folder import DRIVERS, RunFolder, mark, part
 
 from iem_batch.errors import WorkerKilledError
-from iem_batch.exec.in_process import run_in_process
 from iem_batch.exec.isolate import do_alone
 from iem_batch.exec.settings import ShardSettings
 from iem_batch.run.killers import read_killers
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.plan import write_plan
-from iem_batch.run.run_folder import DRIVERS, RunFolder, mark, part
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.segment.step import SegmentStep

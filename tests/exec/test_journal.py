@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, mark
 
 from iem_batch.errors import StorageError
 from iem_batch.exec.attempts import Attempt
 from iem_batch.exec.journal import Driver, Journal, drivers, failures
 from iem_batch.processes import birth
-from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, mark
 
 GONE = {"host": socket.gethostname(), "pid": 2**22 - 1, "born": "0", "seen": 0.0}
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from iem_batch.exec.in_process import run_in_process
+from iem_batch.run.run_folder import RunFolder, failure, mark, part
 
 from iem_batch.errors import RunMismatchError, ShardsFailedError, StorageError
-from iem_batch.exec.in_process import run_in_process
 from iem_batch.exec.settings import ShardSettings
 from iem_batch.exec.step import ShardOutput, commit, outputs_digest, totals
-from iem_batch.run.run_folder import RunFolder, failure, mark, part
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from iem_batch.errors import WorkerMemoryError
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import (
     add_killers,
     guard,
@@ -15,7 +16,6 @@ from iem_batch.run.killers import (
 )
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import write_plan
-from iem_batch.run.run_folder import RunFolder
 from iem_batch.run.settings import DecodeSettings, PlanSettings
 from iem_batch.sources import Source, open_source
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from iem_batch.errors import SourceError
 from iem_batch.images.decode import decode
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import Plan, write_plan
-from iem_batch.run.run_folder import RunFolder
 from iem_batch.run.schema import QUARANTINE
 from iem_batch.run.settings import DecodeSettings, PlanSettings
 from iem_batch.sources import FolderSource, RawImage, Source, open_source, tar

@@ -12,7 +12,8 @@ from iem_batch.errors import (
     StepMissingError,
     StorageError,
 )
-from iem_batch.run import manifest, run_folder
+from iem_batch.run import manifest
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import (
     Plan,
     _Listing,
@@ -21,7 +22,6 @@ from iem_batch.run.plan import (
     shard_entries,
     write_plan,
 )
-from iem_batch.run.run_folder import RunFolder
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Entry, IgnoredFile, open_source
 
@@ -114,7 +114,7 @@ def test_same_source_gives_the_same_bytes(tmp_path: Path, picture_folder: Path):
     runs = [RunFolder(str(tmp_path / name)) for name in ("one", "two")]
     for run in runs:
         write_plan(run, open_source(str(picture_folder)), PlanSettings(shard_size=5))
-    for name in (run_folder.PLAN, run_folder.manifest_part(0)):
+    for name in (layout.PLAN, layout.manifest_part(0)):
         assert runs[0].read_bytes(name) == runs[1].read_bytes(name)
 
 
@@ -228,7 +228,7 @@ def test_source_without_images(run: RunFolder, tmp_path: Path):
     )
     with pytest.raises(SourceError, match=re.escape(message)):
         write_plan(run, source, PlanSettings())
-    assert not run.exists(run_folder.PLAN)
+    assert not run.exists(layout.PLAN)
 
 
 def test_unknown_shard(run: RunFolder):

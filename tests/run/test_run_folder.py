@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from iem_batch.errors import RunMismatchError, StepMissingError, StorageError
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder, mark, part
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder, mark, part
 from iem_batch.run.schema import QUARANTINE, SELECTION
 
 ROWS = [{"image_id": "ä", "uri": "/ä", "error_class": "empty", "message": "no bytes"}]
@@ -86,27 +86,27 @@ def test_step_with_other_settings_is_refused_with_the_difference(run: RunFolder)
 
 def test_dropping_a_step_drops_the_later_ones_and_keeps_the_earlier(run: RunFolder):
     """Masks of SegNet made from a corpus that is gone would look current."""
-    for step in run_folder.STEPS:
+    for step in layout.STEPS:
         run.begin_step(step, {})
         run.write_bytes(f"{step}/part-00000.parquet", b"1")
         run.write_json(mark(step, 0), {})
     run.write_bytes("quarantine/part-00000.parquet", b"1")
-    run.write_bytes(run_folder.SUCCESS, b"")
-    for name in (run_folder.EVALUATION, run_folder.REPORT, run_folder.killers(0)):
+    run.write_bytes(layout.SUCCESS, b"")
+    for name in (layout.EVALUATION, layout.REPORT, layout.killers(0)):
         run.write_bytes(name, b"1")
     run.drop_step("corpus")
     assert not run.exists("evaluation")
     assert not run.exists("report")
-    assert run.exists(run_folder.killers(0))
-    kept = [step for step in run_folder.STEPS if run.exists(step)]
+    assert run.exists(layout.killers(0))
+    kept = [step for step in layout.STEPS if run.exists(step)]
     assert kept == ["masks", "selection"]
-    assert [step for step in run_folder.STEPS if run.committed(step)] == kept
-    assert run.exists(run_folder.SUCCESS)
+    assert [step for step in layout.STEPS if run.committed(step)] == kept
+    assert run.exists(layout.SUCCESS)
     run.drop_step("masks")
-    assert not any(run.exists(step) for step in run_folder.STEPS)
+    assert not any(run.exists(step) for step in layout.STEPS)
     assert not run.exists("quarantine")
-    assert not run.exists(run_folder.SUCCESS)
-    assert not run.exists(run_folder.killers(0))
+    assert not run.exists(layout.SUCCESS)
+    assert not run.exists(layout.killers(0))
 
 
 def test_a_step_dropped_by_half_is_dropped_again(run: RunFolder, monkeypatch: pytest.MonkeyPatch):
@@ -167,9 +167,9 @@ def test_a_damaged_file_is_named(run: RunFolder):
 
 def test_missing_step_names_the_command(run: RunFolder):
     with pytest.raises(StepMissingError, match=r"/run has no _SUCCESS; run `iem-batch segment`"):
-        run.require(run_folder.SUCCESS, "segment")
-    run.write_bytes(run_folder.SUCCESS, b"")
-    run.require(run_folder.SUCCESS, "segment")
+        run.require(layout.SUCCESS, "segment")
+    run.write_bytes(layout.SUCCESS, b"")
+    run.require(layout.SUCCESS, "segment")
 
 
 def test_how_a_table_is_written_is_pinned(run: RunFolder):
@@ -191,19 +191,19 @@ def test_an_earlier_round_has_its_own_steps_and_the_runs_plan(run: RunFolder):
     for name in (
         "selection/topk.parquet",
         "predictions/part-00000.parquet",
-        run_folder.WEIGHTS,
-        run_folder.CONFIG,
+        layout.WEIGHTS,
+        layout.CONFIG,
         mark("corpus", 0),
-        run_folder.failure("refined", 0),
-        run_folder.step_record("segnet"),
-        f"{run_folder.TRAIN}/key/checkpoint.pt",
+        layout.failure("refined", 0),
+        layout.step_record("segnet"),
+        f"{layout.TRAIN}/key/checkpoint.pt",
     ):
         first.write_bytes(name, b"1")
         assert run.read_bytes(f"rounds/1/{name}") == first.read_bytes(name) == b"1"
         assert not run.exists(name)
         assert not second.exists(name)
     assert first.committed("corpus") == {0}
-    for name in (run_folder.PLAN, run_folder.SUCCESS, "masks/part-00000.parquet", mark("masks", 0)):
+    for name in (layout.PLAN, layout.SUCCESS, "masks/part-00000.parquet", mark("masks", 0)):
         run.write_bytes(name, b"2")
         assert second.read_bytes(name) == b"2"
     assert first.last_round == run
@@ -214,7 +214,7 @@ def test_what_comes_after_a_round_is_dropped_with_it(run: RunFolder):
     places = {"1": run.round(1), "2": run.round(2), "last": run}
 
     def begun() -> dict[str, list[str]]:
-        steps = run_folder.STEPS
+        steps = layout.STEPS
         found = {key: [s for s in steps[1:] if p.committed(s)] for key, p in places.items()}
         return {key: steps for key, steps in found.items() if steps}
 

@@ -93,8 +93,8 @@ def test_samples_that_mean_nothing(sample: float) -> None:
 
 
 def test_manifest_keeps_every_field(tmp_path: Path) -> None:
+    from iem_batch.run.folder import RunFolder
     from iem_batch.run.manifest import shard_entries, write_manifest
-    from iem_batch.run.run_folder import RunFolder
 
     entries = [
         Entry(uri="ä", start=0, stop=5, num_bytes=7, offset=1 << 40, end=(1 << 40) + 7),

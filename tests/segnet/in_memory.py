@@ -22,7 +22,6 @@ def batches(
             yield Batch(
                 image_NHW3=image_BHW3[row_N],
                 mask_NHW=mask_BHW[row_N],
-                error_N=torch.ones(len(row_N)),
                 row_N=row_N,
                 num_images=share.num_images,
             )

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from iem_batch.segnet.augment import augment, crop, jitter_colors, pixel_weights, smooth
+from iem_batch.segnet.augment import augment, crop, jitter_colors
 from iem_batch.segnet.settings import TrainSettings
 from tests.segnet.recipe import paper_train
 
@@ -21,7 +21,6 @@ def test_the_recipe_of_the_paper_changes_nothing() -> None:
     after = augment(image_K3HW, target_K1HW, ROWS, paper_train(), epoch=3)
     assert torch.equal(after[0], image_K3HW)
     assert torch.equal(after[1], target_K1HW)
-    assert pixel_weights(torch.rand(64), paper_train()) is None
 
 
 @pytest.mark.parametrize(
@@ -118,22 +117,3 @@ def test_colours_change_within_bounds_and_labels_never() -> None:
         assert 0.19 < (drawn_K3 - centre).abs().max() < 0.201
         assert (drawn_K3 - centre).mean().abs() < 0.04
         assert len(drawn_K3.unique()) > 150  # each image and channel has its own
-
-
-def test_soft_boundary_by_hand() -> None:
-    """Catches zeros counted beyond the border, where the mean is over fewer pixels."""
-    target = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.0]]).expand(1, 1, 3, 5)
-    expected = torch.tensor([1.0, 2 / 3, 1 / 3, 0.0, 0.0]).expand(1, 1, 3, 5)
-    torch.testing.assert_close(smooth(target, 1), expected)
-    torch.testing.assert_close(
-        augment(pairs()[0], pairs()[1], ROWS, paper_train(boundary_smoothing=2), 0)[1][0, 0, 0],
-        torch.tensor([1.0, 3 / 4, 3 / 5, 2 / 5, 1 / 5, 0.0, 0.0, 0.0]),
-    )
-
-
-def test_weights_by_hand() -> None:
-    error_K = torch.tensor([1.0, 0.5, 2.0])
-    weight_K111 = pixel_weights(error_K, paper_train(error_weighting=2))
-    assert weight_K111 is not None
-    assert weight_K111.shape == (3, 1, 1, 1)
-    assert weight_K111.flatten().tolist() == [1.0, 0.25, 4.0]

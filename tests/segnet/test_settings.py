@@ -14,8 +14,7 @@ def test_paper_trains_plainly() -> None:
     settings = paper_train()
     assert (settings.epochs, settings.batch_size, settings.learning_rate) == (50, 128, 1e-3)
     assert (settings.horizontal_flips, settings.average_decay) == (False, 0)
-    assert (settings.random_crops, settings.color_jitter, settings.boundary_smoothing) == (0, 0, 0)
-    assert (settings.error_weighting, settings.compile) == (0, False)
+    assert (settings.random_crops, settings.color_jitter) == (0, 0)
 
 
 def test_default_training_can_be_resumed() -> None:
@@ -38,9 +37,6 @@ def test_default_training_can_be_resumed() -> None:
         ({"average_decay": 1.0}, "train.average_decay is 1.0; it must be at least 0 and below 1"),
         ({"average_decay": -0.1}, "train.average_decay is -0.1"),
         ({"random_crops": 1.0}, "train.random_crops is 1.0; it must be at least 0 and below 1"),
-        ({"boundary_smoothing": -1}, "train.boundary_smoothing is -1; it must be 0 or above"),
-        ({"error_weighting": -1.0}, "train.error_weighting is -1.0; it must be 0 or above"),
-        ({"error_weighting": float("nan")}, "train.error_weighting is nan"),
         ({"precision": "fp16"}, "train.precision is 'fp16'; it must be one of auto, fp32, bf16"),
     ],
 )

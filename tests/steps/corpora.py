@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iem_batch.run import run_folder, schema
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout, schema
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.train.pair_files import find_pairs, read_pairs
 from tests.pictures import Picture, textured_disc
 
@@ -25,7 +25,7 @@ def write_corpus(run: RunFolder, pictures: Sequence[Picture], pairs_per_file: in
         }
         for rank, picture in enumerate(pictures)
     ]
-    run.write_table(run_folder.TOPK, pa.Table.from_pylist(selection, schema=schema.SELECTION))
+    run.write_table(layout.TOPK, pa.Table.from_pylist(selection, schema=schema.SELECTION))
     for index, start in enumerate(range(0, max(len(pictures), 1), pairs_per_file)):
         write_corpus_file(run, index, pictures[start : start + pairs_per_file])
 
@@ -43,10 +43,10 @@ def write_corpus_file(run: RunFolder, index: int, pictures: Sequence[Picture]) -
         }
         for rank, picture in enumerate(pictures)
     ]
-    name = run_folder.part("corpus", index)
+    name = layout.part("corpus", index)
     checksum = run.write_table(name, pa.Table.from_pylist(rows, schema=schema.CORPUS))
     mark = {"planned": len(rows), "ok": len(rows), "quarantined": 0, "files": {name: checksum}}
-    run.write_json(run_folder.mark("corpus", index), mark)
+    run.write_json(layout.mark("corpus", index), mark)
 
 
 def small_discs(count: int) -> list[Picture]:

@@ -7,8 +7,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.run import run_folder, schema
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout, schema
+from iem_batch.run.folder import RunFolder
 
 SIZE = 8
 
@@ -48,13 +48,13 @@ def write_shard(
     """Write what a step leaves for one shard: the table, the quarantine and the commit mark."""
     table_schema = schema.PREDICTIONS if step == "predictions" else schema.MASKS
     table = pa.Table.from_pylist(rows, schema=table_schema)
-    files = {run_folder.part(step, shard): ""}
-    run.write_table(run_folder.part(step, shard), table)
+    files = {layout.part(step, shard): ""}
+    run.write_table(layout.part(step, shard), table)
     rejected = rejected or []
     if rejected:
-        files[run_folder.part("quarantine", shard)] = ""
+        files[layout.part("quarantine", shard)] = ""
         run.write_table(
-            run_folder.part("quarantine", shard),
+            layout.part("quarantine", shard),
             pa.Table.from_pylist(rejected, schema=schema.QUARANTINE),
         )
     sides: dict[str, dict[str, float]] = {}
@@ -74,7 +74,7 @@ def write_shard(
         "finished": 1000.0 + shard,
         "host": "here",
     }
-    run.write_json(run_folder.mark(step, shard), mark)
+    run.write_json(layout.mark(step, shard), mark)
 
 
 def write_png(path: Path | str, mask: NDArray[np.bool_]) -> None:

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from iem_batch.errors import StorageError
 from iem_batch.exec.step import ShardOutput
+from iem_batch.run.folder import RunFolder, part
 from iem_batch.run.killers import add_killers, read_killers
-from iem_batch.run.run_folder import RunFolder, part
 
 IMAGES_PER_SHARD = 6
 

@@ -10,7 +10,7 @@ import pytest
 
 from iem_batch.run import schema
 from iem_batch.run.card import write_card
-from iem_batch.run.run_folder import RunFolder, part
+from iem_batch.run.folder import RunFolder, part
 from tests.steps.export.exports import make_run
 
 Masks = dict[tuple[str, int], tuple[float, bytes]]

@@ -13,8 +13,8 @@ from PIL import Image
 from iem_batch.exec.step import commit
 from iem_batch.iem.backends import resolve
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import write_plan
-from iem_batch.run.run_folder import RunFolder
 from iem_batch.run.settings import DecodeSettings, PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.convert.step import convert

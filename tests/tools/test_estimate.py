@@ -6,7 +6,7 @@ import pytest
 
 from iem_batch.cli import main
 from iem_batch.exec.step import ShardOutput
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.tools import estimate as module
 from iem_batch.tools.estimate import (
     Estimate,

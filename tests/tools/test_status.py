@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, mark
 
 from iem_batch.errors import StepMissingError
 from iem_batch.exec.attempts import Attempt
 from iem_batch.exec.journal import Journal, drivers
-from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, mark
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.tools.status import (

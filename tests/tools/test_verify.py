@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from iem_batch.run.run_folder import SUCCESS, RunFolder, mark, part, step_record
 
 from iem_batch.run import schema
-from iem_batch.run.run_folder import SUCCESS, RunFolder, mark, part, step_record
 from iem_batch.sources import open_source
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.segment.step import SegmentStep

@@ -38,8 +38,8 @@ class Axis:
 
 def _gaussian_taps(settings: IEMSettings) -> list[float]:
     # math.exp is the C library's, which the native engine calls; numpy's differs in the last bit.
-    size = settings.blur_kernel_px
-    distance_K = [(k - size // 2) / settings.blur_sigma_px for k in range(size)]
+    size = settings.kernel_px
+    distance_K = [(k - size // 2) / settings.sigma_px for k in range(size)]
     taps_K = [math.exp(-0.5 * (distance * distance)) for distance in distance_K]
     total = 0.0
     for tap in taps_K:
@@ -67,28 +67,14 @@ def _two_passes(length: int, taps_K: list[float]) -> Axis:
     return Axis(radius=radius, weights_LD=weights_LD)
 
 
-def _repeated(coarse: Axis) -> Axis:
-    """Blur the means of pairs of pixels and repeat the result."""
-    length, radius = 2 * len(coarse.weights_LD), 2 * coarse.radius + 1
-    matrix_LL = np.repeat(np.repeat(coarse.matrix_LL(), 2, axis=0), 2, axis=1) / 2
-    weights_LD = np.zeros((length, 2 * radius + 1))
-    for d in range(-radius, radius + 1):
-        rows = np.arange(max(0, -d), min(length, length - d))
-        weights_LD[rows, d + radius] = matrix_LL[rows, rows + d]
-    return Axis(radius=radius, weights_LD=weights_LD)
-
-
 def blur_axis(length: int, settings: IEMSettings) -> Axis:
     """Return two zero-padded passes of the Gaussian along an axis, bit for bit as `native` has it.
 
     Args:
-        length: pixels of the axis, even at half resolution.
+        length: pixels of the axis.
         settings: the kernel.
     """
-    taps_K = _gaussian_taps(settings)
-    if settings.half_resolution:
-        return _repeated(_two_passes(length // 2, taps_K))
-    return _two_passes(length, taps_K)
+    return _two_passes(length, _gaussian_taps(settings))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,26 +39,10 @@ BlurMatrix two_passes(int size, const std::vector<double>& taps) {
     return blur;
 }
 
-BlurMatrix repeated(const BlurMatrix& coarse) {
-    BlurMatrix blur;
-    blur.size = 2 * coarse.size;
-    blur.radius = 2 * coarse.radius + 1;
-    blur.weights.assign(static_cast<std::size_t>(blur.size) * (2 * blur.radius + 1), 0.0);
-    for (int i = 0; i < blur.size; ++i) {
-        const std::size_t row = static_cast<std::size_t>(i) * (2 * blur.radius + 1);
-        const int last = std::min(blur.size - 1, i + blur.radius);
-        for (int k = std::max(0, i - blur.radius); k <= last; ++k) {
-            blur.weights[row + (k - i + blur.radius)] = coarse.weight(i / 2, k / 2) / 2;
-        }
-    }
-    return blur;
-}
-
 }  // namespace
 
-BlurMatrix blur_matrix(int size, double sigma, int kernel, bool half) {
-    const std::vector<double> taps = gaussian_taps(sigma, kernel);
-    return half ? repeated(two_passes(size / 2, taps)) : two_passes(size, taps);
+BlurMatrix blur_matrix(int size, double sigma, int kernel) {
+    return two_passes(size, gaussian_taps(sigma, kernel));
 }
 
 }  // namespace iem

@@ -18,8 +18,7 @@ struct BlurMatrix {
     }
 };
 
-// Two zero-padded passes of `kernel` taps of width `sigma`. With `half`, they run on the means of
-// pairs of pixels and the result is repeated: the same kind of matrix, so nothing else knows.
-BlurMatrix blur_matrix(int size, double sigma, int kernel, bool half);
+// Two zero-padded passes of `kernel` taps of width `sigma`.
+BlurMatrix blur_matrix(int size, double sigma, int kernel);
 
 }  // namespace iem

@@ -17,7 +17,7 @@ using Bytes = py::array_t<std::uint8_t>;
 // The caller has checked shapes and types; see native_backend.py.
 py::tuple segment(const py::array_t<std::uint8_t, py::array::c_style>& image, const Bytes& first,
                   double sigma, int kernel, double diversity_weight, int iterations, bool smoothing,
-                  bool boundary_only, bool half_resolution, int num_threads,
+                  bool boundary_only, int num_threads,
                   const std::string& instruction_set) {
     const iem::Kernels& kernels = iem::kernels_for(instruction_set);
     const py::ssize_t images = first.shape(0), masks = first.shape(1);
@@ -34,8 +34,8 @@ py::tuple segment(const py::array_t<std::uint8_t, py::array::c_style>& image, co
                            mask.mutable_data(),     error_foreground.mutable_data(),
                            error_background.mutable_data(), done.mutable_data(),
                            status.mutable_data()};
-    const iem::Settings settings{sigma,     kernel,        diversity_weight, iterations,
-                                 smoothing, boundary_only, half_resolution};
+    const iem::Settings settings{sigma,      kernel,    diversity_weight,
+                                 iterations, smoothing, boundary_only};
     {
         const py::gil_scoped_release release;
         iem::segment(batch, settings, kernels, num_threads);
@@ -49,6 +49,6 @@ PYBIND11_MODULE(_native, module) {
     using py::literals::operator""_a;
     module.def("segment", &segment, "image"_a, "first"_a, py::kw_only(), "sigma"_a, "kernel"_a,
                "diversity_weight"_a, "iterations"_a, "smoothing"_a, "boundary_only"_a,
-               "half_resolution"_a, "num_threads"_a, "instruction_set"_a = "");
+               "num_threads"_a, "instruction_set"_a = "");
     module.def("instruction_sets", &iem::instruction_sets);
 }

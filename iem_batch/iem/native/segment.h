@@ -9,11 +9,11 @@
 namespace iem {
 
 struct Settings {
-    double sigma;  // of the blurred grid
-    int kernel;    // taps on the blurred grid
+    double sigma;  // of one pass of the blur, in pixels
+    int kernel;    // its taps
     double diversity_weight;
     int iterations;
-    bool smoothing, boundary_only, half_resolution;
+    bool smoothing, boundary_only;
 };
 
 enum Status : std::uint8_t { kOk = 0, kEmpty = 1, kFull = 2 };

@@ -59,8 +59,8 @@ Workspace::Workspace(int height, int width, const Settings& settings) {
 void Workspace::take_weights(const Settings& settings) {
     Shape& shape = state.shape;
     const int width = shape.width, height = shape.height;
-    const BlurMatrix y = blur_matrix(height, settings.sigma, settings.kernel, settings.half_resolution);
-    const BlurMatrix x = blur_matrix(width, settings.sigma, settings.kernel, settings.half_resolution);
+    const BlurMatrix y = blur_matrix(height, settings.sigma, settings.kernel);
+    const BlurMatrix x = blur_matrix(width, settings.sigma, settings.kernel);
     shape.radius_y = y.radius;
     shape.radius_x = x.radius;
     shape.blocks = (width + kLanes - 1) / kLanes;

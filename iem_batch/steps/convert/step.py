@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from iem_batch.run import schema
 from iem_batch.run.file_names import safe_file_name
+from iem_batch.run.folder import RunFolder, mark
 from iem_batch.run.load import read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.run.run_folder import RunFolder, mark
 from iem_batch.sources import RawImage, Source, UnreadableImage
 from iem_batch.sources.formats import image_extension
 from iem_batch.sources.tar_members import ID_COMMENT

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from iem_batch.errors import StepMissingError, TruthError
 from iem_batch.metrics import METRICS
 from iem_batch.run import layout, schema
-from iem_batch.run.plan import read_plan
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.plan import read_plan
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.evaluate.baselines import require_opencv

@@ -14,11 +14,11 @@ from iem_batch.exec.step import ShardOutput, outputs_digest
 from iem_batch.foreground import with_consistent_sides
 from iem_batch.images.geometry import mask_to_image
 from iem_batch.run import layout, schema
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import add_killers, guard, largest_images
 from iem_batch.run.load import load_shard
 from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.plan import read_plan
-from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.export.files import CorpusFile, corpus_files, num_corpus_files

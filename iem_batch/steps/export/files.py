@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from iem_batch.run import layout
-from iem_batch.run.plan import read_plan
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.plan import read_plan
 from iem_batch.steps.export.settings import ExportSettings
 
 SPLITS = ("train", "val")
@@ -38,9 +38,7 @@ def corpus_files(run: RunFolder, settings: ExportSettings) -> list[CorpusFile]:
     The files of the training split come first. In each split the pairs stand in the order of the
     plan's shards, so that each of these is read by one file or two.
     """
-    selection = run.read_table(layout.TOPK).sort_by(
-        [("shard", "ascending"), ("rank", "ascending")]
-    )
+    selection = run.read_table(layout.TOPK).sort_by([("shard", "ascending"), ("rank", "ascending")])
     is_val = np.array(
         [_share(image_id) < settings.val_share for image_id in selection["image_id"].to_pylist()],
         dtype=np.bool_,

@@ -1,6 +1,5 @@
 """The step `predict`: SegNet's mask of every image of a shard, and its inpainting error."""
 
-import os
 from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,19 +18,11 @@ from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
-from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import load_weights
 from iem_batch.steps.image_step import ImageStep
-from iem_batch.steps.settings import PredictSettings
-
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""What auto chooses from."""
-
-SAMPLE = 512
-"""Images of the corpus that auto looks at, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +36,6 @@ class PredictStep(ImageStep):
     """Of the network whose weights the run has."""
     threshold: float
     """Probability above which a pixel is foreground."""
-    flips: bool = False
-    """Whether the mirror image is predicted too."""
     keeps_probability: bool = False
     """Whether the table has the probabilities."""
     name: str = "predictions"
@@ -65,9 +54,7 @@ class PredictStep(ImageStep):
     def _compute(
         self, model: nn.Module, engine: Segment, num_threads: int, loaded: LoadedShard
     ) -> ShardOutput:
-        probability_BHW = predict_probability(
-            model, loaded.image_BHW3, flips=self.flips, num_threads=num_threads
-        )
+        probability_BHW = predict_probability(model, loaded.image_BHW3, num_threads=num_threads)
         mask_BHW = probability_BHW > self.threshold
         scores = engine(
             loaded.image_BHW3,
@@ -130,52 +117,6 @@ def predictions_depend_on(step: PredictStep, plan_digest: str, weights: bytes) -
         "backend": step.backend,
         "segnet": asdict(step.segnet),
         "threshold": step.threshold,
-        "flips": step.flips,
         "probability": step.keeps_probability,
         "weights": schema.checksum(weights),
     }
-
-
-def resolve_threshold(
-    run: RunFolder,
-    settings: PredictSettings,
-    segnet: SegNetSettings,
-    iem: IEMSettings,
-    backend: str,
-) -> float:
-    """Give the threshold of a run; what auto chooses is stored beside the weights and kept.
-
-    Each candidate's masks of up to `SAMPLE` images of the corpus are scored by their inpainting
-    error; the highest mean wins, of equal ones the lowest threshold.
-
-    Args:
-        run: a run whose SegNet is trained.
-        settings: a number, or auto; and whether mirror images are predicted.
-        segnet: the network that is trained.
-        iem: the blur that scores the masks.
-        backend: the engine that scores them.
-    """
-    if settings.threshold != "auto":
-        return float(settings.threshold)
-    chosen = run.read_json(layout.THRESHOLD) if run.exists(layout.THRESHOLD) else {}
-    if chosen.get("flips") != settings.flips:
-        rows = run.read_table(layout.part("corpus", 0), columns=["image"]).slice(0, SAMPLE)
-        images = [schema.decode_pixels(image["bytes"]) for image in rows["image"].to_pylist()]
-        model = load_weights(run.read_bytes(layout.WEIGHTS), segnet)
-        means = _mean_errors(model, np.stack(images), settings.flips, iem, backend)
-        best = min(means, key=lambda threshold: (-means[threshold], threshold))
-        chosen = {"threshold": best, "flips": settings.flips, "mean_errors": means}
-        run.write_json(layout.THRESHOLD, chosen)
-    return float(chosen["threshold"])
-
-
-def _mean_errors(
-    model: nn.Module, image_BHW3: NDArray[np.uint8], flips: bool, iem: IEMSettings, backend: str
-) -> dict[float, float]:
-    num_threads = os.cpu_count() or 1
-    probability_BHW = predict_probability(model, image_BHW3, flips=flips, num_threads=num_threads)
-    mask_BSHW = np.stack([probability_BHW > threshold for threshold in THRESHOLDS], axis=1)
-    scores = load_backend(backend)(
-        image_BHW3, mask_BSHW, replace(iem, iterations=0), num_threads=num_threads
-    )
-    return dict(zip(THRESHOLDS, scores.error_BS.mean(axis=0).tolist(), strict=True))

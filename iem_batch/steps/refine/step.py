@@ -64,9 +64,7 @@ class RefineStep(ImageStep):
         self, shard: int, images: LoadedShard, wanted: Container[str] | None
     ) -> pa.Table:
         """Read the predictions of those images that were to be read and did not kill since."""
-        table = self.run.read_table(
-            layout.part("predictions", shard), columns=["image_id", "mask"]
-        )
+        table = self.run.read_table(layout.part("predictions", shard), columns=["image_id", "mask"])
         killers = {row["image_id"] for row in images.rejected if row["error_class"] == REASON}
         kept = [
             (wanted is None or image_id in wanted) and image_id not in killers

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iem_batch.errors import SettingsError
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import read_plan
-from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import Source, open_source
 

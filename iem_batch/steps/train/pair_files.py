@@ -45,13 +45,12 @@ class PairFiles:
 
     @property
     def record(self) -> np.dtype[np.void]:
-        """A decoded pair: RGB, mask as packed bits, inpainting error."""
+        """A decoded pair: RGB, and the mask as packed bits."""
         height, width = self.shape_HW
         return np.dtype(
             [
                 ("image", np.uint8, (height, width, 3)),
                 ("mask", np.uint8, (-(-height * width // 8),)),
-                ("error", np.float32),
             ]
         )
 
@@ -96,9 +95,7 @@ def read_pairs(files: PairFiles, rows: range, map_rows: Map = map) -> Iterator[N
     for name, num_rows in zip(files.names, files.num_rows, strict=True):
         start, stop = max(rows.start - first, 0), min(rows.stop - first, num_rows)
         if start < stop:
-            for row_N in _read(
-                files.run, name, ["image_id", "image", "mask", "error"], start, stop
-            ):
+            for row_N in _read(files.run, name, ["image_id", "image", "mask"], start, stop):
                 yield _decode(files, row_N, map_rows)
         first += num_rows
 
@@ -150,10 +147,9 @@ def _part(batch: pa.RecordBatch, start: int, stop: int | None) -> pa.RecordBatch
 def _decode(files: PairFiles, row_N: list[dict[str, Any]], map_rows: Map) -> NDArray[np.void]:
     record_N = np.empty(len(row_N), dtype=files.record)
     decoded = map_rows(partial(_decode_pair, files), row_N)
-    for index, (row, (image_HW3, mask_HW)) in enumerate(zip(row_N, decoded, strict=True)):
+    for index, (image_HW3, mask_HW) in enumerate(decoded):
         record_N["image"][index] = image_HW3
         record_N["mask"][index] = np.packbits(mask_HW)
-        record_N["error"][index] = row["error"]
     return record_N
 
 

@@ -164,7 +164,6 @@ def _to_batch(record_N: NDArray[np.void], share: order.Share, shape_HW: tuple[in
     return Batch(
         image_NHW3=torch.from_numpy(np.ascontiguousarray(record_N["image"])),
         mask_NHW=torch.from_numpy(bits.reshape(-1, height, width)).bool(),
-        error_N=torch.from_numpy(np.ascontiguousarray(record_N["error"])),
         row_N=torch.from_numpy(share.row_N),
         num_images=share.num_images,
     )

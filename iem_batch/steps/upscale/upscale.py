@@ -5,7 +5,7 @@ H, W = pixels of a photo, S = side of the engine's square.
 
 from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 import iem_batch
 from iem_batch.errors import BackendUnavailableError, ImageRejectedError
 from iem_batch.exec.step import ShardOutput
-from iem_batch.iem.backends import Segment, load_backend
-from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode_whole
 from iem_batch.run import layout, schema
 from iem_batch.run.killers import guard
@@ -28,7 +26,7 @@ from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.topk.choose import chosen_rows
 from iem_batch.steps.topk.settings import InitChoice
 from iem_batch.steps.upscale.settings import UpscaleSettings
-from iem_batch.steps.upscale.upsampling import segment_whole, sharpen, upsample, upsample_whole
+from iem_batch.steps.upscale.upsampling import upsample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +46,6 @@ class SmallMasks:
 class UpscaleStep(ImageStep):
     """Masks at the size of their photos; see `iem_batch.exec.step.ShardStep`."""
 
-    iem: IEMSettings
-    backend: str
     upscale: UpscaleSettings
     init_choice: InitChoice
     init_side: int
@@ -90,14 +86,13 @@ class UpscaleStep(ImageStep):
         return chosen_rows(rows, self.init_choice, self.init_side).select(columns)
 
     def open_engine(self, num_threads: int) -> Callable[[SmallMasks], ShardOutput]:
-        """Load the backend, which only some settings run."""
-        return partial(self._compute, load_backend(self.backend), num_threads)
+        """Bind the number of threads; no engine of IEM runs."""
+        return partial(self._compute, num_threads)
 
-    def _compute(self, engine: Segment, num_threads: int, small: SmallMasks) -> ShardOutput:
+    def _compute(self, num_threads: int, small: SmallMasks) -> ShardOutput:
         # Each thread holds one decoded photo; decoding and filtering leave Python's lock.
         with ThreadPoolExecutor(num_threads) as pool:
-            one = partial(self._row_or_reason, engine)
-            results = list(pool.map(one, small.rows.to_pylist(), small.photos))
+            results = list(pool.map(self._row_or_reason, small.rows.to_pylist(), small.photos))
         made = [row for row in results if "error_class" not in row]
         rejected = [row for row in results if "error_class" in row]
         table = pa.Table.from_pylist(made, schema=schema.UPSCALED)
@@ -111,22 +106,20 @@ class UpscaleStep(ImageStep):
         )
 
     def _row_or_reason(
-        self, engine: Segment, row: dict[str, Any], photo: RawImage | ImageRejectedError
+        self, row: dict[str, Any], photo: RawImage | ImageRejectedError
     ) -> dict[str, Any]:
         """Make a row of `schema.UPSCALED`, or of `schema.QUARANTINE`."""
         try:
-            return self._row(engine, row, photo)
+            return self._row(row, photo)
         except ImageRejectedError as error:
             return schema.quarantine_row(row["image_id"], row["uri"], error.reason, error.message)
 
-    def _row(
-        self, engine: Segment, row: dict[str, Any], photo: RawImage | ImageRejectedError
-    ) -> dict[str, Any]:
+    def _row(self, row: dict[str, Any], photo: RawImage | ImageRejectedError) -> dict[str, Any]:
         if isinstance(photo, ImageRejectedError):
             raise photo
         photo_HW3 = decode_whole(photo.data, self.decode)
         mask_SS = schema.decode_mask(row["mask"]["bytes"])
-        mask_HW, seen_HW = self._enlarged(engine, mask_SS, photo_HW3)
+        mask_HW, seen_HW = upsample(mask_SS, photo_HW3, self.upscale.method)
         rows_seen, columns_seen = (np.flatnonzero(seen_HW.any(axis=axis)) for axis in (1, 0))
         is_png = self.upscale.encoding == "png"
         return {
@@ -143,23 +136,6 @@ class UpscaleStep(ImageStep):
             "seen_bottom": int(rows_seen[-1]) + 1,
         }
 
-    def _enlarged(
-        self, engine: Segment, mask_SS: NDArray[np.bool_], photo_HW3: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Bring one mask to the photo's size; the second result is what has been looked at."""
-        upscale, resize, size_px = self.upscale, self.decode.resize, self.decode.size_px
-        few = replace(self.iem, iterations=upscale.iterations)
-        if upscale.margin == "segment":
-            if upscale.size_px is not None:
-                mask_SS = sharpen(mask_SS, photo_HW3, engine, few, upscale.size_px, resize)
-                size_px = upscale.size_px
-            mask_RQ = segment_whole(mask_SS, photo_HW3, engine, self.iem, size_px, resize)
-            mask_HW = upsample_whole(mask_RQ, photo_HW3, upscale.method)
-            return mask_HW, np.ones_like(mask_HW)
-        if upscale.size_px is not None:
-            mask_SS = sharpen(mask_SS, photo_HW3, engine, few, upscale.size_px, resize)
-        return upsample(mask_SS, photo_HW3, upscale.method)
-
 
 def upscaled_depend_on(step: UpscaleStep, masks_digest: str) -> dict[str, Any]:
     """List what the files of upscaled/ depend on, for `RunFolder.begin_step`.
@@ -172,8 +148,6 @@ def upscaled_depend_on(step: UpscaleStep, masks_digest: str) -> dict[str, Any]:
         "version": iem_batch.__version__,
         "schema": schema.VERSION,
         "upscale": asdict(step.upscale),
-        "iem": asdict(step.iem),
-        "backend": step.backend,
         "init_choice": step.init_choice,
         "masks": masks_digest,
     }

@@ -6,12 +6,12 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import pyarrow as pa
-
 from iem_batch.exec.cluster_settings import ClusterSettings
+
 from iem_batch.exec.ray.cluster import cluster
 from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.exec.step import ShardOutput
-from iem_batch.run.run_folder import RunFolder, part
+from iem_batch.run.folder import RunFolder, part
 
 SECONDS = 0.4
 

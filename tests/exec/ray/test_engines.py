@@ -1,7 +1,7 @@
 import pytest
+from iem_batch.exec.cluster_settings import ClusterSettings
 
 from iem_batch.errors import BackendUnavailableError, SettingsError
-from iem_batch.exec.cluster_settings import ClusterSettings
 from iem_batch.exec.ray.engines import (
     NodeEngines,
     call_beside_engine,

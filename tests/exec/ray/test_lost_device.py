@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iem_batch.exec.cluster_settings import ClusterSettings
 
 from iem_batch.errors import DeviceLostError
-from iem_batch.exec.cluster_settings import ClusterSettings
 from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.exec.step import ShardOutput
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from tests.steps.poisoned import PoisonedStep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]

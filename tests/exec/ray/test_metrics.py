@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import ray
+from iem_batch.exec.cluster_settings import ClusterSettings
 
 from iem_batch.errors import ShardsFailedError
-from iem_batch.exec.cluster_settings import ClusterSettings
 from iem_batch.exec.ray.pipeline import run_on_cluster
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from tests.steps.poisoned import IMAGES_PER_SHARD, PoisonedStep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]

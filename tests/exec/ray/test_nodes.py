@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.run.run_folder import RunFolder, part
+from iem_batch.run.folder import RunFolder, part
 from tests.exec.ray.nodes import running_nodes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

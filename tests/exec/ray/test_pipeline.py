@@ -2,15 +2,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from iem_batch.errors import SettingsError, ShardsFailedError
 from iem_batch.exec.cluster_settings import ClusterSettings
 from iem_batch.exec.in_process import run_in_process
+from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, part
+
+from iem_batch.errors import SettingsError, ShardsFailedError
 from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.exec.settings import ShardSettings
 from iem_batch.exec.step import outputs_digest
 from iem_batch.run.killers import read_killers
-from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, part
 from tests.steps.poisoned import PoisonedStep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]

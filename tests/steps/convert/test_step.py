@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from iem_batch.errors import StorageError
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import Plan, write_plan
-from iem_batch.run.run_folder import RunFolder
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Source, open_source
 from iem_batch.steps.convert.step import convert

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from iem_batch.errors import RunMismatchError, StepMissingError
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.steps.evaluate.compare import COMPARISON, compare, comparison_table
 from iem_batch.steps.evaluate.evaluate import evaluate

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from iem_batch.run.run_folder import EVALUATION, RunFolder
 from PIL import Image
 from rich.console import Console
 
@@ -13,7 +14,6 @@ from iem_batch.images.decode import decode
 from iem_batch.images.geometry import mask_to_square
 from iem_batch.metrics import METRICS, as_labelled, confusion
 from iem_batch.run import schema
-from iem_batch.run.run_folder import EVALUATION, RunFolder
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.steps.evaluate.baselines import grabcut, otsu
 from iem_batch.steps.evaluate.compare import read_scores

@@ -12,7 +12,7 @@ import webdataset
 from PIL import Image
 from pycocotools.coco import COCO
 
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from tests.steps.export.exports import LONG, NAMES, Truth, export, make_run, rgb, truth
 
 SIZES = ["engine", "original"]

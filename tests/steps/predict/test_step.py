@@ -5,29 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from iem_batch.exec.in_process import run_in_process
+from iem_batch.run.run_folder import WEIGHTS, part
 
 from iem_batch.errors import SettingsError, SourceError
-from iem_batch.exec.in_process import run_in_process
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.run import schema
-from iem_batch.run.run_folder import THRESHOLD, WEIGHTS, part
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import load_weights, save_weights
-from iem_batch.steps.predict.step import (
-    THRESHOLDS,
-    PredictStep,
-    predictions_depend_on,
-    resolve_threshold,
-)
+from iem_batch.steps.predict.step import PredictStep, predictions_depend_on
 from iem_batch.steps.refine.step import RefineStep
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.steps.settings import PredictSettings
 from tests.steps.conftest import IEM, SIZE_PX
-from tests.steps.corpora import read_images
-from tests.steps.corpus.test_export import export
 
 Segmented = Callable[..., SegmentStep]
 SEGNET = SegNetSettings(width=4, num_blocks=1)
@@ -61,16 +54,13 @@ def refining(step: SegmentStep) -> RefineStep:
     )
 
 
-@pytest.mark.parametrize("flips", [False, True])
-def test_rows_hold_the_probability_the_mask_and_its_error(
-    segmented: Segmented, flips: bool
-) -> None:
+def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) -> None:
     """Catches a network fed with other pixels than it was trained on, and rows out of order."""
     step = segmented(shard_size=5)
-    predicted(step, keeps_probability=True, flips=flips)
+    predicted(step, keeps_probability=True)
     loaded = step.load(1)
     model = load_weights(step.run.read_bytes(WEIGHTS), SEGNET)
-    probability_BHW = predict_probability(model, loaded.image_BHW3, flips=flips)
+    probability_BHW = predict_probability(model, loaded.image_BHW3)
     table = step.run.read_table(part("predictions", 1))
     assert table.schema.equals(schema.PREDICTIONS_WITH_PROBABILITY, check_metadata=True)
     assert table["image_id"].to_pylist() == loaded.image_id
@@ -101,10 +91,10 @@ def test_weights_of_another_network_are_refused(segmented: Segmented) -> None:
 
 
 def test_what_predictions_depend_on(segmented: Segmented) -> None:
-    """Catches shards of one run predicted with and without mirror images."""
+    """Catches shards of one run of which some keep the probabilities."""
     step = predicted(segmented(shard_size=5))
     depends_on = predictions_depend_on(step, "plan", b"weights")
-    for changed in ({"flips": True}, {"keeps_probability": True}, {"threshold": 0.6}):
+    for changed in ({"keeps_probability": True}, {"threshold": 0.6}):
         assert predictions_depend_on(replace(step, **changed), "plan", b"weights") != depends_on
 
 
@@ -147,39 +137,6 @@ def test_a_shard_without_a_single_good_image(segmented: Segmented, picture_folde
     assert len(step.run.read_table(part("refined", 0))) == 0
 
 
-def test_auto_threshold_has_the_highest_mean_error(segmented: Segmented) -> None:
-    """Scored here by hand for each candidate; catches a choice by another figure."""
-    step = segmented(shard_size=5)
-    predicted(step)
-    export(step, pairs_per_file=100)
-    images = read_images(step.run)
-    probability_BHW = predict_probability(
-        load_weights(step.run.read_bytes(WEIGHTS), SEGNET), images
-    )
-    score = BACKENDS["torch"].load()
-    means = {
-        threshold: score(
-            images,
-            (probability_BHW > threshold)[:, None],
-            replace(IEM, iterations=0),
-            num_threads=1,
-        ).error_BS.mean()
-        for threshold in THRESHOLDS
-    }
-    auto = PredictSettings(threshold="auto")
-    chosen = resolve_threshold(step.run, auto, SEGNET, IEM, "torch")
-    assert means[chosen] == max(means.values())
-    flipped = replace(auto, flips=True)
-    resolve_threshold(step.run, flipped, SEGNET, IEM, "torch")
-    assert step.run.read_json(THRESHOLD)["flips"], "chosen again where it is for other masks"
-    resolve_threshold(step.run, auto, SEGNET, IEM, "torch")
-    step.run.delete("corpus")
-    again = resolve_threshold(step.run, auto, SEGNET, IEM, "torch")
-    assert again == chosen, "kept, not chosen again"
-
-
-def test_a_given_threshold_is_taken_as_it_is(segmented: Segmented) -> None:
-    run = segmented().run
-    assert resolve_threshold(run, PredictSettings(threshold=0.25), SEGNET, IEM, "torch") == 0.25
+def test_a_threshold_that_is_no_probability_is_refused() -> None:
     with pytest.raises(SettingsError, match="predict.threshold is 1.5"):
         PredictSettings(threshold=1.5)

@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-
 from iem_batch.run.run_folder import REPORT
+
 from tests.steps.report.test_page import HOSTILE, do_everything, plan_photos, report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -3,12 +3,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from iem_batch.run.run_folder import CONFIG, HISTORY, REPORT, RunFolder
 from PIL import Image
 
 from iem_batch.errors import StepMissingError
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.run.plan import write_plan
-from iem_batch.run.run_folder import CONFIG, HISTORY, REPORT, RunFolder
 from iem_batch.run.settings import DecodeSettings, PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.evaluate.evaluate import evaluate

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from iem_batch.run.run_folder import CONFIG
 from PIL import Image
 
 from iem_batch.cli import main
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.run.run_folder import CONFIG
 from iem_batch.sources import open_source
 from iem_batch.steps.evaluate.truth import MaskFolder
 from iem_batch.steps.report.gallery import Sources

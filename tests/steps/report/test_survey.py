@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from iem_batch.errors import SettingsError
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, survey
 from tests.steps.hand_made import SIZE, row, square, write_shard

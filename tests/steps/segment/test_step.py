@@ -11,8 +11,8 @@ from iem_batch.errors import BackendUnavailableError, SettingsError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.iem.masks import centred_squares
 from iem_batch.run import schema
+from iem_batch.run.folder import RunFolder, mark, part
 from iem_batch.run.plan import read_plan
-from iem_batch.run.run_folder import RunFolder, mark, part
 from iem_batch.steps.segment.step import SegmentStep, _agreement, masks_depend_on
 from iem_batch.steps.settings import SegmentSettings
 from tests.pictures import Picture

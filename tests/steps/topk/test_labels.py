@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from iem_batch.run.run_folder import TOPK, RunFolder
 
 from iem_batch.errors import SettingsError
-from iem_batch.run.run_folder import TOPK, RunFolder
 from iem_batch.steps.topk.labels import labels_of, round_of, selected_labels
 from iem_batch.steps.topk.settings import SelectSettings
 from iem_batch.steps.topk.topk import topk

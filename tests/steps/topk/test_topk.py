@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from iem_batch.run.run_folder import TOPK, RunFolder, mark, part
 from PIL import Image
 
 from iem_batch.errors import SettingsError
 from iem_batch.run import schema
-from iem_batch.run.run_folder import TOPK, RunFolder, mark, part
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.steps.topk.settings import SelectSettings
 from iem_batch.steps.topk.topk import topk

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.training import EpochRecord
 from iem_batch.steps.train.curves import event_file, write_curves
 
@@ -34,4 +34,4 @@ def test_an_earlier_file_is_the_beginning_of_a_later_one(tmp_path: Path) -> None
     """Catches bytes that depend on the time or the host: a reader goes on where it has stopped."""
     assert event_file(HISTORY).startswith(event_file(HISTORY[:2]))
     write_curves(RunFolder(str(tmp_path)), HISTORY)
-    assert (tmp_path / run_folder.CURVES).read_bytes() == event_file(HISTORY)
+    assert (tmp_path / layout.CURVES).read_bytes() == event_file(HISTORY)

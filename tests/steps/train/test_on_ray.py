@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from iem_batch.errors import SettingsError
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.settings import TrainSettings
 from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import load_weights
@@ -99,7 +99,7 @@ def test_two_workers_equal_one(calm: RunFolder, tmp_path: Path) -> None:
     assert [record.epoch for record in history] == [1, 2, 3, 4, 5, 6]
     for ours, theirs in zip(history, expected, strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
-    assert load_weights(calm.read_bytes(run_folder.WEIGHTS), SEGNET).state_dict()
+    assert load_weights(calm.read_bytes(layout.WEIGHTS), SEGNET).state_dict()
     assert not calm.exists(TRAIN_FOLDER)
 
 
@@ -114,7 +114,7 @@ def test_a_worker_that_dies_changes_no_bit(calm: RunFolder, tmp_path: Path) -> N
     assert [record.epoch for record in history] == [1, 2, 3, 4, 5, 6]
     assert set(told) == {1, 2, 3, 4, 5, 6}
     assert told.count(1) == 1, "the workers began again without a checkpoint"
-    assert run.read_bytes(run_folder.WEIGHTS) == calm.read_bytes(run_folder.WEIGHTS)
+    assert run.read_bytes(layout.WEIGHTS) == calm.read_bytes(layout.WEIGHTS)
     assert train_ray(run, SEGNET, SETTINGS, pytest.fail) == history
 
 
@@ -134,7 +134,7 @@ def test_a_node_that_is_lost_is_done_without(tmp_path: Path) -> None:
         nodes.kill("second")
         output, _ = driver.communicate(timeout=250)
     assert driver.returncode == 0, output
-    history = [EpochRecord(**record) for record in run.read_json(run_folder.HISTORY)]
+    history = [EpochRecord(**record) for record in run.read_json(layout.HISTORY)]
     expected = train_local(alone, SEGNET, settings, lambda record: None)
     assert len(history) == 40
     for ours, theirs in zip(history, expected, strict=True):

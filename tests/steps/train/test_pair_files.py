@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from iem_batch.errors import StorageError
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.train.pair_files import PairFiles, find_pairs, read_pairs
 from tests.steps.corpora import small_discs, with_mask, write_corpus, write_corpus_file
 
@@ -17,7 +17,7 @@ def read_all(files: PairFiles) -> None:
 
 def test_pairs_are_those_exported(tmp_path: Path) -> None:
     """A range over three files, read by threads; catches a file left out, pairs in another order,
-    and masks or errors of another pair."""
+    and masks of another pair."""
     run, discs = RunFolder(str(tmp_path)), small_discs(20)
     write_corpus(run, discs, pairs_per_file=6)
     files = find_pairs(run)
@@ -29,7 +29,6 @@ def test_pairs_are_those_exported(tmp_path: Path) -> None:
         np.testing.assert_array_equal(record["image"], discs[number].image)
         mask_HW = np.unpackbits(record["mask"], count=24 * 32).reshape(24, 32)
         np.testing.assert_array_equal(mask_HW, discs[number].mask)
-        assert record["error"] == 1.0 + number % 6 / 4
 
 
 def test_ranges_that_end_within_what_is_read_at_once(tmp_path: Path) -> None:
@@ -46,7 +45,7 @@ def test_ranges_that_end_within_what_is_read_at_once(tmp_path: Path) -> None:
 def test_files_set_apart_are_left_out(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
     write_corpus(run, small_discs(3))
-    run.write_bytes("corpus/val-00000.parquet", run.read_bytes(run_folder.part("corpus", 0)))
+    run.write_bytes("corpus/val-00000.parquet", run.read_bytes(layout.part("corpus", 0)))
     assert find_pairs(run).num_pairs == 3
 
 
@@ -81,7 +80,7 @@ def test_damaged_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_damaged_file(tmp_path: Path, share: float) -> None:
     run = RunFolder(str(tmp_path))
     write_corpus(run, small_discs(2))
-    path = tmp_path / run_folder.part("corpus", 0)
+    path = tmp_path / layout.part("corpus", 0)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(StorageError, match=r"corpus/part-00000.parquet"):
@@ -93,7 +92,7 @@ def test_damaged_bytes_within_a_file(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
     write_corpus(run, small_discs(4), pairs_per_file=2)
     files = find_pairs(run)
-    path = tmp_path / run_folder.part("corpus", 1)
+    path = tmp_path / layout.part("corpus", 1)
     content = path.read_bytes()
     path.write_bytes(b"PAR1" + b"\xff" * (len(content) // 2) + content[len(content) // 2 + 4 :])
     with pytest.raises(StorageError, match=r"corpus/part-00001.parquet"):
@@ -105,6 +104,6 @@ def test_a_file_that_has_vanished(tmp_path: Path) -> None:
     write_corpus(run, small_discs(4), pairs_per_file=2)
     files = find_pairs(run)
     write_corpus_file(run, 0, small_discs(2))
-    run.delete(run_folder.part("corpus", 1))
+    run.delete(layout.part("corpus", 1))
     with pytest.raises(StorageError, match=r"cannot read .*corpus/part-00001.parquet"):
         read_all(files)

@@ -10,7 +10,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from iem_batch.errors import SettingsError, StorageError
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.settings import TrainSettings
 from iem_batch.steps.train import pair_stream as stream_module
@@ -48,7 +48,7 @@ def content(epochs: list[list[Batch]]) -> list[list[tuple[bytes, ...]]]:
         [
             tuple(
                 tensor.numpy().tobytes()
-                for tensor in (batch.row_N, batch.image_NHW3, batch.mask_NHW, batch.error_N)
+                for tensor in (batch.row_N, batch.image_NHW3, batch.mask_NHW)
             )
             for batch in batches
         ]
@@ -56,7 +56,7 @@ def content(epochs: list[list[Batch]]) -> list[list[tuple[bytes, ...]]]:
     ]
 
 
-def test_every_image_comes_once_with_its_mask_and_error(files: PairFiles) -> None:
+def test_every_image_comes_once_with_its_mask(files: PairFiles) -> None:
     discs = small_discs(COUNT)
     (batches,) = epochs_of(files, TrainSettings(epochs=1, batch_size=16, shuffle_images=50))
     seen = []
@@ -66,7 +66,6 @@ def test_every_image_comes_once_with_its_mask_and_error(files: PairFiles) -> Non
         for index, row in enumerate(batch.row_N.tolist()):
             np.testing.assert_array_equal(batch.image_NHW3[index], discs[row].image)
             np.testing.assert_array_equal(batch.mask_NHW[index], discs[row].mask)
-            assert batch.error_N[index] == 1 + row % 7 / 4
             seen.append(row)
     assert sorted(seen) == list(range(COUNT))
 

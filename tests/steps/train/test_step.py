@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from iem_batch.errors import SettingsError, StepMissingError, StorageError
-from iem_batch.run import run_folder
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet import collapse
 from iem_batch.segnet.collapse import Collapse
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
@@ -83,7 +83,7 @@ def test_corpus_without_pairs(tmp_path: Path) -> None:
 
 def test_corpus_that_lacks_selected_pairs(run: RunFolder) -> None:
     """Catches training on the part that an interrupted export has left."""
-    run.delete(run_folder.mark("corpus", 1))
+    run.delete(layout.mark("corpus", 1))
     with pytest.raises(StepMissingError, match="has 4 of the 7 selected pairs"):
         train_local(run, SEGNET, SETTINGS, ignore)
 
@@ -107,11 +107,11 @@ def test_leaves_weights_and_history(run: RunFolder) -> None:
     told: list[EpochRecord] = []
     history = train_local(run, SEGNET, SETTINGS, told.append)
     assert told == history
-    assert [record["epoch"] for record in run.read_json(run_folder.HISTORY)] == [1, 2, 3, 4, 5, 6]
+    assert [record["epoch"] for record in run.read_json(layout.HISTORY)] == [1, 2, 3, 4, 5, 6]
     assert history[-1].loss < history[0].loss
-    assert load_weights(run.read_bytes(run_folder.WEIGHTS), SEGNET).state_dict()
+    assert load_weights(run.read_bytes(layout.WEIGHTS), SEGNET).state_dict()
     assert not run.exists(TRAIN_FOLDER)
-    assert run.read_bytes(run_folder.CURVES) == event_file(history)
+    assert run.read_bytes(layout.CURVES) == event_file(history)
 
 
 def test_a_collapse_is_told_before_the_epoch_is_over(
@@ -130,10 +130,10 @@ def test_a_collapse_is_told_before_the_epoch_is_over(
 def test_the_curves_of_a_training_so_far_are_there(run: RunFolder) -> None:
     """Catches curves that appear only when the training is over."""
     train_until(run, epoch=3)
-    early = run.read_bytes(run_folder.CURVES)
+    early = run.read_bytes(layout.CURVES)
     history = train_local(run, SEGNET, SETTINGS, ignore)
     assert early == event_file(history[:2])
-    assert run.read_bytes(run_folder.CURVES) == event_file(history)
+    assert run.read_bytes(layout.CURVES) == event_file(history)
 
 
 def test_interrupted_training_ends_with_the_same_weights(run: RunFolder, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_interrupted_training_ends_with_the_same_weights(run: RunFolder, tmp_pat
     history = train_local(run, SEGNET, SETTINGS, lambda record: again.append(record.epoch))
     assert again == [5, 6]
     assert [record.loss for record in history] == [record.loss for record in expected]
-    assert run.read_bytes(run_folder.WEIGHTS) == undisturbed.read_bytes(run_folder.WEIGHTS)
+    assert run.read_bytes(layout.WEIGHTS) == undisturbed.read_bytes(layout.WEIGHTS)
 
 
 def test_corpus_of_one_image(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_corpus_larger_than_the_cache_gives_the_same_weights(
     write_corpus(bounded, small_discs(7), pairs_per_file=4)
     monkeypatch.setattr("iem_batch.steps.train.cache._MB", 5 * (24 * 32 * 25 // 8 + 4))
     train_local(bounded, SEGNET, replace(settings, cache_mb=1), ignore)
-    assert run.read_bytes(run_folder.WEIGHTS) == bounded.read_bytes(run_folder.WEIGHTS)
+    assert run.read_bytes(layout.WEIGHTS) == bounded.read_bytes(layout.WEIGHTS)
 
 
 def test_a_cache_too_small_is_refused(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,9 +196,9 @@ def test_another_corpus_does_not_resume(run: RunFolder) -> None:
 
 def test_finished_training_is_not_repeated(run: RunFolder) -> None:
     history = train_local(run, SEGNET, SETTINGS, ignore)
-    weights = run.read_bytes(run_folder.WEIGHTS)
+    weights = run.read_bytes(layout.WEIGHTS)
     assert train_local(run, SEGNET, SETTINGS, pytest.fail) == history
-    assert run.read_bytes(run_folder.WEIGHTS) == weights
+    assert run.read_bytes(layout.WEIGHTS) == weights
 
 
 def test_damaged_checkpoint(run: RunFolder) -> None:

@@ -5,8 +5,9 @@ import os
 import sys
 
 from iem_batch.exec.cluster_settings import ClusterSettings
+
 from iem_batch.exec.ray.cluster import cluster
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.steps.train.on_ray import train_ray
 

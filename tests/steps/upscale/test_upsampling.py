@@ -1,15 +1,11 @@
 import numpy as np
 import pytest
 
-from iem_batch.iem.backends import load_backend
-from iem_batch.iem.settings import IEMSettings
-from iem_batch.images.geometry import centre_crop, mask_to_image
+from iem_batch.images.geometry import mask_to_image
 from iem_batch.metrics import as_labelled, confusion
-from iem_batch.steps.upscale.upsampling import segment_whole, sharpen, upsample, upsample_whole
-from tests.pictures import textured_disc
+from iem_batch.steps.upscale.upsampling import upsample
 
 METHODS = ("nearest", "bilinear", "guided")
-IEM = IEMSettings(sigma_px=2, kernel_px=5, iterations=8)
 
 
 def iou(mask, truth):
@@ -57,33 +53,3 @@ def test_without_edges_guided_changes_little():
     small = bright_disc(32, 32, 10)[1]
     grey = np.full((160, 160, 3), 99, np.uint8)
     assert iou(upsample(small, grey, "guided")[0], upsample(small, grey, "bilinear")[0]) > 0.95
-
-
-def test_whole_mask_keeps_its_place():
-    photo, truth = bright_disc(100, 250, 40)
-    crop = centre_crop(250, 100, 50)
-    small = truth[::2, ::2]
-    assert small.shape == (crop.height, crop.width)
-    for method in METHODS:
-        assert iou(upsample_whole(small, photo, method), truth) > 0.95
-
-
-def test_engine_at_a_larger_size_sharpens_the_outline():
-    picture = textured_disc(0, 128, 128)
-    engine = load_backend("torch")
-    small = picture.mask.reshape(16, 8, 16, 8).any(axis=(1, 3))
-    before = iou(upsample(small, picture.image, "nearest")[0], picture.mask)
-    larger = sharpen(small, picture.image, engine, IEM, 64, "nearest")
-    assert larger.shape == (64, 64)
-    assert iou(upsample(larger, picture.image, "nearest")[0], picture.mask) > before
-
-
-def test_whole_photo_is_segmented_beyond_the_crop():
-    """What the centre's mask cuts off at the edge of the crop must go on beyond it."""
-    photo, truth = bright_disc(60, 200, 50)  # reaches 20 pixels beyond the crop on either side
-    first = truth[:, 70:130]
-    engine = load_backend("torch")
-    iem = IEMSettings(sigma_px=2, kernel_px=5, iterations=60, half_resolution=True)
-    mask = segment_whole(first, photo, engine, iem, 60, "nearest")
-    assert mask.shape == truth.shape
-    assert iou(mask, truth) > 0.95

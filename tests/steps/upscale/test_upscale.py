@@ -9,7 +9,7 @@ from iem_batch.cli import main
 from iem_batch.errors import SettingsError
 from iem_batch.images.geometry import mask_to_image
 from iem_batch.metrics import as_labelled, confusion
-from iem_batch.run.run_folder import RunFolder, part
+from iem_batch.run.folder import RunFolder, part
 from iem_batch.run.schema import UPSCALED, decode_mask
 from iem_batch.steps.upscale.settings import UpscaleSettings
 from iem_batch.steps.upscale.upsampling import upsample
@@ -82,13 +82,6 @@ def test_rle_is_what_coco_tools_read(run):
         np.testing.assert_array_equal(decoded == 1, decode_mask(png["mask"]["bytes"]))
 
 
-def test_margin_can_be_segmented_at_a_larger_size(run):
-    flags = ("--upscale.margin", "segment", "--upscale.size_px", "48")
-    for row in upscaled(run, *flags):
-        assert (row["seen_left"], row["seen_right"]) == (0, 97)
-        assert decode_mask(row["mask"]["bytes"]).shape == (64, 97)
-
-
 def test_photo_that_has_vanished_is_counted(run, tmp_path, capsys):
     (tmp_path / "photos" / "1.png").unlink()
     rows = upscaled(run)
@@ -123,11 +116,7 @@ def test_other_masks_need_their_step(run, capsys):
     assert "run `iem-batch refine`" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"method": "cubic"}, {"masks": "truth"}, {"margin": "tile"}, {"encoding": "gif"}]
-    + [{"size_px": 0}, {"iterations": -1}],
-)
+@pytest.mark.parametrize("wrong", [{"method": "cubic"}, {"masks": "truth"}, {"encoding": "gif"}])
 def test_wrong_settings_are_named(wrong):
     (name,) = wrong
     with pytest.raises(SettingsError, match=f"upscale.{name}"):

@@ -5,7 +5,7 @@ import pytest
 
 from iem_batch.errors import TruthError
 from iem_batch.run import schema
-from iem_batch.run.run_folder import RunFolder
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth import open_truth
 from iem_batch.steps.evaluate.truth.parquet import MaskColumn
