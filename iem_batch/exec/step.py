@@ -21,7 +21,7 @@ from iem_batch.errors import IntegrityError, ShardsFailedError
 from iem_batch.exec.settings import LimitSettings
 from iem_batch.run.deletion import delete_own
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Mark, write_mark
+from iem_batch.run.marks import Mark, Summary, write_mark
 from iem_batch.storage.read_ahead import READERS
 
 MAX_FAILURES_SHOWN = 5
@@ -105,6 +105,13 @@ class ShardStep(Protocol[Loaded]):
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
         """Make the facts of the summary of those of all shards, in order."""
 
+    def complete(self, summary: Summary) -> dict[str, str]:
+        """Write the files that stand for the whole output; returns their SHA-256 by name.
+
+        Raises:
+            IntegrityError: the output is not whole.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class WholeStep:
@@ -120,6 +127,10 @@ class WholeStep:
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
         """Give the facts of the one mark."""
         return facts[0]
+
+    def complete(self, summary: Summary) -> dict[str, str]:
+        """Its own files are the whole output."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)

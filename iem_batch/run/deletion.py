@@ -11,7 +11,13 @@ from dataclasses import replace
 from iem_batch.errors import StorageError
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import committed, read_marks, read_record, write_record
+from iem_batch.run.marks import (
+    committed,
+    read_marks,
+    read_record,
+    read_summary,
+    write_record,
+)
 from iem_batch.storage import local_files
 
 
@@ -27,8 +33,9 @@ def drop_step(place: RunFolder, step: str, further: Iterable[str] = ()) -> None:
     if record is None:
         return
     write_record(place, step, replace(record, is_dropped=True))
-    place.delete(layout.summary(step))
-    folders: set[str] = set()
+    whole = read_summary(place, step)  # first: half-dropped, it must not look complete
+    place.delete(*(whole.files if whole else ()), layout.summary(step))
+    folders = {name.rpartition("/")[0] for name in (whole.files if whole else ())}
     for mark in read_marks(place, step, sorted(committed(place, step))):
         place.delete(*mark.files)
         place.delete(layout.mark(step, mark.shard))
@@ -48,7 +55,8 @@ def finish_drop(place: RunFolder, step: str) -> None:
 
 def reopen(place: RunFolder, step: str, shards: Iterable[int]) -> None:
     """Take back that shards of a step are done; the next command does them again."""
-    place.delete(layout.SUCCESS, layout.summary(step))  # first: the step is not whole any more
+    whole = read_summary(place, step)  # first: the step is not whole any more
+    place.delete(*(whole.files if whole else ()), layout.summary(step))
     for shard in shards:
         place.delete(layout.killers(shard), layout.mark(step, shard))
 

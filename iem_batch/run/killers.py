@@ -71,7 +71,7 @@ class GuardedSource:
 
 def guard(
     run: RunFolder,
-    step: str,
+    steps: Container[str],
     shard: int,
     source: Source,
     settings: DecodeSettings,
@@ -81,30 +81,29 @@ def guard(
 
     Args:
         run: the run.
-        step: name of the step that is to work on the images.
+        steps: the step that is to work on the images, and all before it.
         shard: the shard that is to be read.
         source: where the images are.
         settings: how they will be decoded.
         memory_bytes: what decoding one image may take; None is no limit.
     """
-    killers = read_killers(run, step, shard)
+    killers = read_killers(run, steps, shard)
     return GuardedSource(source, killers, memory_bytes, settings.max_pixels)
 
 
-def read_killers(run: RunFolder, step: str, shard: int) -> dict[str, str]:
-    """Read image_id -> what it did, for the killers found in a step and the earlier ones.
+def read_killers(run: RunFolder, steps: Container[str], shard: int) -> dict[str, str]:
+    """Read image_id -> what it did, for the killers found in some steps.
 
-    Those of later steps do not count, so that doing a step again gives what it gave before.
+    Those of later steps must not count, so that doing a step again gives what it gave before.
     """
     try:
         found: dict[str, dict[str, Any]] = run.read_json(layout.killers(shard))
     except FileNotFoundError:
         return {}
-    last = layout.STEPS.index(step)
     return {
         image_id: killer["message"]
         for image_id, killer in found.items()
-        if layout.STEPS.index(killer["step"]) <= last
+        if killer["step"] in steps
     }
 
 
@@ -155,6 +154,6 @@ def _require_memory(item: RawImage, memory_bytes: int, max_pixels: int) -> None:
     if needed > memory_bytes:
         raise WorkerMemoryError(
             f"decoding {item.image_id} ({size[0]}x{size[1]}) takes up to {needed / 1e6:,.0f} MB, "
-            f"the worker's share is {memory_bytes / 1e6:,.0f} MB; raise shards.memory_mb, or lower "
+            f"the worker's share is {memory_bytes / 1e6:,.0f} MB; raise limits.memory_mb, or lower "
             "decode.max_pixels to have such images rejected"
         )

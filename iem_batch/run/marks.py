@@ -6,7 +6,7 @@ All are written and read here and nowhere else. A place is a run, a round or a c
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -94,6 +94,8 @@ class Summary:
     planned: int
     ok: int
     quarantined: int
+    files: dict[str, str] = field(default_factory=dict)
+    """What stands for the whole output beside the files of the marks -> SHA-256."""
     outputs_digest: str
     """SHA-256 over the names and checksums of all files."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -227,6 +229,7 @@ def summarize(
     step: str,
     record: StepRecord,
     combine: Callable[[list[dict[str, Any]]], dict[str, Any]],
+    complete: Callable[[Summary], dict[str, str]],
 ) -> Summary:
     """Add up the commit marks of a step whose shards are all done, and write the sums.
 
@@ -235,6 +238,7 @@ def summarize(
         step: its name.
         record: what it was begun with.
         combine: makes the facts of the summary of those of the shards, in order.
+        complete: writes what stands for the whole output; returns its files.
 
     Raises:
         RunMismatchError: shards were done by a command with other settings.
@@ -269,6 +273,7 @@ def summarize(
         began=round(min(began, finished), 3),
         finished=finished,
     )
+    summary = replace(summary, files=complete(summary))
     place.write_json(layout.summary(step), asdict(summary))
     return summary
 

@@ -10,7 +10,6 @@ from iem_batch.exec.journal import Journal
 from iem_batch.exec.step import ShardStep, WholeStep, Work, commit
 from iem_batch.job import Job
 from iem_batch.progress import shard_progress
-from iem_batch.run import layout
 from iem_batch.run.deletion import delete_own, drop_step
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.marks import (
@@ -52,8 +51,6 @@ def do(job: Job, name: str) -> None:
     else:
         summary = _resume(job, step, built)
     if summary is not None:
-        if step.is_success:
-            job.run.write_bytes(layout.SUCCESS, b"")
         if step.rows and step.of_run:
             write_card(job)
         module.finish(job, built, summary)
@@ -81,7 +78,7 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
     if left:
         print(f"{name}: {left:,} of {built.num_shards:,} shards are left for other commands")
         return None
-    return summarize(built.place, step.name, record, built.summarize)
+    return summarize(built.place, step.name, record, built.summarize, built.complete)
 
 
 def _compute(built: WholeStep, record: StepRecord) -> Mark:
@@ -100,7 +97,7 @@ def _make_anew(built: WholeStep) -> Summary:
     mark = _compute(built, record)
     write_record(built.place, built.name, record)
     delete_own(built.place, *(before.keys() - mark.files.keys()))
-    return summarize(built.place, built.name, record, built.summarize)
+    return summarize(built.place, built.name, record, built.summarize, built.complete)
 
 
 def _record(built: Built) -> StepRecord:
@@ -167,7 +164,5 @@ def drop(job: Job, name: str, place: RunFolder | None = None) -> None:
 
 
 def _drop(place: RunFolder, step: Step) -> None:
-    if step.is_success:
-        delete_own(place, layout.SUCCESS)  # first: a half-dropped run must not look complete
-    further = [f"{folder}/{name}" for folder in step.scratch for name in place.names(folder)]
-    drop_step(place, step.name, further)
+    kept = [f"{folder}/{name}" for folder in step.scratch for name in place.names(folder)]
+    drop_step(place, step.name, [*kept, *step.drafts])

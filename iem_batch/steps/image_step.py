@@ -2,24 +2,56 @@
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
+from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import add_killers, guard, largest_images, planned_ids
 from iem_batch.run.load import LoadedShard, load_shard
+from iem_batch.run.marks import Summary
+from iem_batch.run.plan import Plan, read_plan
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import open_source
+from iem_batch.steps.registry import up_to
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStep:
-    """The part of a `iem_batch.exec.step.ShardStep` that reads images of the plan."""
+    """The part of an `iem_batch.exec.step.ShardStep` that reads images of the plan."""
 
     name: str
     run: RunFolder
-    source_url: str
+    place: RunFolder
+    plan: Plan
     decode: DecodeSettings
-    memory_bytes: int | None = None
+    memory_bytes: int | None
     """Memory that decoding one image may take; None is no limit."""
+
+    @classmethod
+    def of(cls, job: Job, place: RunFolder, **own: Any) -> Self:
+        """Make the step of a job.
+
+        Args:
+            job: the job.
+            place: where the output goes.
+            own: fields of the step's own.
+
+        Raises:
+            StepMissingError: the run has not been planned.
+        """
+        return cls(
+            run=job.run,
+            place=place,
+            plan=read_plan(job.run),
+            decode=job.settings.decode,
+            memory_bytes=job.settings.limits.memory_bytes,
+            **own,
+        )
+
+    @property
+    def num_shards(self) -> int:
+        """Those of the plan."""
+        return self.plan.num_shards
 
     def load_images(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
         """Decode the images of a shard, but those known to kill.
@@ -27,24 +59,27 @@ class ImageStep:
         Raises:
             WorkerMemoryError: an image needs more memory than a worker may take.
         """
-        source = guard(
-            self.run,
-            self.name,
-            shard,
-            open_source(self.source_url),
-            self.decode,
-            self.memory_bytes,
-        )
+        opened = open_source(self.plan.source_url)
+        steps = up_to(self.name)
+        source = guard(self.run, steps, shard, opened, self.decode, self.memory_bytes)
         return load_shard(self.run, shard, source, self.decode, wanted)
 
     def image_ids(self, shard: int) -> list[str]:
         """List the images of a shard, in order, without decoding any."""
-        return planned_ids(self.run, shard, open_source(self.source_url))
+        return planned_ids(self.run, shard, open_source(self.plan.source_url))
 
     def largest_images(self, shard: int) -> str:
         """Name the largest images of a shard with their sizes, without decoding any."""
-        return largest_images(self.run, shard, open_source(self.source_url))
+        return largest_images(self.run, shard, open_source(self.plan.source_url))
 
     def keep_back(self, shard: int, killers: Mapping[str, str]) -> None:
         """Write down images of a shard that kill, image_id -> how; `load` leaves them out then."""
         add_killers(self.run, self.name, shard, killers)
+
+    def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Nothing to say of all shards beside their counts."""
+        return {}
+
+    def complete(self, summary: Summary) -> dict[str, str]:
+        """Nothing stands for the whole output."""
+        return {}

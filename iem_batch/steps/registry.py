@@ -38,10 +38,10 @@ class Step:
     """Whether each call makes its output anew, whatever it was made with before."""
     of_run: bool = True
     """Whether it lies in a run; else it makes a folder of its own."""
-    is_success: bool = False
-    """Whether the run has its _SUCCESS when this step is done."""
     scratch: tuple[str, ...] = ()
     """Folders of files that it keeps beside those of its marks."""
+    drafts: tuple[str, ...] = ()
+    """Files that it writes before it is done."""
     paper: tuple[str, ...] = ()
     """Sections in which --paper sets the paper's recipe."""
     defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -62,7 +62,6 @@ STEPS = {
             masks="IEM",
             per_round=False,
             uses_engine=True,
-            is_success=True,
             scratch=("_run/killers",),
             paper=("decode", "iem", "segment"),
         ),
@@ -90,6 +89,7 @@ STEPS = {
             holds="SegNet's weights and history",
             of_plan=False,
             scratch=("_run/train",),
+            drafts=("train/events.out.tfevents.0.iem_batch",),
             paper=("segnet", "train"),
         ),
         Step(
@@ -150,3 +150,9 @@ STEPS = {
 
 MASKS = tuple(step.name for step in STEPS.values() if step.masks)
 """The steps that make masks, of which others take theirs."""
+
+
+def up_to(name: str) -> tuple[str, ...]:
+    """List a step and all before it, in order."""
+    names = tuple(STEPS)
+    return names[: names.index(name) + 1]

@@ -1,114 +1,113 @@
-"""Copying the images of any source into shards, byte for byte: the command `convert`.
+"""The step `convert`: the images of any source in shards, byte for byte.
 
 OUT/
   part-00000.parquet  or  part-00000.tar     the images of a shard of the plan, with their ids
   _run/                                      the plan, commit marks and quarantine, as in a run
 
 Nothing but `_run/` lies beside the shards, so that OUT is a source, a WebDataset or a Hugging Face
-data set as it is. It is no step of `iem_batch.exec`: nothing is decoded or computed, and
-one pass in order is what a disk with an LMDB wants.
+data set as it is.
 """
 
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from iem_batch.run import schema
+from iem_batch.errors import IntegrityError
+from iem_batch.exec.step import ShardOutput
+from iem_batch.job import Job
+from iem_batch.run import layout, schema
 from iem_batch.run.file_names import safe_file_name
-from iem_batch.run.folder import RunFolder, mark
 from iem_batch.run.load import read_entries
+from iem_batch.run.marks import Summary
 from iem_batch.run.plan import shard_entries
-from iem_batch.sources import RawImage, Source, UnreadableImage
+from iem_batch.sources import RawImage, UnreadableImage, open_source
 from iem_batch.sources.formats import image_extension
 from iem_batch.sources.tar_members import ID_COMMENT
-
-Target = Literal["parquet", "tar"]
-
-STEP = "images"
-"""Name of the step in the commit marks."""
+from iem_batch.steps.convert.settings import ConvertSettings
+from iem_batch.steps.image_step import ImageStep
 
 ROWS_IN_A_GROUP = 64
 """Few, so that a reader of some images of a file reads not much more than these."""
 
+QUARANTINE = "_run/quarantine"
+
+
+def build(job: Job) -> "ConvertStep":
+    """Make the step of a job at OUT, which is planned."""
+    return ConvertStep.of(job, job.run, convert=job.settings.convert)
+
+
+def finish(job: Job, built: "ConvertStep", summary: Summary) -> None:
+    """Say what came out."""
+    print(f"convert: {summary.ok:,} images -> {job.run.url_of(built.part_name(0))} ...")
+    if summary.quarantined:
+        print(f"convert: {summary.quarantined:,} not readable -> {job.run.url_of(QUARANTINE)}")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Converted:
-    """Images that went into shards, and those that could not be read."""
+class RawShard:
+    """The images of a shard as they lie in the source."""
 
-    ok: int
-    quarantined: int
-
-
-def part_name(shard: int, to: Target) -> str:
-    """Name the file of a shard in OUT."""
-    return f"part-{shard:05d}.{to}"
+    shard: int
+    images: list[RawImage]
+    rejected: list[UnreadableImage]
 
 
-def convert(
-    out: RunFolder,
-    num_shards: int,
-    source: Source,
-    to: Target,
-    progress: Callable[[dict[str, Any]], None],
-) -> Converted:
-    """Write the shards that have no commit mark yet, one after another.
+@dataclass(frozen=True, kw_only=True)
+class ConvertStep(ImageStep):
+    """A shard of a source as one file; see `iem_batch.exec.step.ShardStep`."""
 
-    Args:
-        out: a planned run folder.
-        num_shards: shards of its plan.
-        source: the source it was planned from.
-        to: format of the shards.
-        progress: called with the commit mark of each shard.
+    convert: ConvertSettings
+    name: str = "convert"
 
-    Raises:
-        StorageError: something could not be read or written; what was done is kept.
-        SourceError: the source has vanished or is not what was planned.
-    """
-    committed = out.committed(STEP)
-    for shard in range(num_shards):
-        if shard not in committed:
-            progress(_convert_shard(out, shard, source, to))
-    marks = out.each_mark(STEP, range(num_shards))
-    ok, quarantined = 0, 0
-    for done in marks:
-        ok += done["ok"]
-        quarantined += done["quarantined"]
-    return Converted(ok=ok, quarantined=quarantined)
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """All that its files depend on."""
+        return {"plan": self.plan.digest, "to": self.convert.to}
 
+    def part_name(self, shard: int) -> str:
+        """Name the file of a shard."""
+        return f"part-{shard:05d}.{self.convert.to}"
 
-def _convert_shard(out: RunFolder, shard: int, source: Source, to: Target) -> dict[str, Any]:
-    images: list[RawImage] = []
-    rejected: list[UnreadableImage] = []
-    entries = shard_entries(out, shard)
-    for item in read_entries(source, entries):
-        if isinstance(item, RawImage):
-            images.append(item)
-        else:
-            rejected.append(item)
-    if all(entry.count == "exact" for entry in entries):
+    def load(self, shard: int, wanted: Container[str] | None = None) -> RawShard:
+        """Read the images of a shard.
+
+        Raises:
+            IntegrityError: the source gave another number of images than planned.
+        """
+        entries = shard_entries(self.run, shard)
+        items = list(read_entries(open_source(self.plan.source_url), entries, wanted))
         in_plan = sum(entry.stop - entry.start for entry in entries)
-        assert len(images) + len(rejected) == in_plan, f"shard {shard}: the source lost images"
-    data = parquet_bytes(images) if to == "parquet" else tar_bytes(images)
-    files = {part_name(shard, to): out.write_bytes(part_name(shard, to), data)}
-    name = f"_run/quarantine/part-{shard:05d}.parquet"
-    if rejected:
-        files[name] = out.write_table(name, _quarantine(rejected))
-    else:
-        out.delete(name)
-    done = {
-        "shard": shard,
-        "planned": len(images) + len(rejected),
-        "ok": len(images),
-        "quarantined": len(rejected),
-        "files": files,
-    }
-    out.write_json(mark(STEP, shard), done)
-    return done
+        is_exact = wanted is None and all(entry.count == "exact" for entry in entries)
+        if is_exact and len(items) != in_plan:
+            raise IntegrityError(f"shard {shard}: {in_plan} images planned, {len(items)} read")
+        return RawShard(
+            shard=shard,
+            images=[item for item in items if isinstance(item, RawImage)],
+            rejected=[item for item in items if isinstance(item, UnreadableImage)],
+        )
+
+    def open_engine(self, num_threads: int) -> Callable[[RawShard], ShardOutput]:
+        """Nothing to set up: images are only laid out."""
+        return self._compute
+
+    def _compute(self, raw: RawShard) -> ShardOutput:
+        encode = parquet_bytes if self.convert.to == "parquet" else tar_bytes
+        return ShardOutput(
+            shard=raw.shard,
+            tables={
+                self.part_name(raw.shard): encode(raw.images),
+                layout.part(QUARANTINE, raw.shard): _quarantine(raw.rejected),
+            },
+            planned=len(raw.images) + len(raw.rejected),
+            ok=len(raw.images),
+            quarantined=len(raw.rejected),
+        )
 
 
 def parquet_bytes(images: list[RawImage]) -> bytes:
@@ -143,9 +142,9 @@ def tar_bytes(images: list[RawImage]) -> bytes:
     return sink.getvalue()
 
 
-def _quarantine(rejected: list[UnreadableImage]) -> pa.Table:
+def _quarantine(rejected: list[UnreadableImage]) -> pa.Table | None:
     rows = [
         schema.quarantine_row(item.image_id, item.uri, item.reason, item.message)
         for item in rejected
     ]
-    return pa.Table.from_pylist(rows, schema=schema.QUARANTINE)
+    return pa.Table.from_pylist(rows, schema=schema.QUARANTINE) if rows else None

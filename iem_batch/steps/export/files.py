@@ -1,15 +1,16 @@
 """Which pairs make which file of a corpus."""
 
+import functools
 import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.plan import read_plan
+from iem_batch.run.plan import Plan
 from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.topk.step import TABLE
 
 SPLITS = ("train", "val")
 
@@ -32,32 +33,40 @@ class CorpusFile:
     """Schema SELECTION."""
 
 
-def corpus_files(run: RunFolder, settings: ExportSettings) -> list[CorpusFile]:
-    """Cut the selection of a run into files.
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """The selection that a corpus is cut out of."""
+
+    place: RunFolder
+    """Where it lies."""
+    digest: str
+    """Of its files."""
+    pairs_per_file: int
+    val_share: float
+    """Share of the images set apart for validation."""
+
+
+@functools.lru_cache(2)
+def corpus_files(selected: Selected) -> tuple[CorpusFile, ...]:
+    """Cut a selection into files; it is read once in a process, however many files there are.
 
     The files of the training split come first. In each split the pairs stand in the order of the
     plan's shards, so that each of these is read by one file or two.
     """
-    selection = run.read_table(layout.TOPK).sort_by([("shard", "ascending"), ("rank", "ascending")])
-    is_val = np.array(
-        [_share(image_id) < settings.val_share for image_id in selection["image_id"].to_pylist()],
-        dtype=np.bool_,
+    selection = selected.place.read_table(TABLE).sort_by(
+        [("shard", "ascending"), ("rank", "ascending")]
     )
-    pairs_per_file = _pairs_per_file(run, settings)
+    ids = selection["image_id"].to_pylist()
+    is_val = np.array([_share(image_id) < selected.val_share for image_id in ids], dtype=np.bool_)
     files: list[CorpusFile] = []
     first = 0
     for split, chosen in zip(SPLITS, (~is_val, is_val), strict=True):
         rows = selection.filter(pa.array(chosen))
-        for number, start in enumerate(range(0, len(rows), pairs_per_file)):
-            part = rows.slice(start, pairs_per_file)
+        for number, start in enumerate(range(0, len(rows), selected.pairs_per_file)):
+            part = rows.slice(start, selected.pairs_per_file)
             files.append(CorpusFile(split=split, number=number, first=first, rows=part))
             first += len(part)
-    return files
-
-
-def num_corpus_files(run: RunFolder, settings: ExportSettings) -> int:
-    """Count the files of RUN/corpus, where the settings may ask for another corpus as well."""
-    return len(corpus_files(run, settings.for_training))
+    return tuple(files)
 
 
 def _share(image_id: str) -> float:
@@ -66,16 +75,21 @@ def _share(image_id: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _pairs_per_file(run: RunFolder, settings: ExportSettings) -> int:
+def pairs_per_file(plan: Plan, settings: ExportSettings, size_px: int) -> int:
+    """Tell how many pairs make a file.
+
+    Args:
+        plan: of the run, which tells the mean size of the images.
+        settings: what is asked for.
+        size_px: side of the engine's square.
+    """
     if settings.size == "original":
-        plan = read_plan(run)
         pair_bytes = plan.num_bytes / plan.num_images
         if settings.file_mb is None:
             return min(settings.pairs_per_file, _count(MAX_FILE_MB, pair_bytes))
         return _count(settings.file_mb, pair_bytes)
     if settings.file_mb is None:
         return settings.pairs_per_file
-    size_px = run.read_json(layout.step_record("masks"))["decode"]["size_px"]
     # A PNG of a photograph is seldom much smaller than its pixels.
     return _count(settings.file_mb, _CHANNELS * size_px**2)
 

@@ -1,77 +1,37 @@
-"""The folder a corpus goes to when it is not RUN/corpus: nobody's files are overwritten.
+"""The folder a corpus goes to: SegNet's own, or one for other tools."""
 
-Beside the corpus it holds _run/, with what the corpus was made from and the commit marks.
-"""
+from collections.abc import Sequence
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-from iem_batch.errors import RunMismatchError
-from iem_batch.run import layout
-from iem_batch.run.card import write_corpus_card
+from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.export.files import SPLITS
+from iem_batch.steps.export.card import corpus_card
 from iem_batch.steps.export.formats import write_annotations
 from iem_batch.steps.export.settings import ExportSettings
 
-STEP = "corpus"
 
-DELETERS = 8
-
-
-def corpus_target(run: RunFolder, settings: ExportSettings) -> RunFolder:
-    """Say where a corpus goes: the run itself, or a folder of its own."""
+def corpus_place(job: Job) -> RunFolder:
+    """Say where a corpus goes: into the round itself, or to a folder of its own."""
+    settings = job.settings.export
     if settings == settings.for_training:
-        return run
-    name = f"exports/{settings.format}-{settings.size}-{settings.masks}"
-    return RunFolder(settings.to if settings.to is not None else run.url_of(name))
+        return job.place
+    if settings.to is not None:
+        return RunFolder(settings.to)
+    return job.place.below(f"exports/{settings.format}-{settings.size}-{settings.masks}")
 
 
-def require_own(target: RunFolder) -> None:
-    """Check that a folder is empty or holds a corpus that was written here before.
-
-    Raises:
-        RunMismatchError: it holds something else.
-    """
-    if target.is_empty() or target.exists(layout.step_record(STEP)):
-        return
-    raise RunMismatchError(
-        f"{target.url} is not empty and was not written by `iem-batch export`; nothing in it is "
-        "overwritten, so give another folder as --export.to"
-    )
-
-
-def clear(target: RunFolder) -> None:
-    """Delete a corpus, and nothing that is not of it."""
-    for mark in target.each_mark(STEP, sorted(target.committed(STEP))):
-        with ThreadPoolExecutor(DELETERS) as pool:
-            list(pool.map(target.delete, mark["files"]))
-    for split in SPLITS:
-        target.delete(f"annotations/instances_{split}.json")
-    target.delete(layout.README)
-    target.delete("_run")
-
-
-def finish_target(target: RunFolder, settings: ExportSettings, splits: list[str]) -> None:
+def complete_corpus(
+    place: RunFolder, settings: ExportSettings, splits: Sequence[str]
+) -> dict[str, str]:
     """Write what stands for a whole corpus: COCO's annotations, and the card that explains it.
 
     Args:
-        target: the folder, all of whose files are written.
+        place: the folder, all of whose files are written.
         settings: what the corpus is.
         splits: those of `SPLITS` that have files.
+
+    Returns:
+        Name of each file -> its SHA-256.
     """
-    if settings.format == "coco":
-        write_annotations(target, splits)
-    write_corpus_card(target, settings.format, settings.size, splits)
-
-
-def num_turned(target: RunFolder) -> int:
-    """Count the masks of a corpus whose sides were swapped, to be called as in the others."""
-    marks = target.each_mark(STEP, sorted(target.committed(STEP)))
-    return sum(mark["turned"] for mark in marks)
-
-
-def lost_pairs(target: RunFolder) -> list[dict[str, Any]]:
-    """List the selected images that are not in a corpus, and why."""
-    marks = target.each_mark(STEP, sorted(target.committed(STEP)))
-    return [row for mark in marks for row in mark["rejected"]]
+    written = write_annotations(place, splits) if settings.format == "coco" else {}
+    text = corpus_card(settings.format, settings.size, splits)
+    return written | {"README.md": place.write_bytes("README.md", text.encode())}

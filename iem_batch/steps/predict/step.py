@@ -11,18 +11,51 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-import iem_batch
 from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
+from iem_batch.run.marks import Summary
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import load_weights
 from iem_batch.steps.image_step import ImageStep
+from iem_batch.steps.lines import say_rows
+from iem_batch.steps.predict.settings import PredictSettings
+from iem_batch.steps.train.layout import WEIGHTS
+
+
+def build(job: Job) -> "PredictStep":
+    """Make the step of a job whose engine is settled.
+
+    Raises:
+        StepMissingError: there is no trained network.
+        StorageError: its weights are damaged.
+        SettingsError: they are of another network than the settings say.
+    """
+    job.place.require(layout.summary("train"), "train")
+    settings = job.settings
+    weights = job.place.read_bytes(WEIGHTS)
+    load_weights(weights, settings.segnet)  # fails before anything is dropped or claimed
+    return PredictStep.of(
+        job,
+        job.place,
+        iem=settings.iem,
+        backend=settings.segment.backend,
+        segnet=settings.segnet,
+        weights=schema.checksum(weights),
+        predict=settings.predict,
+    )
+
+
+def finish(job: Job, built: "PredictStep", summary: Summary) -> None:
+    """Say what came out."""
+    print(f"predict: foreground is where the probability is above {built.predict.threshold}")
+    say_rows(job, built, summary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +67,23 @@ class PredictStep(ImageStep):
     backend: str
     segnet: SegNetSettings
     """Of the network whose weights the run has."""
-    threshold: float
-    """Probability above which a pixel is foreground."""
-    keeps_probability: bool = False
-    """Whether the table has the probabilities."""
-    name: str = "predictions"
+    weights: str
+    """SHA-256 of the trained weights."""
+    predict: PredictSettings
+    name: str = "predict"
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """All that its files depend on."""
+        return {
+            "plan": self.plan.digest,
+            "decode": asdict(self.decode),
+            "iem": asdict(self.iem),
+            "backend": self.backend,
+            "segnet": asdict(self.segnet),
+            "predict": asdict(self.predict),
+            "weights": self.weights,
+        }
 
     def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
         """Decode the images of a shard."""
@@ -48,14 +93,14 @@ class PredictStep(ImageStep):
         """Load the trained weights and the backend that scores the masks."""
         keep_freed_memory()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = load_weights(self.run.read_bytes(layout.WEIGHTS), self.segnet).to(device)
+        model = load_weights(self.place.read_bytes(WEIGHTS), self.segnet).to(device)
         return partial(self._compute, model, load_backend(self.backend), num_threads)
 
     def _compute(
         self, model: nn.Module, engine: Segment, num_threads: int, loaded: LoadedShard
     ) -> ShardOutput:
         probability_BHW = predict_probability(model, loaded.image_BHW3, num_threads=num_threads)
-        mask_BHW = probability_BHW > self.threshold
+        mask_BHW = probability_BHW > self.predict.threshold
         scores = engine(
             loaded.image_BHW3,
             mask_BHW[:, None],
@@ -63,7 +108,7 @@ class PredictStep(ImageStep):
             num_threads=num_threads,
         )
         grey_BHW = None
-        if self.keeps_probability:
+        if self.predict.probability:
             grey_BHW = np.rint(255 * probability_BHW).astype(np.uint8)
         table = partial(_predictions_table, loaded.without_pixels(), mask_BHW, grey_BHW, scores)
         return ShardOutput(
@@ -100,23 +145,3 @@ def _predictions_table(
     return pa.table(columns, schema=schema.PREDICTIONS_WITH_PROBABILITY)
 
 
-def predictions_depend_on(step: PredictStep, plan_digest: str, weights: bytes) -> dict[str, Any]:
-    """List what the files of predictions/ depend on, for `RunFolder.begin_step`.
-
-    Args:
-        step: the step.
-        plan_digest: digest of the plan.
-        weights: the trained weights, as stored.
-    """
-    return {
-        "version": iem_batch.__version__,
-        "schema": schema.VERSION,
-        "plan": plan_digest,
-        "decode": asdict(step.decode),
-        "iem": asdict(step.iem),
-        "backend": step.backend,
-        "segnet": asdict(step.segnet),
-        "threshold": step.threshold,
-        "probability": step.keeps_probability,
-        "weights": schema.checksum(weights),
-    }

@@ -9,16 +9,39 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import iem_batch
 from iem_batch.errors import SourceError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.killers import REASON
 from iem_batch.run.load import LoadedShard
+from iem_batch.run.marks import Summary, require_summary
 from iem_batch.steps.image_step import ImageStep
+from iem_batch.steps.lines import say_rows
 from iem_batch.steps.segment.step import masks_table
+
+
+def build(job: Job) -> "RefineStep":
+    """Make the step of a job whose engine is settled.
+
+    Raises:
+        StepMissingError: there are no predictions.
+        ShardsFailedError: there are only some.
+    """
+    return RefineStep.of(
+        job,
+        job.place,
+        iem=job.settings.iem,
+        backend=job.settings.segment.backend,
+        predictions=require_summary(job.place, "predict").outputs_digest,
+    )
+
+
+def finish(job: Job, built: "RefineStep", summary: Summary) -> None:
+    """Say what came out."""
+    say_rows(job, built, summary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +58,18 @@ class RefineStep(ImageStep):
 
     iem: IEMSettings
     backend: str
-    name: str = "refined"
+    predictions: str
+    """Digest of the files of predict/."""
+    name: str = "refine"
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """All that its files depend on."""
+        return {
+            "iem": asdict(self.iem),
+            "backend": self.backend,
+            "predictions": self.predictions,
+        }
 
     def load(self, shard: int, wanted: Container[str] | None = None) -> PredictedShard:
         """Decode the images of a shard and read their predicted masks.
@@ -50,7 +84,7 @@ class RefineStep(ImageStep):
         if predicted_id != images.image_id:
             changed = sorted(set(predicted_id) ^ set(images.image_id))
             raise SourceError(
-                f"{len(changed)} images of {self.source_url} have vanished or come back since they "
+                f"{len(changed)} images of {self.plan.source_url} have vanished or come back since they "
                 f"were predicted, the first is {changed[0]}; run `iem-batch predict` again with "
                 "--overwrite"
             )
@@ -64,7 +98,7 @@ class RefineStep(ImageStep):
         self, shard: int, images: LoadedShard, wanted: Container[str] | None
     ) -> pa.Table:
         """Read the predictions of those images that were to be read and did not kill since."""
-        table = self.run.read_table(layout.part("predictions", shard), columns=["image_id", "mask"])
+        table = self.place.read_table(layout.part("predict", shard), columns=["image_id", "mask"])
         killers = {row["image_id"] for row in images.rejected if row["error_class"] == REASON}
         kept = [
             (wanted is None or image_id in wanted) and image_id not in killers
@@ -94,17 +128,3 @@ class RefineStep(ImageStep):
         )
 
 
-def refined_depend_on(step: RefineStep, predictions_digest: str) -> dict[str, Any]:
-    """List what the files of refined/ depend on, for `RunFolder.begin_step`.
-
-    Args:
-        step: the step.
-        predictions_digest: digest of the files of predictions/.
-    """
-    return {
-        "version": iem_batch.__version__,
-        "schema": schema.VERSION,
-        "iem": asdict(step.iem),
-        "backend": step.backend,
-        "predictions": predictions_digest,
-    }

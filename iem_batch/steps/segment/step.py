@@ -4,23 +4,41 @@ from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations
+from math import fsum
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import iem_batch
 from iem_batch.exec.step import ShardOutput
+from iem_batch.errors import IntegrityError
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
-from iem_batch.run.plan import Plan
+from iem_batch.run.marks import Summary
 from iem_batch.steps.image_step import ImageStep
-from iem_batch.steps.settings import SegmentSettings
+from iem_batch.steps.segment.estimate import compare_with_truth, read_estimate
+from iem_batch.steps.segment.settings import SegmentSettings
+
+
+def build(job: Job) -> "SegmentStep":
+    """Make the step of a job whose engine is settled."""
+    return SegmentStep.of(job, job.run, iem=job.settings.iem, segment=job.settings.segment)
+
+
+def finish(job: Job, built: "SegmentStep", summary: Summary) -> None:
+    """Say what came out."""
+    print(f"segment: {summary.ok:,} images with masks -> {job.run.url_of(built.name)}")
+    if summary.quarantined:
+        folder = job.run.url_of(layout.QUARANTINE)
+        print(f"segment: {summary.quarantined:,} images not usable -> {folder}")
+    if (estimate := read_estimate(job.run)) is not None:
+        print(f"segment: {compare_with_truth(estimate, summary)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +52,20 @@ class SegmentStep(ImageStep):
     iem: IEMSettings
     segment: SegmentSettings
     """The backend is a resolved one, not auto."""
-    name: str = "masks"
+    name: str = "segment"
 
     def __post_init__(self) -> None:
         self._first_masks()
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """All that its files depend on."""
+        return {
+            "plan": self.plan.digest,
+            "decode": asdict(self.decode),
+            "iem": asdict(self.iem),
+            "segment": asdict(self.segment),
+        }
 
     def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
         """Decode the images of a shard."""
@@ -67,7 +95,7 @@ class SegmentStep(ImageStep):
             layout.part(self.name, loaded.shard): partial(
                 masks_table, loaded.without_pixels(), result, self.segment.init_sides
             ),
-            layout.part("quarantine", loaded.shard): rejected if loaded.rejected else None,
+            layout.part(layout.QUARANTINE, loaded.shard): rejected if loaded.rejected else None,
         }
         return ShardOutput(
             shard=loaded.shard,
@@ -78,23 +106,28 @@ class SegmentStep(ImageStep):
             facts={"sides": _sums_by_side(result, self.segment.init_sides)},
         )
 
+    def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Give the number of masks and the mean of their errors for each first mask."""
+        return {"sides": _means_by_side([each["sides"] for each in facts])}
 
-def masks_depend_on(step: SegmentStep, plan: Plan) -> dict[str, Any]:
-    """List what the files of masks/ depend on, for `RunFolder.begin_step`."""
-    return {
-        "version": iem_batch.__version__,
-        "schema": schema.VERSION,
-        "plan": plan.digest,
-        "decode": asdict(step.decode),
-        "iem": asdict(step.iem),
-        "segment": asdict(step.segment),
-    }
+    def complete(self, summary: Summary) -> dict[str, str]:
+        """Mark the run, once it is sure that no image is lost.
+
+        Raises:
+            IntegrityError: an image of the plan has neither a mask nor a reason.
+        """
+        if self.plan.is_exact and summary.planned != self.plan.num_images:
+            raise IntegrityError(
+                f"{self.run.url} was planned with {self.plan.num_images:,} images and has "
+                f"{summary.planned:,}"
+            )
+        return {layout.SUCCESS: self.run.write_bytes(layout.SUCCESS, b"")}
 
 
 def masks_table(
     loaded: LoadedShard, result: IEMResult, init_sides: tuple[int | None, ...]
 ) -> pa.Table:
-    """Make the rows of masks/ or refined/, one for each image and first mask, images in order.
+    """Make the rows of segment/ or refine/, one for each image and first mask, images in order.
 
     Args:
         loaded: the images.
@@ -146,3 +179,15 @@ def _sums_by_side(result: IEMResult, init_sides: tuple[int, ...]) -> dict[str, d
         str(side): {"count": len(error_B), "sum_error": float(error_B.sum())}
         for side, error_B in zip(init_sides, result.error_BS.T, strict=True)
     }
+
+
+def _means_by_side(shards: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Add up what the shards say; fsum rounds once, so that their order changes nothing."""
+    names = dict.fromkeys(name for sides in shards for name in sides)
+    found = {}
+    for name in names:
+        sides = [each[name] for each in shards if name in each]
+        count = sum(side["count"] for side in sides)
+        mean = fsum(side["sum_error"] for side in sides) / count if count else 0.0
+        found[name] = {"count": count, "mean_error": mean}
+    return found

@@ -5,7 +5,7 @@ the first k of a part of them hold all of the first k of the whole that are in t
 read in any order and by any number of workers, and nobody holds more than k rows and some shards.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from iem_batch.run import layout, schema
 from iem_batch.steps.topk.choose import chosen_rows
 from iem_batch.steps.topk.groups import Groups, open_groups
 from iem_batch.steps.topk.labels import Labels
-from iem_batch.steps.topk.settings import SelectSettings
+from iem_batch.steps.topk.settings import TopkSettings
 
 REMOTE_READERS = 16
 """Shards that are read at once from an object store, where a request is mostly waiting. From a
@@ -44,7 +44,7 @@ class Query:
     """What is asked of the shards; it is sent to every worker."""
 
     labels: Labels
-    settings: SelectSettings
+    settings: TopkSettings
     k: int
     """Rows wanted: what the settings say has been resolved."""
     side: int | None
@@ -70,7 +70,7 @@ class Candidates:
     """Images left out for the area of their mask, or because they are in no group."""
 
 
-def candidates(query: Query, shards: Iterable[int], num_threads: int) -> Candidates:
+def candidates(query: Query, shards: Sequence[int], num_threads: int) -> Candidates:
     """Find the first k rows of some shards.
 
     The mask column, most of the bytes, is read only if `max_frame` asks for it, and then of those
@@ -85,7 +85,7 @@ def candidates(query: Query, shards: Iterable[int], num_threads: int) -> Candida
     found: list[Candidates] = []
     floor = -np.inf
     todo, size = iter(shards), FIRST_SHARDS
-    num_readers = num_threads if query.labels.run.is_local else max(num_threads, REMOTE_READERS)
+    num_readers = num_threads if query.labels.place.is_local else max(num_threads, REMOTE_READERS)
     with ThreadPoolExecutor(num_readers) as pool:
         while batch := list(islice(todo, size)):
             size = min(2 * size, SHARDS_PER_PRUNING)
@@ -128,7 +128,7 @@ class _Offer:
 def _offer(query: Query, floor: float, shard: int) -> _Offer:
     """Look through one shard for rows whose score is not below the floor."""
     settings, labels = query.settings, query.labels
-    with labels.run.open_table(layout.part(labels.step, shard)) as file:
+    with labels.place.open_table(layout.part(labels.step, shard)) as file:
         at_once = ["init_side"] * (query.side is not None) + ["error"]
         at_once += ["agreement"] * query.is_by_agreement + ["image_id"] * query.ids_at_once
         rows = file.read(at_once, use_threads=False)

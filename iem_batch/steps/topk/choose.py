@@ -5,24 +5,20 @@ paper keeps one first mask for the whole collection: the square whose masks have
 inpainting error (Section 4.1).
 """
 
-import math
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from iem_batch.errors import StepMissingError
+from iem_batch.run.marks import Summary
 from iem_batch.steps.topk.settings import InitChoice
 
 
-def dataset_side(marks: Iterable[dict[str, Any]]) -> int:
+def dataset_side(segmented: Summary) -> int:
     """Choose the first mask of a whole run.
 
     Args:
-        marks: the commit marks of masks/, in any order; each has the number of masks and the sum
-            of their errors by side, `{"sides": {"78": {"count": 512, "sum_error": 300.5}}}`.
+        segmented: the summary of segment, with the mean error of each first mask.
 
     Returns:
         The side in pixels with the highest mean error; of equal ones the smallest.
@@ -30,20 +26,12 @@ def dataset_side(marks: Iterable[dict[str, Any]]) -> int:
     Raises:
         StepMissingError: there is no mask to choose from.
     """
-    sums: dict[int, list[float]] = {}
-    counts: dict[int, int] = {}
-    for mark in marks:
-        for key, side in mark["sides"].items():
-            sums.setdefault(int(key), []).append(side["sum_error"])
-            counts[int(key)] = counts.get(int(key), 0) + side["count"]
-    # fsum rounds once, so the order in which shards were listed cannot change the choice.
-    means = {side: math.fsum(sums[side]) / count for side, count in counts.items() if count}
-    if not means:
+    sides = {int(name): side for name, side in segmented.facts["sides"].items() if side["count"]}
+    if not sides:
         raise StepMissingError(
-            "no image of the run has a mask yet; run `iem-batch segment` first, or see quarantine/ "
-            "for why every image was rejected"
+            "no image of the run has a mask; see quarantine/ for why every image was rejected"
         )
-    return min(means, key=lambda side: (-means[side], side))
+    return min(sides, key=lambda side: (-sides[side]["mean_error"], side))
 
 
 def chosen_rows(table: pa.Table, choice: InitChoice, side: int) -> pa.Table:

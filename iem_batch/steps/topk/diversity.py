@@ -93,7 +93,7 @@ def _phash(image_BHW3: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         import imagehash
     except ImportError as error:
         raise SettingsError(
-            "select.diversity_bits needs ImageHash; pip install 'iem-batch[diversity]'"
+            "topk.diversity_bits needs ImageHash; pip install 'iem-batch[diversity]'"
         ) from error
     for image_HW3 in image_BHW3:
         yield np.packbits(imagehash.phash(Image.fromarray(image_HW3)).hash)

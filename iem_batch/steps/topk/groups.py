@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from iem_batch.errors import SettingsError
 from iem_batch.run import schema
-from iem_batch.steps.topk.settings import GROUP_BY_FOLDER, SelectSettings
+from iem_batch.steps.topk.settings import GROUP_BY_FOLDER, TopkSettings
 from iem_batch.storage.folder import Folder
 
 
@@ -32,7 +32,7 @@ class Groups:
         return rows.filter(pc.is_valid(rows["group"]))
 
 
-def open_groups(settings: SelectSettings) -> Groups | None:
+def open_groups(settings: TopkSettings) -> Groups | None:
     """Open the groups that the settings ask for; None if they ask for none.
 
     Raises:
@@ -46,7 +46,7 @@ def open_groups(settings: SelectSettings) -> Groups | None:
         pa.schema([("image_id", pa.string()), ("group", pa.string())])
     )
     if pc.count_distinct(table["image_id"]).as_py() < len(table):
-        raise SettingsError(f"select.groups: {settings.groups} has an image_id more than once")
+        raise SettingsError(f"topk.groups: {settings.groups} has an image_id more than once")
     return Groups(table=table)
 
 
@@ -63,7 +63,7 @@ def _bytes(url: str) -> bytes:
     try:
         return Folder(url).read_bytes("")
     except FileNotFoundError as error:
-        raise SettingsError(f"select.groups: {url} does not exist") from error
+        raise SettingsError(f"topk.groups: {url} does not exist") from error
 
 
 def _read(url: str, columns: list[str]) -> pa.Table:
@@ -76,6 +76,6 @@ def _read(url: str, columns: list[str]) -> pa.Table:
         return pacsv.read_csv(io.BytesIO(data), convert_options=options)
     except (pa.ArrowException, KeyError) as error:
         raise SettingsError(
-            f"select.groups: {url} is no Parquet or CSV file with the columns "
+            f"topk.groups: {url} is no Parquet or CSV file with the columns "
             f"{' and '.join(columns)}: {error}"
         ) from error

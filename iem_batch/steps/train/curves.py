@@ -8,27 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from iem_batch.run import layout
-from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.training import EpochRecord
 
 TAGS = ("loss", "iou", "foreground", "seconds")
 """The curves, named like the fields of an `EpochRecord`."""
 
 
-def write_curves(run: RunFolder, history: Sequence[EpochRecord]) -> None:
-    """Write the curves of the epochs done so far.
+def event_file(history: Sequence[EpochRecord]) -> bytes:
+    """Encode a history as TensorFlow records of TensorBoard's events; a step is an epoch.
 
     The times in it count from the start of 1970, so that the same history gives the same bytes.
-
-    Raises:
-        StorageError: the file cannot be written.
     """
-    run.write_bytes(layout.CURVES, event_file(history))
-
-
-def event_file(history: Sequence[EpochRecord]) -> bytes:
-    """Encode a history as TensorFlow records of TensorBoard's events; a step is an epoch."""
     # Imported here: protobuf takes a while, and most commands need none. Ray Train brings it along.
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary

@@ -17,17 +17,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import ray
 import ray.train
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 # What `ray.train` gives at run time; to a type checker it shows the classes of version 1.
 from ray.train.v2.api.config import (
-    CheckpointConfig,
     FailureConfig,
     LoggingConfig,
     RunConfig,
@@ -39,70 +39,47 @@ from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iem_batch.errors import SettingsError, ShardsFailedError
+from iem_batch.exec.ray.executor import RayExecutor
 from iem_batch.exec.settings import Device
-from iem_batch.run.folder import RunFolder
 from iem_batch.segnet import allocator
-from iem_batch.segnet.order import num_epochs
-from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.segnet.training import EpochRecord, begin_training
-from iem_batch.steps.train.pair_files import find_pairs
+from iem_batch.segnet.settings import TrainSettings
+from iem_batch.segnet.training import Training, begin_training
 from iem_batch.steps.train.pair_stream import check_cache
-from iem_batch.steps.train.ray_worker import Work, read_checkpoint, train_worker
-from iem_batch.steps.train.step import (
-    TRAIN_FOLDER,
-    EpochProgress,
-    finish_training,
-    finished_training,
-    segnet_depends_on,
-    training_key,
-)
+from iem_batch.steps.train.ray_worker import train_worker
+from iem_batch.steps.train.work import EpochProgress, TrainWork
 
 MAX_FAILURES = 3
 """How often the workers are started again; nodes that their provider takes away do not count."""
 
 
-def train_ray(
-    run: RunFolder,
-    segnet: SegNetSettings,
-    settings: TrainSettings,
-    progress: EpochProgress,
-    device: Device = "auto",
-) -> list[EpochRecord]:
-    """Train with `settings.num_workers` workers of the Ray cluster, and write segnet/.
+def train_on_ray(
+    work: TrainWork, progress: EpochProgress, executor: RayExecutor, device: Device
+) -> Training:
+    """Train with `settings.num_workers` workers of the Ray cluster.
 
-    An interrupted training goes on from its last checkpoint; a finished one is not repeated.
+    An interrupted training goes on from its last checkpoint.
 
     Args:
-        run: a run whose corpus/ is complete, on storage that every worker reaches.
-        segnet: the shape of the network.
-        settings: how it is trained; with `min_workers` a worker that is lost is done without
-            where no other node can take its place.
+        work: the training; with `min_workers` a worker that is lost is done without where no other
+            node can take its place.
         progress: called here after each epoch; again for epochs done again after a failure.
+        executor: joins the cluster.
         device: as in `ClusterSettings`; with gpu the nodes may come when they are asked for.
 
-    Returns:
-        One record for each epoch, also of those done before an interruption.
-
     Raises:
-        StepMissingError: there is no complete corpus.
         SettingsError: SegNet cannot learn from the corpus, there are too few GPUs or CPUs, or the
             cache is too small.
-        ShardsFailedError: workers failed more than `MAX_FAILURES` times; checkpoints are kept.
+        ShardsFailedError: workers failed more than `MAX_FAILURES` times; the checkpoint is kept.
     """
-    finished = finished_training(run)
-    if finished is not None:
-        return finished
-    key = training_key(segnet_depends_on(run, segnet, settings))
-    files = find_pairs(run)
-    settings = replace(settings, epochs=num_epochs(settings, files.num_pairs))
+    executor.join()
+    settings = work.settings
     # Before any worker starts: it tells what is wrong with the settings of the network.
-    training = begin_training(segnet, settings, torch.device("cpu"))
-    check_cache(files, settings, _fewest_workers(settings))
+    training = begin_training(work.segnet, settings, torch.device("cpu"))
+    check_cache(work.files, settings, _fewest_workers(settings))
     use_gpu = device == "gpu" or _use_gpu(_fewest_workers(settings), device)
     with _forwarding(progress) as records, _own_interrupt_handler():
-        work = Work(segnet=segnet, settings=settings, files=files, records=records)
         try:
-            result: Any = _trainer(work, key, use_gpu=use_gpu).fit()
+            result: Any = _trainer(work, records, use_gpu=use_gpu).fit()
         except TrainingFailedError as error:
             raise ShardsFailedError(
                 f"training failed more than {MAX_FAILURES} times: {_cause(error)}\n"
@@ -110,8 +87,8 @@ def train_ray(
             ) from error
     if isinstance(result.return_value, SettingsError):
         raise result.return_value
-    training.resume(read_checkpoint(result.checkpoint))
-    return finish_training(run, training)
+    work.resume(training)
+    return training
 
 
 def _fewest_workers(settings: TrainSettings) -> int:
@@ -135,19 +112,20 @@ def _use_gpu(num_workers: int, device: Device) -> bool:
     return kind == "GPU"
 
 
-def _trainer(work: Work, key: str, *, use_gpu: bool) -> TorchTrainer:
+def _trainer(work: TrainWork, records: Queue, *, use_gpu: bool) -> TorchTrainer:
     return TorchTrainer(
-        partial(train_worker, work),
+        partial(train_worker, work, records),
         scaling_config=ScalingConfig(
             num_workers=_num_workers(work.settings),
             use_gpu=use_gpu,
             placement_strategy="SPREAD",
         ),
         run_config=RunConfig(
-            name=key,
-            storage_path=work.files.run.url_of(TRAIN_FOLDER),
+            name=work.key,
+            # What Ray Train itself keeps is worth nothing after the call: checkpoints are ours.
+            storage_path="/iem_batch",
+            storage_filesystem=PyFileSystem(FSSpecHandler(MemoryFileSystem())),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),
             # Ray Train calls `train_worker` in a thread.
             worker_runtime_env={"env_vars": allocator.ENVIRONMENT},

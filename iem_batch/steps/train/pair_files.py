@@ -1,10 +1,9 @@
-"""Reading corpus/: which files and rows there are, and the rows of a range, decoded.
+"""Reading export/: which files and rows there are, and the rows of a range, decoded.
 
 N = pairs, H, W = pixels.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,8 @@ from PIL import UnidentifiedImageError
 
 from iem_batch.errors import SettingsError, StorageError
 from iem_batch.run import schema
-from iem_batch.run.run_folder import READERS, RunFolder
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import Summary
 
 ROWS_AT_ONCE = 64
 """Rows of a file that are decoded at once; bounds the memory."""
@@ -30,9 +30,9 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 class PairFiles:
     """Which pairs there are, numbered in the order of the files; is pickled to every worker."""
 
-    run: RunFolder
+    place: RunFolder
     names: tuple[str, ...]
-    """Files in corpus/."""
+    """Files in the place."""
     num_rows: tuple[int, ...]
     """Pairs in each file."""
     shape_HW: tuple[int, int]
@@ -55,26 +55,33 @@ class PairFiles:
         )
 
 
-def find_pairs(run: RunFolder) -> PairFiles:
+def find_pairs(place: RunFolder, exported: Summary) -> PairFiles:
     """List the pairs to train on, and make sure that there is something to learn from them.
+
+    Args:
+        place: the round with the corpus.
+        exported: the summary of export, which has the number of pairs of each file.
 
     Raises:
         SettingsError: there is no pair, or no mask with two sides.
         StorageError: a file or its first picture is damaged.
     """
     # Those called val- are set apart for validation.
-    names = tuple(name for name in run.names("corpus") if not name.startswith("val-"))
-    with ThreadPoolExecutor(READERS) as pool:
-        num_rows = tuple(pool.map(partial(_count_rows, run), names))
-    shape_HW = _first_shape_with_two_sides(run, names)
+    num_pairs = {
+        f"export/{stem}.parquet": pairs
+        for stem, pairs in exported.facts["files"].items()
+        if not stem.startswith("val-")
+    }
+    shape_HW = _first_shape_with_two_sides(place, num_pairs)
     if shape_HW is None:
-        count = sum(num_rows)
+        count = sum(num_pairs.values())
         found = f"{count} pairs, whose masks are all empty or full" if count else "no pairs"
         raise SettingsError(
-            f"SegNet cannot learn from {run.url_of('corpus')}: it has {found}; "
+            f"SegNet cannot learn from {place.url_of('export')}: it has {found}; "
             "select other images with `iem-batch topk`"
         )
-    return PairFiles(run=run, names=names, num_rows=num_rows, shape_HW=shape_HW)
+    names, num_rows = tuple(num_pairs), tuple(num_pairs.values())
+    return PairFiles(place=place, names=names, num_rows=num_rows, shape_HW=shape_HW)
 
 
 def read_pairs(files: PairFiles, rows: range, map_rows: Map = map) -> Iterator[NDArray[np.void]]:
@@ -95,25 +102,20 @@ def read_pairs(files: PairFiles, rows: range, map_rows: Map = map) -> Iterator[N
     for name, num_rows in zip(files.names, files.num_rows, strict=True):
         start, stop = max(rows.start - first, 0), min(rows.stop - first, num_rows)
         if start < stop:
-            for row_N in _read(files.run, name, ["image_id", "image", "mask"], start, stop):
+            for row_N in _read(files.place, name, ["image_id", "image", "mask"], start, stop):
                 yield _decode(files, row_N, map_rows)
         first += num_rows
 
 
-def _count_rows(run: RunFolder, name: str) -> int:
-    with run.open_table(f"corpus/{name}") as table:
-        return int(table.metadata.num_rows)
-
-
-def _first_shape_with_two_sides(run: RunFolder, names: Iterable[str]) -> tuple[int, int] | None:
+def _first_shape_with_two_sides(place: RunFolder, names: Iterable[str]) -> tuple[int, int] | None:
     """Give the size of the first mask that has two sides; None if there is none.
 
     Nearly always it is the first of all, so next to nothing is read.
     """
     for name in names:
-        for row_N in _read(run, name, ["image_id", "mask"], 0, None):
+        for row_N in _read(place, name, ["image_id", "mask"], 0, None):
             for row in row_N:
-                with _named(run, row):
+                with _named(place, row):
                     mask_HW = schema.decode_mask(row["mask"]["bytes"])
                 if mask_HW.any() and not mask_HW.all():
                     return mask_HW.shape
@@ -121,12 +123,12 @@ def _first_shape_with_two_sides(run: RunFolder, names: Iterable[str]) -> tuple[i
 
 
 def _read(
-    run: RunFolder, name: str, columns: list[str], start: int, stop: int | None
+    place: RunFolder, name: str, columns: list[str], start: int, stop: int | None
 ) -> Iterator[list[dict[str, Any]]]:
     """Read some columns of the rows start..stop-1 of a file, `ROWS_AT_ONCE` or fewer at once."""
     first = 0
     try:
-        with run.open_table(f"corpus/{name}") as table:
+        with place.open_table(name) as table:
             for batch in table.iter_batches(ROWS_AT_ONCE, columns=columns):
                 wanted = _part(batch, start - first, None if stop is None else stop - first)
                 first += len(batch)
@@ -135,7 +137,7 @@ def _read(
                 if stop is not None and first >= stop:
                     return
     except OSError as error:  # pyarrow raises this or, for other damage, its own
-        raise StorageError(f"cannot read {run.url_of(f'corpus/{name}')}: {error}") from error
+        raise StorageError(f"cannot read {place.url_of(name)}: {error}") from error
 
 
 def _part(batch: pa.RecordBatch, start: int, stop: int | None) -> pa.RecordBatch:
@@ -156,13 +158,13 @@ def _decode(files: PairFiles, row_N: list[dict[str, Any]], map_rows: Map) -> NDA
 def _decode_pair(
     files: PairFiles, row: dict[str, Any]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    with _named(files.run, row):
+    with _named(files.place, row):
         image_HW3 = schema.decode_pixels(row["image"]["bytes"])
         mask_HW = schema.decode_mask(row["mask"]["bytes"])
     shape = (*files.shape_HW, 3)
     if image_HW3.shape != shape or (*mask_HW.shape, 3) != shape:
         raise StorageError(
-            f"{files.run.url_of('corpus')}: {row['image_id']} has an image of shape "
+            f"{files.place.url_of('export')}: {row['image_id']} has an image of shape "
             f"{image_HW3.shape} and a mask of {mask_HW.shape} where {shape} is needed; all pairs "
             "must have one size"
         )
@@ -170,11 +172,11 @@ def _decode_pair(
 
 
 @contextmanager
-def _named(run: RunFolder, row: dict[str, Any]) -> Iterator[None]:
+def _named(place: RunFolder, row: dict[str, Any]) -> Iterator[None]:
     """Name the pair whose picture cannot be decoded."""
     try:
         yield
     except (UnidentifiedImageError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise StorageError(
-            f"{run.url_of('corpus')}: the picture or mask of {row['image_id']} is damaged: {error}"
+            f"{place.url_of('export')}: the picture or mask of {row['image_id']} is damaged: {error}"
         ) from error

@@ -1,130 +1,103 @@
-"""The step `train`: SegNet on the exported pairs, here in this process.
-
-`iem_batch.steps.train.on_ray` does the same with several workers; both leave the same files.
-"""
+"""The step `train`: SegNet on the exported pairs."""
 
 import json
-from collections.abc import Callable
+import sys
 from dataclasses import asdict, replace
-from typing import Any
+from functools import partial
 
-import torch
-
-import iem_batch
 from iem_batch.errors import StepMissingError
-from iem_batch.exec.step import outputs_digest
-from iem_batch.run import layout, schema
-from iem_batch.run.folder import RunFolder
-from iem_batch.segnet.allocator import keep_freed_memory
+from iem_batch.exec.step import ShardOutput, WholeStep
+from iem_batch.job import Job
+from iem_batch.run import schema
+from iem_batch.run.deletion import delete_own
+from iem_batch.run.marks import Summary, require_summary
 from iem_batch.segnet.collapse import Collapse, Side
 from iem_batch.segnet.order import num_epochs
-from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
+from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import save_weights
-from iem_batch.steps.train.curves import write_curves
+from iem_batch.steps.train import layout
+from iem_batch.steps.train.curves import event_file
 from iem_batch.steps.train.pair_files import find_pairs
-from iem_batch.steps.train.pair_stream import open_stream
-
-TRAIN_FOLDER = layout.TRAIN
-"""Where an unfinished training keeps its checkpoints; gone when it has finished."""
-
-EpochProgress = Callable[[EpochRecord | Collapse], None]
-"""Called with the record of each epoch when it is done, and with a collapse before that."""
+from iem_batch.steps.train.work import TrainWork
 
 
-def segnet_depends_on(
-    run: RunFolder, segnet: SegNetSettings, settings: TrainSettings
-) -> dict[str, Any]:
-    """List what segnet/ depends on, for `RunFolder.begin_step`.
+def build(job: Job) -> WholeStep:
+    """Make the step of a job.
 
     Raises:
-        StepMissingError: the corpus is not complete.
+        StepMissingError: there is no corpus, or another selection than it was made of.
+        SettingsError: SegNet cannot learn from the corpus.
     """
-    marks = run.marks("corpus", sorted(run.committed("corpus")))
-    num_exported = sum(mark["planned"] for mark in marks)
-    run.require(layout.TOPK, "topk")
-    num_selected = len(run.read_table(layout.TOPK, columns=["rank"]))
-    if num_exported != num_selected:
+    exported, selected = require_summary(job.place, "export"), require_summary(job.place, "topk")
+    if exported.planned != selected.ok:
         raise StepMissingError(
-            f"{run.url_of('corpus')} has {num_exported} of the {num_selected} selected pairs; "
-            "run `iem-batch export` on it first"
+            f"{job.place.url_of('export')} has {exported.planned} of the {selected.ok} selected "
+            "pairs; run `iem-batch export` again"
         )
-    decides = asdict(settings)
+    decides = asdict(job.settings.train)
     for changes_no_bit in ("checkpoint_every_epochs", "cache_mb"):
         del decides[changes_no_bit]
-    return {
-        "version": iem_batch.__version__,
-        "schema": schema.VERSION,
-        "segnet": asdict(segnet),
+    depends = {
+        "segnet": asdict(job.settings.segnet),
         "train": decides,
-        "corpus": outputs_digest(run, "corpus", len(marks)),
+        "corpus": exported.outputs_digest,
     }
+    files = find_pairs(job.place, exported)
+    epochs = num_epochs(job.settings.train, files.num_pairs)
+    work = TrainWork(
+        place=job.place,
+        key=schema.checksum(json.dumps(depends, sort_keys=True).encode())[:16],
+        segnet=job.settings.segnet,
+        settings=replace(job.settings.train, epochs=epochs),
+        files=files,
+    )
+    return WholeStep(
+        name="train",
+        run=job.run,
+        place=job.place,
+        depends_on=depends,
+        compute=partial(_train, job, work),
+    )
 
 
-def training_key(depends_on: dict[str, Any]) -> str:
-    """Name a training by what it depends on, so that no other resumes from its checkpoints."""
-    return schema.checksum(json.dumps(depends_on, sort_keys=True).encode())[:16]
+def _train(job: Job, work: TrainWork) -> ShardOutput:
+    assert work.settings.epochs != "auto"
+    total = work.settings.epochs
+
+    def show(record: EpochRecord | Collapse) -> None:
+        print(epoch_line(record, total), file=sys.stderr, flush=True)
+
+    if job.executor.name == "ray":
+        from iem_batch.steps.train.on_ray import train_on_ray
+
+        training = train_on_ray(work, show, job.executor, job.settings.cluster.device)
+    else:
+        from iem_batch.steps.train.local import train_here
+
+        training = train_here(work, show)
+    history = [asdict(record) for record in training.history]
+    return ShardOutput(
+        shard=0,
+        tables={
+            layout.HISTORY: (json.dumps(history, indent=1) + "\n").encode(),
+            layout.CURVES: event_file(training.history),
+            layout.WEIGHTS: save_weights(training.result, training.segnet),
+        },
+        planned=work.files.num_pairs,
+        ok=work.files.num_pairs,
+        quarantined=0,
+        facts={"key": work.key, "last": history[-1]},
+    )
 
 
-def train_local(
-    run: RunFolder, segnet: SegNetSettings, settings: TrainSettings, progress: EpochProgress
-) -> list[EpochRecord]:
-    """Train in this process, whatever `num_workers` is, and write segnet/.
-
-    An interrupted training goes on from its last checkpoint and ends with the same weights; a
-    finished one is not repeated.
-
-    Args:
-        run: a run whose corpus/ is complete.
-        segnet: the shape of the network.
-        settings: how it is trained.
-        progress: called after each epoch done here.
-
-    Returns:
-        One record for each epoch, also of those done before an interruption.
-
-    Raises:
-        StepMissingError: there is no complete corpus.
-        SettingsError: SegNet cannot learn from the corpus, or it needs a larger cache.
-        StorageError: the corpus or a checkpoint cannot be read, or nothing can be written.
-    """
-    finished = finished_training(run)
-    if finished is not None:
-        return finished
-    key = training_key(segnet_depends_on(run, segnet, settings))
-    checkpoint = f"{TRAIN_FOLDER}/{key}/checkpoint.pt"
-    files = find_pairs(run)
-    settings = replace(settings, epochs=num_epochs(settings, files.num_pairs))
-    keep_freed_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    training = begin_training(segnet, settings, device)
-    if run.exists(checkpoint):
-        training.resume(run.read_bytes(checkpoint))
-    with open_stream(files, settings, num_threads=torch.get_num_threads()) as stream:
-        while not training.finished:
-            batches = stream.batches(len(training.history))
-            progress(train_epoch(training, batches, on_collapse=progress))
-            if training.checkpoint_due:
-                run.write_bytes(checkpoint, training.checkpoint())
-                write_curves(run, training.history)
-    return finish_training(run, training)
-
-
-def finished_training(run: RunFolder) -> list[EpochRecord] | None:
-    """Read the records of a finished training, and drop its checkpoints; None if there is none."""
-    if not run.exists(layout.WEIGHTS):
-        return None
-    run.delete(TRAIN_FOLDER)  # a kill may have come between the weights and this
-    return [EpochRecord(**record) for record in run.read_json(layout.HISTORY)]
-
-
-def finish_training(run: RunFolder, training: Training) -> list[EpochRecord]:
-    """Write segnet/, the weights last, and drop the checkpoints."""
-    run.write_json(layout.HISTORY, [asdict(record) for record in training.history])
-    write_curves(run, training.history)
-    run.write_bytes(layout.WEIGHTS, save_weights(training.result, training.segnet))
-    run.delete(TRAIN_FOLDER)
-    return training.history
+def finish(job: Job, built: WholeStep, summary: Summary) -> None:
+    """Say what came out; the checkpoint is needed no more."""
+    delete_own(built.place, layout.checkpoint(summary.facts["key"]))
+    last = EpochRecord(**summary.facts["last"])
+    print(
+        f"train: {last.epoch} epochs, loss {last.loss:.4f}, IoU with the labels "
+        f"{100 * last.iou:.1f} % -> {built.place.url_of(layout.WEIGHTS)}"
+    )
 
 
 def epoch_line(record: EpochRecord | Collapse, total: int) -> str:

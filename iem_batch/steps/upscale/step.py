@@ -13,20 +13,50 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import iem_batch
 from iem_batch.errors import BackendUnavailableError, ImageRejectedError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.images.decode import decode_whole
+from iem_batch.job import Job
 from iem_batch.run import layout, schema
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import guard
 from iem_batch.run.load import read_entries
+from iem_batch.run.marks import Summary, require_summary
 from iem_batch.run.plan import shard_entries
 from iem_batch.sources import RawImage, open_source
 from iem_batch.steps.image_step import ImageStep
-from iem_batch.steps.topk.choose import chosen_rows
+from iem_batch.steps.lines import say_rows
+from iem_batch.steps.registry import STEPS, up_to
+from iem_batch.steps.topk.choose import chosen_rows, dataset_side
 from iem_batch.steps.topk.settings import InitChoice
 from iem_batch.steps.upscale.settings import UpscaleSettings
 from iem_batch.steps.upscale.upsampling import upsample
+
+
+def build(job: Job) -> "UpscaleStep":
+    """Make the step of a job.
+
+    Raises:
+        StepMissingError: there are no masks of the kind asked for.
+        ShardsFailedError: there are only some.
+    """
+    wanted = job.settings.upscale.masks
+    masks = job.place if STEPS[wanted].per_round else job.run
+    made = require_summary(masks, wanted)
+    return UpscaleStep.of(
+        job,
+        job.place,
+        upscale=job.settings.upscale,
+        init_choice=job.settings.topk.init_choice,
+        init_side=dataset_side(made) if wanted == "segment" else None,
+        masks=masks,
+        masks_digest=made.outputs_digest,
+    )
+
+
+def finish(job: Job, built: "UpscaleStep", summary: Summary) -> None:
+    """Say what came out."""
+    say_rows(job, built, summary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +78,22 @@ class UpscaleStep(ImageStep):
 
     upscale: UpscaleSettings
     init_choice: InitChoice
-    init_side: int
-    """What `choose.dataset_side` gave; not looked at for other masks than IEM's."""
-    name: str = "upscaled"
+    init_side: int | None
+    """What `choose.dataset_side` gave; None for other masks than IEM's."""
+    masks: RunFolder
+    """Where the masks are that are enlarged."""
+    masks_digest: str
+    """Digest of their files."""
+    name: str = "upscale"
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """All that its files depend on."""
+        return {
+            "upscale": asdict(self.upscale),
+            "init_choice": self.init_choice,
+            "masks": self.masks_digest,
+        }
 
     def load(self, shard: int, wanted: Container[str] | None = None) -> SmallMasks:
         """Read the masks of a shard and the photos, without decoding these."""
@@ -59,8 +102,9 @@ class UpscaleStep(ImageStep):
             kept = [image_id in wanted for image_id in rows["image_id"].to_pylist()]
             rows = rows.filter(pa.array(kept, pa.bool_()))
         ids = rows["image_id"].to_pylist()
-        source = open_source(self.source_url)
-        guarded = guard(self.run, self.name, shard, source, self.decode, self.memory_bytes)
+        source = open_source(self.plan.source_url)
+        steps = up_to(self.name)
+        guarded = guard(self.run, steps, shard, source, self.decode, self.memory_bytes)
         read: dict[str, RawImage | ImageRejectedError] = {}
         planned = 0
         for item in read_entries(guarded, shard_entries(self.run, shard), wanted):
@@ -80,9 +124,9 @@ class UpscaleStep(ImageStep):
     def _rows(self, shard: int) -> pa.Table:
         columns = ["image_id", "uri", "mask"]
         name = layout.part(self.upscale.masks, shard)
-        if self.upscale.masks != "masks":
-            return self.run.read_table(name, columns)
-        rows = self.run.read_table(name, [*columns, "init_side", "error"])
+        if self.init_side is None:
+            return self.masks.read_table(name, columns)
+        rows = self.masks.read_table(name, [*columns, "init_side", "error"])
         return chosen_rows(rows, self.init_choice, self.init_side).select(columns)
 
     def open_engine(self, num_threads: int) -> Callable[[SmallMasks], ShardOutput]:
@@ -135,22 +179,6 @@ class UpscaleStep(ImageStep):
             "seen_right": int(columns_seen[-1]) + 1,
             "seen_bottom": int(rows_seen[-1]) + 1,
         }
-
-
-def upscaled_depend_on(step: UpscaleStep, masks_digest: str) -> dict[str, Any]:
-    """List what the files of upscaled/ depend on, for `RunFolder.begin_step`.
-
-    Args:
-        step: the step.
-        masks_digest: digest of the files of the masks that are enlarged.
-    """
-    return {
-        "version": iem_batch.__version__,
-        "schema": schema.VERSION,
-        "upscale": asdict(step.upscale),
-        "init_choice": step.init_choice,
-        "masks": masks_digest,
-    }
 
 
 def coco_rle(mask_HW: NDArray[np.bool_]) -> str:

@@ -9,24 +9,88 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-import iem_batch
-from iem_batch.exec.step import ShardOutput, outputs_digest
+from iem_batch.exec.step import ShardOutput
 from iem_batch.foreground import with_consistent_sides
 from iem_batch.images.geometry import mask_to_image
+from iem_batch.job import Job
 from iem_batch.run import layout, schema
-from iem_batch.run.folder import RunFolder
+from iem_batch.run.exports import Export, note_export
+from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.killers import add_killers, guard, largest_images
 from iem_batch.run.load import load_shard
 from iem_batch.run.originals import Original, load_originals
-from iem_batch.run.plan import read_plan
+from iem_batch.run.marker import adopt
+from iem_batch.run.marks import Summary, read_record, require_summary
+from iem_batch.run.plan import Plan, read_plan
 from iem_batch.run.settings import DecodeSettings
 from iem_batch.sources import open_source
-from iem_batch.steps.export.files import CorpusFile, corpus_files, num_corpus_files
+from iem_batch.steps.export.files import CorpusFile, Selected, corpus_files, pairs_per_file
 from iem_batch.steps.export.formats import FOREGROUND, FORMATS, IGNORE, PASSED_ON, Pair, Place
 from iem_batch.steps.export.settings import ExportSettings
-from iem_batch.steps.topk.labels import Labels, selected_labels
+from iem_batch.steps.export.target import complete_corpus, corpus_place
+from iem_batch.steps.registry import up_to
+from iem_batch.steps.topk.labels import Labels, labels_of
 
-__all__ = ["ExportStep", "LoadedPairs", "corpus_depends_on", "num_corpus_files"]
+
+def build(job: Job) -> "ExportStep":
+    """Make the step of a job.
+
+    Raises:
+        StepMissingError: nothing has been selected, or there are no masks of the kind asked for.
+        ShardsFailedError: there are only some.
+        RunMismatchError: the folder that is to be written to holds something else.
+    """
+    settings, plan = job.settings.export, read_plan(job.run)
+    selection = require_summary(job.place, "topk")
+    labels = labels_of(job)
+    if settings.masks != "segment":
+        labels = Labels(place=job.place, step=settings.masks)
+    place = corpus_place(job)
+    step = ExportStep(
+        run=job.run,
+        place=place,
+        plan=plan,
+        selected=Selected(
+            place=job.place,
+            digest=selection.outputs_digest,
+            pairs_per_file=pairs_per_file(plan, settings, job.settings.decode.size_px),
+            val_share=settings.val_share,
+        ),
+        labels=labels,
+        masks_digest=require_summary(labels.place, labels.step).outputs_digest,
+        decode=job.settings.decode,
+        export=settings,
+        memory_bytes=job.settings.limits.memory_bytes,
+    )
+    if step.is_elsewhere:
+        adopt(place, "corpus")
+        note_export(job.run, Export(url=place.url, round=job.round, settings=asdict(settings)))
+    return step
+
+
+def finish(job: Job, built: "ExportStep", summary: Summary) -> None:
+    """Say what came out, and what is missing."""
+    folder = built.place.url
+    if built.is_elsewhere:
+        print(f"export: {summary.ok:,} pairs as {built.export.format} -> {folder}")
+        if read_record(job.place, "export") is None:
+            print(
+                f"export: SegNet is trained on {job.place.url_of('export')}, which is not there "
+                "yet; `iem-batch export` writes it if no export.* setting is given"
+            )
+    else:
+        folder = built.place.url_of(built.name)
+        print(f"{title(job.run, built.place, 'export')}: {summary.ok:,} rows -> {folder}")
+    if turned := summary.facts["turned"]:
+        print(
+            f"export: {turned:,} of {summary.ok:,} masks turned: what lies at their frame was "
+            "called foreground"
+        )
+    if (lost := summary.facts["lost"]) is not None:
+        print(
+            f"export: {summary.quarantined:,} selected images are not in {folder}; the first is "
+            f"{lost['image_id']}: {lost['error_class']}, {lost['message']}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +101,7 @@ class LoadedPairs:
     file: CorpusFile
     images: dict[str, Original]
     masks: dict[str, dict[str, Any]]
-    """image_id -> its row of masks/, predictions/ or refined/: mask, status, width and height."""
+    """image_id -> its row of segment/, predict/ or refine/: mask, status, width and height."""
     rejected: dict[str, dict[str, str]]
     """image_id -> why it cannot be read, a row of `schema.QUARANTINE`."""
 
@@ -50,71 +114,82 @@ class ExportStep:
     """
 
     run: RunFolder
-    """Where the corpus goes."""
-    source_url: str
+    place: RunFolder
+    """Where the corpus goes: a round, or a folder of its own."""
+    plan: Plan
+    selected: Selected
+    labels: Labels
+    """The masks that the corpus takes."""
+    masks_digest: str
+    """Of their files."""
     decode: DecodeSettings
     export: ExportSettings
-    memory_bytes: int | None = None
+    memory_bytes: int | None
     """Memory that decoding one image may take; None is no limit."""
-    origin: RunFolder | None = None
-    """The run whose pairs these are, where the corpus goes elsewhere."""
-    name: str = "corpus"
+    name: str = "export"
 
     @property
-    def _origin(self) -> RunFolder:
-        return self.origin or self.run
+    def num_shards(self) -> int:
+        """Count the files of the corpus."""
+        return len(corpus_files(self.selected))
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the corpus is in a folder of its own."""
+        return self.place != self.selected.place
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        """All that its files depend on."""
+        depends: dict[str, Any] = {
+            "decode": asdict(self.decode),
+            "export": {name: value for name, value in asdict(self.export).items() if name != "to"},
+            "selection": self.selected.digest,
+            "masks": self.masks_digest,
+        }
+        return depends | ({"run": self.run.url} if self.is_elsewhere else {})
 
     def load(self, shard: int, chosen: Container[str] | None = None) -> LoadedPairs:
         """Read the images of one corpus file again from the source, and their masks."""
-        file, labels = self._file(shard), self.labels()
-        opened = open_source(self.source_url)
+        file = corpus_files(self.selected)[shard]
+        opened = open_source(self.plan.source_url)
         images: dict[str, Original] = {}
         masks: dict[str, dict[str, Any]] = {}
         rejected: dict[str, dict[str, str]] = {}
         for source_shard in pc.unique(file.rows["shard"]).to_pylist():
             selected = file.rows.filter(pc.equal(file.rows["shard"], source_shard))
-            masks |= _masks(labels, source_shard, selected)
+            masks |= _masks(self.labels, source_shard, selected)
             wanted = selected["image_id"].to_pylist()
             if chosen is not None:
                 wanted = [image_id for image_id in wanted if image_id in chosen]
-            source = guard(
-                self._origin, self.name, source_shard, opened, self.decode, self.memory_bytes
-            )
+            steps = up_to(self.name)
+            source = guard(self.run, steps, source_shard, opened, self.decode, self.memory_bytes)
             found, lost = self._images(source_shard, source, frozenset(wanted))
             images |= {image.image_id: image for image in found}
             rejected |= {row["image_id"]: row for row in lost}
         return LoadedPairs(index=shard, file=file, images=images, masks=masks, rejected=rejected)
 
-    def labels(self) -> Labels:
-        """Give the masks that the corpus takes."""
-        if self.export.masks == "masks":
-            return selected_labels(self._origin)
-        return Labels(run=self._origin, step=self.export.masks)
-
     def image_ids(self, shard: int) -> list[str]:
         """List the images of a corpus file, in order."""
-        ids: list[str] = self._file(shard).rows["image_id"].to_pylist()
+        ids: list[str] = corpus_files(self.selected)[shard].rows["image_id"].to_pylist()
         return ids
 
     def largest_images(self, shard: int) -> str:
         """Name the largest images of the shards a corpus file comes from, with their sizes."""
-        source = open_source(self.source_url)
-        shards = pc.unique(self._file(shard).rows["shard"]).to_pylist()
-        return "; ".join(largest_images(self._origin, number, source) for number in shards)
+        source = open_source(self.plan.source_url)
+        shards = pc.unique(corpus_files(self.selected)[shard].rows["shard"]).to_pylist()
+        return "; ".join(largest_images(self.run, number, source) for number in shards)
 
     def keep_back(self, shard: int, killers: Mapping[str, str]) -> None:
         """Write down images of a corpus file that kill, image_id -> how."""
-        for image_id, source_shard in _tuples(self._file(shard).rows, "image_id", "shard"):
+        for image_id, source_shard in _tuples(corpus_files(self.selected)[shard].rows, "image_id", "shard"):
             if image_id in killers:
                 killer = {image_id: killers[image_id]}
-                add_killers(self._origin, self.name, source_shard, killer)
+                add_killers(self.run, self.name, source_shard, killer)
 
     def open_engine(self, num_threads: int) -> Callable[[LoadedPairs], ShardOutput]:
         """Nothing to set up: pairs are only laid out."""
         return self._compute
-
-    def _file(self, shard: int) -> CorpusFile:
-        return corpus_files(self._origin, self.export)[shard]
 
     def _images(
         self, source_shard: int, source: Any, wanted: Container[str]
@@ -122,9 +197,9 @@ class ExportStep:
         if self.export.size == "original":
             passed_on = PASSED_ON[self.export.format]
             return load_originals(
-                self._origin, source_shard, source, self.decode, wanted, passed_on
+                self.run, source_shard, source, self.decode, wanted, passed_on
             )
-        loaded = load_shard(self._origin, source_shard, source, self.decode, wanted)
+        loaded = load_shard(self.run, source_shard, source, self.decode, wanted)
         images = [
             Original(
                 image_id=image_id,
@@ -159,19 +234,40 @@ class ExportStep:
                 rejected.append(problem)
         place = self._place(loaded.file)
         files = FORMATS[self.export.format](pairs, place)
-        folder = "" if self.origin else f"{self.name}/"
+        folder = "" if self.is_elsewhere else f"{self.name}/"
         return ShardOutput(
             shard=loaded.index,
             tables={f"{folder}{name}": content for name, content in files.items()},
             planned=len(loaded.file.rows),
             ok=len(pairs),
             quarantined=len(rejected),
-            facts={"split": loaded.file.split, "turned": num_turned, "rejected": rejected},
+            facts={
+                "split": loaded.file.split,
+                "stem": place.stem,
+                "pairs": len(pairs),
+                "turned": num_turned,
+                "rejected": rejected,
+            },
         )
+
+    def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Say how many pairs each file has, how many masks were turned, and one that is missing."""
+        return {
+            "splits": list(dict.fromkeys(each["split"] for each in facts)),
+            "files": {each["stem"]: each["pairs"] for each in facts},
+            "turned": sum(each["turned"] for each in facts),
+            "lost": next((row for each in facts for row in each["rejected"]), None),
+        }
+
+    def complete(self, summary: Summary) -> dict[str, str]:
+        """Write what stands for a whole corpus elsewhere: annotations, and a card."""
+        if not self.is_elsewhere:
+            return {}
+        return complete_corpus(self.place, self.export, summary.facts["splits"])
 
     def _place(self, file: CorpusFile) -> Place:
         # The files SegNet reads are called as those of the other steps are.
-        split = "part" if file.split == "train" and not self.origin else file.split
+        split = "part" if file.split == "train" and not self.is_elsewhere else file.split
         return Place(
             split=file.split,
             stem=f"{split}-{file.number:05d}",
@@ -224,37 +320,11 @@ class ExportStep:
         return np.where(seen_HW, mask_HW * FOREGROUND, IGNORE).astype(np.uint8)
 
 
-def corpus_depends_on(step: ExportStep, selection: bytes) -> dict[str, Any]:
-    """List what a corpus depends on, for `RunFolder.begin_step`.
-
-    Args:
-        step: the step.
-        selection: selection/topk.parquet, as stored.
-
-    Raises:
-        ShardsFailedError: the masks that are asked for are not complete.
-    """
-    depends: dict[str, Any] = {
-        "version": iem_batch.__version__,
-        "schema": schema.VERSION,
-        "decode": asdict(step.decode),
-        "export": {name: value for name, value in asdict(step.export).items() if name != "to"},
-        "selection": schema.checksum(selection),
-    }
-    labels = step.labels()
-    if step.origin is not None:
-        depends["run"] = step.origin.url
-    if step.origin is not None or labels.step != "masks":
-        num_shards = read_plan(labels.run).num_shards
-        depends["masks"] = outputs_digest(labels.run, labels.step, num_shards)
-    return depends
-
-
 def _masks(labels: Labels, source_shard: int, selected: pa.Table) -> dict[str, dict[str, Any]]:
     """Read the masks of the images selected of a shard; image_id -> its row."""
-    has_sides = labels.step == "masks"
+    has_sides = labels.step == "segment"
     columns = ["image_id", "mask", "status", "width", "height", *["init_side"] * has_sides]
-    table = labels.run.read_table(layout.part(labels.step, source_shard), columns=columns)
+    table = labels.place.read_table(layout.part(labels.step, source_shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], selected["image_id"].combine_chunks()))
     rows = {(row["image_id"], row.get("init_side")): row for row in table.to_pylist()}
     keys = (

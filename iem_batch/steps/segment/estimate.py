@@ -5,15 +5,15 @@ does both in turn. Starting nodes and the last shards, for which not all workers
 top of it.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from iem_batch.exec.step import ShardOutput, ShardStep
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import Summary
 
 SAMPLE_IMAGES = 256
 """Images that are timed, at most."""
@@ -146,23 +146,12 @@ def estimate_lines(estimate: Estimate) -> list[str]:
     return lines
 
 
-def compare_with_truth(estimate: Estimate, marks: Iterable[dict[str, Any]]) -> str:
-    """Put estimate and truth of a finished step side by side, for a person.
-
-    Args:
-        estimate: made before.
-        marks: the commit marks of all shards.
-    """
-    num_images, busy_s, began, ended = 0, 0.0, math.inf, 0.0
-    for mark in marks:
-        num_images += mark["planned"]
-        busy_s += mark["seconds"]
-        began = min(began, mark["finished"] - mark["seconds"])
-        ended = max(ended, mark["finished"])
-    sample = estimate.sample
+def compare_with_truth(estimate: Estimate, summary: Summary) -> str:
+    """Put estimate and truth of a finished step side by side, for a person."""
+    sample, elapsed_s = estimate.sample, summary.finished - summary.began
     expected_ms = 1000 * (sample.load_s + sample.compute_s) / sample.num_images
-    took_ms, took_h = 1000 * busy_s / num_images, (ended - began) / 3600
-    rate = num_images / max(ended - began, 1e-3)
+    took_ms, took_h = 1000 * summary.seconds / summary.planned, elapsed_s / 3600
+    rate = summary.planned / max(elapsed_s, 1e-3)
     return (
         f"estimated {expected_ms:.2f} ms of work for an image, took {took_ms:.2f} ms; estimated "
         f"{estimate.hours(estimate.num_workers):.2f} hours with {estimate.num_workers} workers, "

@@ -1,0 +1,31 @@
+"""What a run knows of its corpora that lie elsewhere, so that tools find them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.schema import checksum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A corpus outside of the usual places."""
+
+    url: str
+    round: int
+    """Whose selection it is."""
+    settings: dict[str, Any]
+    """Those of export, in JSON types."""
+
+
+def note_export(run: RunFolder, export: Export) -> None:
+    """Write down where a corpus lies."""
+    name = f"{layout.EXPORTS}/{checksum(export.url.encode())[:16]}.json"
+    run.write_json(name, asdict(export))
+
+
+def read_exports(run: RunFolder) -> list[Export]:
+    """List the corpora of a run that lie elsewhere."""
+    names = run.names(layout.EXPORTS)
+    return [Export(**run.read_json(f"{layout.EXPORTS}/{name}")) for name in names]

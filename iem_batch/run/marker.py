@@ -1,0 +1,61 @@
+"""Which folders this program may write to: those with its marker, and new ones."""
+
+from itertools import islice
+from typing import Literal
+
+import iem_batch
+from iem_batch.errors import RunMismatchError
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
+
+Kind = Literal["run", "corpus", "images"]
+"""What a folder is made: a run, or what export or convert writes."""
+
+_EXAMPLES = 3
+
+
+def adopt(place: RunFolder, kind: Kind) -> None:
+    """Make a folder one of this program's, or check that it is.
+
+    Raises:
+        RunMismatchError: it was made something else, or somebody else's files are in it.
+    """
+    try:
+        found = place.read_json(layout.MARKER)["kind"]
+    except FileNotFoundError:
+        _require_empty(place)
+        marker = {"kind": kind, "iem_batch": iem_batch.__version__}
+        place.write_json(layout.MARKER, marker)
+        return
+    if found != kind:
+        raise RunMismatchError(f"{place.url} holds a {found}, not a {kind}; give another folder")
+
+
+def _require_empty(place: RunFolder) -> None:
+    if place.is_empty():
+        return
+    names = [file.name for file in islice(place.walk(), _EXAMPLES + 1)]
+    shown = ", ".join(names[:_EXAMPLES]) + ", ..." * (len(names) > _EXAMPLES)
+    raise RunMismatchError(
+        f"{place.url} is not empty and was not made by iem-batch: it holds {shown or 'a folder'}; "
+        "nothing of it is touched, so give a new or empty folder"
+    )
+
+
+def require_apart(run: RunFolder, source_url: str) -> None:
+    """Check that neither a run nor its source lies inside the other.
+
+    Args:
+        run: the run, which need not exist.
+        source_url: a local path or a URL, without what is said of its format.
+
+    Raises:
+        RunMismatchError: one does; the pictures of the run would be taken for images.
+    """
+    source = source_url.rstrip("/") + "/"
+    own = run.url_of("").rstrip("/") + "/"
+    if source.startswith(own) or own.startswith(source):
+        raise RunMismatchError(
+            f"the run {run.url} and its images {source_url} lie inside one another; what the run "
+            "writes would be taken for images, so give a folder outside"
+        )

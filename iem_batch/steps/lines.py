@@ -1,0 +1,18 @@
+"""What steps say when they are done."""
+
+from typing import Any
+
+from iem_batch.exec.step import ShardStep
+from iem_batch.job import Job
+from iem_batch.run.folder import title
+from iem_batch.run.marks import Summary, read_summary
+
+
+def say_rows(job: Job, built: ShardStep[Any], summary: Summary) -> None:
+    """Say how many rows there are, and how many images got lost since they have masks."""
+    name = title(job.run, built.place, built.name)
+    print(f"{name}: {summary.ok:,} rows -> {built.place.url_of(built.name)}")
+    masks = read_summary(job.run, "segment")
+    lost = summary.quarantined - (masks.quarantined if masks else 0)
+    if lost > 0:
+        print(f"{name}: {lost:,} images had a mask but can no longer be read")

@@ -1,0 +1,215 @@
+"""The step `topk`: the masks of highest score in the whole run, by their inpainting error."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from iem_batch.exec.step import ShardOutput, WholeStep
+from iem_batch.job import Job
+from iem_batch.run import schema
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import Summary, read_summary, require_summary
+from iem_batch.run.settings import DecodeSettings
+from iem_batch.steps.topk.candidates import (
+    NO_ROWS,
+    ORDER,
+    Candidates,
+    Query,
+    candidates,
+    error_histogram,
+    first_rows,
+    merge,
+)
+from iem_batch.steps.topk.choose import dataset_side
+from iem_batch.steps.topk.diversity import POOL, LeftOut, without_near_duplicates
+from iem_batch.steps.topk.groups import groups_digest
+from iem_batch.steps.topk.labels import Labels, labels_of
+from iem_batch.steps.topk.settings import TopkBy, TopkSettings
+
+TABLE = "topk/topk.parquet"
+
+Search = Callable[[Query], Candidates]
+"""Finds the candidates of all shards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What `topk` found."""
+
+    num_images: int
+    """Images with a mask."""
+    num_undefined: int
+    """Images whose mask came out empty or full; they are never selected."""
+    num_outside: int
+    """Images left out for the area of their mask, or because they are in no group."""
+    num_near_duplicates: int
+    """Images left out for a near-duplicate of higher error."""
+    num_gone: int
+    """Images left out because they can no longer be read, which only diversity asks for."""
+    num_selected: int
+    cut: float | None
+    """Score of the last mask selected; None where nothing is selected."""
+    side: int | None
+    """The first mask with the highest mean error over the data set; None in a later round, where
+    each image has one mask."""
+    histogram: list[int]
+    """Images with a defined mask by score, in `ERROR_BINS`."""
+    histogram_selected: list[int]
+    """The selected ones, likewise."""
+    by: TopkBy
+    """What the score is; `error` also where the masks have no agreement to multiply it by."""
+
+
+def build(job: Job) -> WholeStep:
+    """Make the step of a job.
+
+    Raises:
+        StepMissingError: the masks that it selects among are not there, or there is none.
+        ShardsFailedError: there are only some.
+        SettingsError: the table of groups cannot be used.
+    """
+    settings, labels = job.settings.topk, labels_of(job)
+    made = require_summary(labels.place, labels.step)
+    decides = asdict(settings)
+    del decides["rounds"]
+    if job.round == 1:
+        del decides["masks"]
+    depends: dict[str, Any] = {"topk": decides, "masks": made.outputs_digest}
+    if settings.groups is not None:
+        depends["groups"] = groups_digest(settings.groups)
+    if settings.diversity_bits is not None:
+        depends["decode"] = asdict(job.settings.decode)
+
+    def compute() -> ShardOutput:
+        selection, table = select(job.run, labels, made, settings, job.settings.decode, search)
+        return ShardOutput(
+            shard=0,
+            tables={TABLE: table},
+            planned=len(table),
+            ok=len(table),
+            quarantined=0,
+            facts=asdict(selection),
+        )
+
+    def search(query: Query) -> Candidates:
+        look, put_together = partial(candidates, query), partial(merge, query.k)
+        return job.executor.reduce_shards(look, put_together, made.num_shards)
+
+    return WholeStep(
+        name="topk", run=job.run, place=job.place, depends_on=depends, compute=compute
+    )
+
+
+def finish(job: Job, built: WholeStep, summary: Summary) -> None:
+    """Show where the cut falls, and say what was left out."""
+    from rich.console import Console
+
+    from iem_batch.steps.topk.histogram import histogram_table
+
+    selection, labels, settings = Selection(**summary.facts), labels_of(job), job.settings.topk
+    Console().print(histogram_table(selection))
+    score = "errors" if selection.by == "error" else "errors x agreement"
+    cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
+    among = f"among {labels.place.url_of(labels.step)}"
+    if selection.side is not None and settings.init_choice == "dataset":
+        among = f"first mask of highest mean error {selection.side}"
+    print(
+        f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
+        f"{selection.num_undefined:,} empty or full masks left out; {among} -> "
+        f"{built.place.url_of(TABLE)}"
+    )
+    for number, why in (
+        (selection.num_outside, "for the area of their mask, or for being in no group"),
+        (selection.num_near_duplicates, "for looking like an image of higher error"),
+        (selection.num_gone, "because they can no longer be read"),
+    ):
+        if number:
+            print(f"topk: {number:,} images left out {why}")
+
+
+def select(
+    run: RunFolder,
+    labels: Labels,
+    made: Summary,
+    settings: TopkSettings,
+    decode: DecodeSettings,
+    search: Search,
+) -> tuple[Selection, pa.Table]:
+    """Select the k masks of highest score.
+
+    The score is the error E, without the diversity term, or E times the agreement of the masks of
+    an image. Ties go to the image_id that sorts first, so the selection does not depend on the
+    sharding. Memory is bounded by k and some shards.
+
+    Args:
+        run: the run, which knows where the images are.
+        labels: the masks that it is made among.
+        made: the summary of the step that made them.
+        settings: k, how one first mask of each image is chosen, and what is left out.
+        decode: how images become pixels, which only diversity looks at.
+        search: who goes through the shards.
+
+    Returns:
+        What was selected, and a table of schema SELECTION.
+
+    Raises:
+        StepMissingError: no image has a mask.
+        SettingsError: the table of groups cannot be used, or the library of hashes is missing.
+    """
+    k = settings.k if settings.fraction is None else round(settings.fraction * made.ok)
+    sides = made.facts.get("sides", {})
+    query = Query(
+        labels=labels,
+        settings=settings,
+        k=k,
+        side=dataset_side(made) if labels.step == "segment" else None,
+        is_by_agreement=settings.by == "error_agreement" and len(sides) > 1,
+        ids_at_once=(
+            settings.init_choice == "image"
+            or settings.per_group is not None
+            or k > made.num_shards
+        ),
+    )
+    left_out = LeftOut()
+    if settings.diversity_bits is None:
+        found = search(query)
+        best = found.best
+    else:
+        found = search(replace(query, k=POOL * k))
+        best, left_out = without_near_duplicates(
+            run, found.best.sort_by(ORDER), settings.diversity_bits, decode
+        )
+        best = first_rows(best, k)
+    return _selection(query, found, best, left_out)
+
+
+def read_selection(place: RunFolder) -> Selection | None:
+    """Read what a finished step has selected; None if it has not finished."""
+    summary = read_summary(place, "topk")
+    return None if summary is None else Selection(**summary.facts)
+
+
+def _selection(
+    query: Query, found: Candidates, best: pa.Table, left_out: LeftOut
+) -> tuple[Selection, pa.Table]:
+    score = best["score"].to_numpy()
+    selection = Selection(
+        num_images=found.num_images,
+        num_undefined=found.num_undefined,
+        num_outside=found.num_outside,
+        num_near_duplicates=left_out.num_near_duplicates,
+        num_gone=left_out.num_gone,
+        num_selected=len(best),
+        cut=float(score[-1]) if len(best) else None,
+        side=query.side,
+        histogram=found.histogram.tolist(),
+        histogram_selected=error_histogram(score).tolist(),
+        by="error_agreement" if query.is_by_agreement else "error",
+    )
+    rank = pa.array(np.arange(len(best), dtype=np.int32))
+    table = best.select(NO_ROWS.column_names).append_column("rank", rank).cast(schema.SELECTION)
+    return selection, table
