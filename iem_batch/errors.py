@@ -6,7 +6,7 @@ IEMBatchError
 ├── StorageError             the run folder cannot be read or written
 ├── RunMismatchError         the run folder belongs to another plan or other settings
 ├── StepMissingError         a step needs the output of one that has not run
-├── BackendUnavailableError  an engine cannot run on this machine; says why
+├── BackendUnavailableError  an engine cannot run on this machine, or a package is missing; says why
 ├── DeviceLostError          a GPU stopped working under a process; another worker can go on
 ├── ShardsFailedError        a run ended with shards that could not be done
 ├── WorkerKilledError        a child process died or was stopped while it worked on a shard
@@ -45,7 +45,7 @@ class StepMissingError(IEMBatchError):
 
 
 class BackendUnavailableError(IEMBatchError):
-    """An engine backend cannot run on this machine or with these settings."""
+    """An engine cannot run here or with these settings, or a package is not installed."""
 
 
 class DeviceLostError(IEMBatchError):

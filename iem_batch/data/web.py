@@ -5,6 +5,7 @@ from typing import Any, Literal, cast
 
 import fsspec
 
+from iem_batch.checks import needs_extra
 from iem_batch.data.object_store import redacted
 from iem_batch.errors import StorageError
 
@@ -111,9 +112,5 @@ class WebFile:
 
 
 def _filesystem() -> Any:
-    try:
+    with needs_extra("http", "http://", StorageError):
         return fsspec.filesystem("https")
-    except ImportError as error:
-        raise StorageError(
-            "http:// needs a package that is not installed; pip install 'iem-batch[http]'"
-        ) from error

@@ -467,5 +467,7 @@ def test_antialias_resizes_colours_and_not_palette_indices() -> None:
 
 
 def test_an_unknown_resize_is_refused() -> None:
-    with pytest.raises(SettingsError, match="decode.resize is 'cubic'; use nearest or antialias"):
+    with pytest.raises(
+        SettingsError, match="decode.resize is 'cubic'; it must be one of nearest, antialias"
+    ):
         DecodeSettings(resize="cubic")  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from iem_batch.checks import needs_extra
 from iem_batch.data.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -129,12 +130,8 @@ def _data_file(path: str) -> str:
 @contextmanager
 def _reading(path: str) -> Iterator["Transaction"]:
     """Begin to read a database; whatever is wrong with it is one line."""
-    try:
+    with needs_extra("lmdb", f"the LMDB {path}", SourceError):
         import lmdb
-    except ImportError as error:
-        raise SourceError(
-            f"{path} is an LMDB, and what reads it is not installed; pip install 'iem-batch[lmdb]'"
-        ) from error
     try:
         with _lock:
             environment = _environment(path)

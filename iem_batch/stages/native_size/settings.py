@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from iem_batch.stages.choices import require_choices
+from iem_batch.checks import Section
 from iem_batch.stages.corpus.settings import CorpusMasks
 
 UpscaleMethod = Literal["guided", "bilinear", "nearest"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpscaleSettings:
+class UpscaleSettings(Section, name="upscale"):
     """How masks come to the size of their photos. Figures are those of benchmarks/native.py."""
 
     masks: CorpusMasks = "masks"
@@ -22,11 +22,3 @@ class UpscaleSettings:
 
     encoding: Literal["png", "rle"] = "png"
     """A 1-bit PNG, or COCO's compressed run lengths."""
-
-    def __post_init__(self) -> None:
-        kinds = {
-            "masks": CorpusMasks,
-            "method": UpscaleMethod,
-            "encoding": Literal["png", "rle"],
-        }
-        require_choices("upscale", self, kinds)

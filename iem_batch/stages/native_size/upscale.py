@@ -14,13 +14,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import iem_batch
+from iem_batch.checks import needs_extra
 from iem_batch.data import run_folder, schema
 from iem_batch.data.decode import decode_whole
 from iem_batch.data.killers import guard
 from iem_batch.data.load import read_entries
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.sources import RawImage, open_source
-from iem_batch.errors import BackendUnavailableError, ImageRejectedError
+from iem_batch.errors import ImageRejectedError
 from iem_batch.shards.step import ShardOutput
 from iem_batch.stages.image_step import ImageStep
 from iem_batch.stages.native_size.settings import UpscaleSettings
@@ -159,11 +160,7 @@ def coco_rle(mask_HW: NDArray[np.bool_]) -> str:
     Raises:
         BackendUnavailableError: the package pycocotools is missing.
     """
-    try:
+    with needs_extra("coco", "upscale.encoding rle"):
         from pycocotools import mask as coco_mask
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "upscale.encoding rle needs pycocotools; pip install 'iem-batch[coco]' or use png"
-        ) from error
     counts: bytes = coco_mask.encode(np.asfortranarray(mask_HW.view(np.uint8)))["counts"]
     return counts.decode()
