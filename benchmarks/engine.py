@@ -30,7 +30,7 @@ from iem_batch.iem.backends import BACKENDS
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 
 Images = NDArray[np.uint8]
 Run = Callable[[Images], float]

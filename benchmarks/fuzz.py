@@ -31,7 +31,7 @@ from benchmarks.damage import base_files, write_damaged
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images.decode import FORMATS, decode
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 
 SIZE_PX = 32
 POLICIES = frozenset({"too_large", "extreme_aspect", "unsupported_mode"})

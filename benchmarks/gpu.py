@@ -66,7 +66,7 @@ def load_photos(path: Path, count: int) -> Images:
             images: Images = packed["images"][:count]
             return images
     from iem_batch.images.decode import decode
-    from iem_batch.run.settings import DecodeSettings
+    from iem_batch.images.settings import DecodeSettings
 
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     photos = [p for p in files if p.parent.name not in ("masks", "ignore")][:count]

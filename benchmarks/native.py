@@ -32,7 +32,7 @@ from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode, decode_whole
 from iem_batch.images.geometry import mask_to_square
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.upscale.settings import UpscaleMethod
 from iem_batch.steps.upscale.upsampling import upsample
 

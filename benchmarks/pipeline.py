@@ -47,7 +47,8 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import Plan, write_plan
 from iem_batch.run.schema import encode_pixels
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.steps.settings import SegmentSettings

@@ -30,7 +30,8 @@ from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import write_plan
 from iem_batch.run.schema import encode_pixels
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 
 LOAD_RATE = 2_000.0

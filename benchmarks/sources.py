@@ -25,7 +25,8 @@ from iem_batch.images.decode import decode
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import write_plan
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from tests import collections_of_photos as collections
 

@@ -49,7 +49,7 @@ def pool_of_masks(folders: list[Path]) -> pa.Table:
     from iem_batch.iem.result import Status
     from iem_batch.iem.settings import IEMSettings
     from iem_batch.images.decode import decode
-    from iem_batch.run.settings import DecodeSettings
+    from iem_batch.images.settings import DecodeSettings
 
     files = sorted(file for folder in folders for file in folder.iterdir() if file.is_file())
     engine, first_SHW = load_backend("native"), centred_squares(128, 128, SIDES_PX)

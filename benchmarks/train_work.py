@@ -24,7 +24,7 @@ from iem_batch.exec.ray.cluster import cluster
 from iem_batch.images.decode import decode
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.collapse import Collapse

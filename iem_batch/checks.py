@@ -10,14 +10,14 @@ A settings class says beside each field what its values must be, and checks itse
 `PlanSettings(limit=0)` raises "plan.limit is 0; it must be at least 1 or null".
 """
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from iem_batch.errors import BackendUnavailableError, SettingsError
+from iem_batch.errors import BackendUnavailableError, IEMBatchError, SettingsError
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,7 +27,7 @@ class Rule:
     text: str
     """Reads on from "it must be"."""
     holds: Callable[[Any], bool]
-    """Never true of a value that is not a number."""
+    """Is asked only about values of the type that the rule is put on."""
 
     def __repr__(self) -> str:
         return self.text  # the help of the command line prints it
@@ -65,11 +65,15 @@ class Section:
     """Base of the settings of one section: each value is checked against the type of its field."""
 
     section: ClassVar[str]
-    """Name of the section, for messages."""
+    """Its name, for messages."""
+    kinds: ClassVar[dict[str, Any]]
+    """Field -> its type, rules included."""
 
     def __init_subclass__(cls, *, name: str) -> None:
-        """Take the section's name."""
+        """Take the section's name and the types of its fields."""
         cls.section = name
+        hints = get_type_hints(cls, include_extras=True)
+        cls.kinds = {field: kind for field, kind in hints.items() if get_origin(kind) != ClassVar}
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -77,7 +81,7 @@ class Section:
         Raises:
             SettingsError: a value that its field's type does not allow.
         """
-        for name, kind in _kinds(type(self)).items():
+        for name, kind in self.kinds.items():
             self.require(name, _allows(kind, getattr(self, name)), _text(kind))
 
     def require(self, name: str, holds: bool, text: str) -> None:
@@ -94,15 +98,8 @@ class Section:
             raise SettingsError(f"{self.section}.{name} is {shown!r}; it must be {text}")
 
 
-@functools.cache
-def _kinds(section: type[Section]) -> dict[str, Any]:
-    """Give the types of the fields of a section, rules included."""
-    hints = get_type_hints(section, include_extras=True)
-    return {name: kind for name, kind in hints.items() if get_origin(kind) is not ClassVar}
-
-
 def _allows(kind: Any, value: Any) -> bool:
-    """Tell whether a type allows a value; of plain types the parser of the flags has seen to it."""
+    """Tell whether a type allows a value; other types than these the parser of the flags checks."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(_allows(one, value) for one in inner)
@@ -111,8 +108,9 @@ def _allows(kind: Any, value: Any) -> bool:
     if origin is tuple:
         return all(_allows(inner[0], element) for element in value)
     if origin is Annotated:
-        is_number = isinstance(value, int | float)
-        return is_number and all(rule.holds(value) for rule in kind.__metadata__)
+        return _allows(inner[0], value) and all(rule.holds(value) for rule in kind.__metadata__)
+    if kind in (int, float):
+        return isinstance(value, Real)
     return (value is None) == (kind is NoneType)
 
 
@@ -127,24 +125,27 @@ def _text(kind: Any) -> str:
         return f"a list, each {_text(inner[0])}"
     if origin is Annotated:
         return " and ".join(rule.text for rule in kind.__metadata__)
-    return "null" if kind is NoneType else kind.__name__
+    return {NoneType: "null", int: "a number", float: "a number"}.get(kind, str(kind))
 
 
 @contextmanager
-def needs_extra(extra: str, what: str) -> Iterator[None]:
+def needs_extra(
+    extra: str, what: str, kind: type[IEMBatchError] = BackendUnavailableError
+) -> Iterator[None]:
     """Give the block that imports a package which an extra of this one installs.
 
     Args:
         extra: name of the extra.
         what: whatever needs the package, for the message.
+        kind: of the error.
 
     Raises:
-        BackendUnavailableError: the package is not installed.
+        IEMBatchError: the package is not installed; of the kind given.
     """
     try:
         yield
     except ImportError as error:
         package = (error.name or "a package").partition(".")[0]
-        raise BackendUnavailableError(
+        raise kind(
             f"{what} needs {package}, which is not installed; pip install 'iem-batch[{extra}]'"
         ) from error

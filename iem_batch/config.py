@@ -7,16 +7,20 @@ from typing import Any
 import yaml
 
 from iem_batch.errors import SettingsError
-from iem_batch.exec.settings import ClusterSettings, ShardSettings
+from iem_batch.exec.settings import ClusterSettings, LimitSettings
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.steps.convert.settings import ConvertSettings
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.predict.settings import PredictSettings
 from iem_batch.steps.report.settings import ReportSettings
-from iem_batch.steps.settings import DemoSettings, PredictSettings, SegmentSettings
-from iem_batch.steps.topk.settings import SelectSettings
+from iem_batch.steps.segment.settings import SegmentSettings
+from iem_batch.steps.topk.settings import TopkSettings
 from iem_batch.steps.upscale.settings import UpscaleSettings
+from iem_batch.tools.settings import DemoSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +31,17 @@ class Settings:
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     iem: IEMSettings = field(default_factory=IEMSettings)
     segment: SegmentSettings = field(default_factory=SegmentSettings)
-    select: SelectSettings = field(default_factory=SelectSettings)
+    topk: TopkSettings = field(default_factory=TopkSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
     segnet: SegNetSettings = field(default_factory=SegNetSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
-    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     upscale: UpscaleSettings = field(default_factory=UpscaleSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
+    convert: ConvertSettings = field(default_factory=ConvertSettings)
     demo: DemoSettings = field(default_factory=DemoSettings)
-    shards: ShardSettings = field(default_factory=ShardSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
 
@@ -58,17 +63,17 @@ PAPER: dict[str, Any] = {
     "iem.smoothing": True,
     "iem.boundary_only": True,
     "segment.init_sides": (44, 78, 92),
-    "select.k": 8000,
-    "select.by": "error",
-    "select.init_choice": "dataset",
-    "select.rounds": 1,
-    "select.fraction": None,
-    "select.min_area": 0.0,
-    "select.max_area": 1.0,
-    "select.max_frame": 1.0,
-    "select.per_group": None,
-    "select.groups": None,
-    "select.diversity_bits": None,
+    "topk.k": 8000,
+    "topk.by": "error",
+    "topk.init_choice": "dataset",
+    "topk.rounds": 1,
+    "topk.fraction": None,
+    "topk.min_area": 0.0,
+    "topk.max_area": 1.0,
+    "topk.max_frame": 1.0,
+    "topk.per_group": None,
+    "topk.groups": None,
+    "topk.diversity_bits": None,
     "export.foreground": "as_found",
     "export.val_share": 0.0,
     "segnet.width": 128,

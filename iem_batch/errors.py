@@ -8,7 +8,7 @@ IEMBatchError
 ├── RunMismatchError         the run folder belongs to another plan or other settings
 ├── IntegrityError           counts do not add up: an image was lost or counted twice
 ├── StepMissingError         a step needs the output of one that has not run
-├── BackendUnavailableError  an engine cannot run on this machine; says why
+├── BackendUnavailableError  an engine cannot run on this machine, or a package is missing; says why
 ├── DeviceLostError          a GPU stopped working under a process; another worker can go on
 ├── ShardsFailedError        a run ended with shards that could not be done
 ├── WorkerKilledError        a child process died or was stopped while it worked on a shard
@@ -51,7 +51,7 @@ class StepMissingError(IEMBatchError):
 
 
 class BackendUnavailableError(IEMBatchError):
-    """An engine backend cannot run on this machine or with these settings."""
+    """An engine cannot run here or with these settings, or a package is not installed."""
 
 
 class DeviceLostError(IEMBatchError):

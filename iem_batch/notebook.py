@@ -18,7 +18,7 @@ from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import Decoded, decode, preprocess
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 
 MAX_PLOTTED = 16
 """Rows of a plot; more make a picture that no screen shows."""

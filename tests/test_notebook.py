@@ -14,7 +14,8 @@ from iem_batch.errors import ImageRejectedError, SettingsError
 from iem_batch.run.folder import RunFolder, part
 from iem_batch.run.plan import read_plan, write_plan
 from iem_batch.run.schema import decode_mask
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.steps.settings import SegmentSettings

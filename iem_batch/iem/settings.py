@@ -1,24 +1,25 @@
 """The settings of IEM. The defaults are those of the paper (arXiv 2012.07287)."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from iem_batch.errors import SettingsError
+from iem_batch.checks import Section, above, at_least, odd
 
 
 @dataclass(frozen=True, kw_only=True)
-class IEMSettings:
+class IEMSettings(Section, name="iem"):
     """What decides the masks, given the decoded images and the first masks."""
 
-    sigma_px: float = 5.0
+    sigma_px: Annotated[float, above(0)] = 5.0
     """Standard deviation of one pass of the inpainting Gaussian, in pixels."""
 
-    kernel_px: int = 11
+    kernel_px: Annotated[int, odd, at_least(1)] = 11
     """Taps of one pass of the inpainting Gaussian, odd; it is applied twice."""
 
-    diversity_weight: float = 0.001
+    diversity_weight: Annotated[float, at_least(0)] = 0.001
     """lambda of the objective L = E - lambda D; 0 switches the diversity term off."""
 
-    iterations: int = 150
+    iterations: Annotated[int, at_least(0)] = 150
     """Projected-gradient steps; an image whose masks recur stops early with the same answer."""
 
     smoothing: bool = True
@@ -26,15 +27,3 @@ class IEMSettings:
 
     boundary_only: bool = True
     """Whether only pixels on the boundary of the mask may change in an iteration."""
-
-    def __post_init__(self) -> None:
-        if not self.sigma_px > 0:
-            raise SettingsError(f"iem.sigma_px is {self.sigma_px}; it must be above 0")
-        if self.kernel_px < 1 or self.kernel_px % 2 == 0:
-            raise SettingsError(f"iem.kernel_px is {self.kernel_px}; it must be odd and at least 1")
-        if not self.diversity_weight >= 0:
-            raise SettingsError(
-                f"iem.diversity_weight is {self.diversity_weight}; it must be 0 or above"
-            )
-        if self.iterations < 0:
-            raise SettingsError(f"iem.iterations is {self.iterations}; it must be 0 or above")

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images import fast_jpeg
 from iem_batch.images.geometry import resize_and_crop
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 """The formats that are tried (MPO opens as JPEG); none runs another program, as EPS would."""

@@ -18,7 +18,7 @@ from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Entry, RawImage, Source, UnreadableImage
 
 REASON = "kills_worker"

@@ -13,7 +13,7 @@ from iem_batch.images.decode import decode
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import shard_entries
 from iem_batch.run.schema import quarantine_row
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Entry, RawImage, Reader, UnreadableImage
 from iem_batch.storage.read_ahead import read_ahead
 

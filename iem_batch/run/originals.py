@@ -13,7 +13,7 @@ from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import data_of, read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import RawImage, Reader, UnreadableImage
 
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}

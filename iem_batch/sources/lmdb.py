@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from iem_batch.checks import needs_extra
+from iem_batch.sources.protocol import (Entry, IgnoredFile, RawImage, UnreadableImage, changed)
 from iem_batch.errors import SourceError
-from iem_batch.sources.protocol import Entry, IgnoredFile, RawImage, UnreadableImage, changed
 
 if TYPE_CHECKING:
     from lmdb import Environment, Transaction
@@ -123,12 +124,8 @@ def _data_file(path: str) -> str:
 @contextmanager
 def _reading(path: str) -> Iterator["Transaction"]:
     """Begin to read a database; whatever is wrong with it is one line."""
-    try:
+    with needs_extra("lmdb", f"the LMDB {path}", SourceError):
         import lmdb
-    except ImportError as error:
-        raise SourceError(
-            f"{path} is an LMDB, and what reads it is not installed; pip install 'iem-batch[lmdb]'"
-        ) from error
     try:
         with _lock:
             environment = _environment(path)

@@ -10,7 +10,7 @@ from iem_batch.run.killers import add_killers, guard, largest_images, planned_id
 from iem_batch.run.load import LoadedShard, load_shard
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.registry import up_to
 

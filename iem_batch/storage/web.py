@@ -5,8 +5,9 @@ from typing import Any, Literal, cast
 
 import fsspec
 
-from iem_batch.errors import StorageError
+from iem_batch.checks import needs_extra
 from iem_batch.storage.object_store import redacted
+from iem_batch.errors import StorageError
 
 _BUSY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -111,9 +112,5 @@ class WebFile:
 
 
 def _filesystem() -> Any:
-    try:
+    with needs_extra("http", "http://", StorageError):
         return fsspec.filesystem("https")
-    except ImportError as error:
-        raise StorageError(
-            "http:// needs a package that is not installed; pip install 'iem-batch[http]'"
-        ) from error

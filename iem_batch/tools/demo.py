@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.errors import BackendUnavailableError
+from iem_batch.checks import needs_extra
 from iem_batch.steps.settings import DemoSettings
 
 # H, W = pixels.
@@ -152,13 +152,8 @@ def _open_photographs(names: tuple[tuple[str, str], ...]) -> dict[str, Image.Ima
     """Open files that lie inside installed packages."""
     photographs = {}
     for package, name in names:
-        try:
+        with needs_extra("demo", "the demo, which cuts its images from photographs of packages,"):
             file = importlib.resources.files(package).joinpath(name)
-        except ModuleNotFoundError as error:
-            raise BackendUnavailableError(
-                f"the demo cuts its images from photographs of {package.partition('.')[0]}, which "
-                "is not installed; pip install 'iem-batch[demo]'"
-            ) from error
         with importlib.resources.as_file(file) as path, Image.open(path) as image:
             photographs[name] = image.convert("RGB")
     return photographs

@@ -14,7 +14,7 @@ from PIL import Image
 
 from iem_batch.errors import ImageRejectedError, SettingsError
 from iem_batch.images.decode import FORMATS, MAX_ASPECT, decode
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from tests.images.broken import broken_files, encoded, png_chunk, png_of_zeros
 
 REASONS = {
@@ -382,7 +382,7 @@ def test_bombs_take_no_memory():
     code = """
 import resource
 from iem_batch.images.decode import decode
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.errors import ImageRejectedError
 from tests.images.broken import broken_files
 def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -467,5 +467,7 @@ def test_antialias_resizes_colours_and_not_palette_indices() -> None:
 
 
 def test_an_unknown_resize_is_refused() -> None:
-    with pytest.raises(SettingsError, match="decode.resize is 'cubic'; use nearest or antialias"):
+    with pytest.raises(
+        SettingsError, match="decode.resize is 'cubic'; it must be one of nearest, antialias"
+    ):
         DecodeSettings(resize="cubic")  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from iem_batch.errors import ImageRejectedError
 from iem_batch.images import fast_jpeg
 from iem_batch.images.decode import decode
 from iem_batch.images.geometry import resize_and_crop
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from tests.images.broken import broken_files, encoded
 from tests.images.test_decode import noise
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from iem_batch.images.decode import decode
 from iem_batch.images.geometry import centre_crop, mask_to_image, mask_to_square
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 
 sides = st.integers(1, 60)
 

@@ -16,7 +16,8 @@ from iem_batch.run.killers import (
 )
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import write_plan
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Source, open_source
 
 SMALL = DecodeSettings(size_px=32)

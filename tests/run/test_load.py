@@ -12,7 +12,8 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import Plan, write_plan
 from iem_batch.run.schema import QUARANTINE
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import FolderSource, RawImage, Source, open_source, tar
 from iem_batch.storage.folder import Folder
 from tests.collections_of_photos import write_lmdb

@@ -27,7 +27,7 @@ def test_default_training_can_be_resumed() -> None:
     [
         ({"epochs": 0}, "train.epochs is 0; it must be auto or at least 1"),
         ({"batch_size": 0}, "train.batch_size is 0; it must be at least 1"),
-        ({"num_workers": 0}, "train.num_workers is 0; it must be at least 1"),
+        ({"num_workers": 0}, "train.num_workers is 0; it must be in 1..64"),
         ({"images_per_pass": -1}, "train.images_per_pass is -1; it must be at least 1"),
         ({"checkpoint_every_epochs": 0}, "train.checkpoint_every_epochs is 0"),
         ({"seed": -1}, "train.seed is -1; it must be 0 or above"),

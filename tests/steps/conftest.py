@@ -7,7 +7,8 @@ from iem_batch.exec.in_process import run_in_process
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import read_plan, write_plan
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.steps.settings import SegmentSettings

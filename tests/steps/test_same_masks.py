@@ -15,7 +15,8 @@ from iem_batch.iem.backends import resolve
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import write_plan
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.convert.step import convert
 from iem_batch.steps.segment.step import SegmentStep

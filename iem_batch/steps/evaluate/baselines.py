@@ -5,7 +5,8 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import BackendUnavailableError, SettingsError
+from iem_batch.checks import needs_extra
+from iem_batch.errors import SettingsError
 
 GRABCUT_ITERATIONS = 5
 """As in the program of OpenCV's documentation."""
@@ -82,11 +83,7 @@ def require_opencv() -> None:
 
 
 def _cv2() -> ModuleType:
-    try:
+    with needs_extra("truth", "a baseline, grabcut or otsu,"):
         import cv2
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "the baselines grabcut and otsu need OpenCV; pip install 'iem-batch[truth]'"
-        ) from error
     module: ModuleType = cv2
     return module

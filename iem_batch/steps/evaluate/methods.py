@@ -16,7 +16,7 @@ from iem_batch.iem.masks import centred_squares
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.baselines import grabcut, otsu
 from iem_batch.steps.evaluate.settings import EvaluateSettings

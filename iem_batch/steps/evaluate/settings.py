@@ -1,10 +1,9 @@
 """The settings of the step `evaluate`."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from iem_batch.errors import SettingsError
+from iem_batch.checks import Section, at_least
 
 TruthFormat = Literal["auto", "folder", "coco", "parquet", "cub200", "flowers102", "lsun_car"]
 
@@ -20,8 +19,14 @@ PublishedSet = Literal["flowers102", "cub200", "lsun_car"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
+class EvaluateSettings(Section, name="evaluate"):
     """What ground truth is and how masks are held against it."""
+
+    truth: str | None = None
+    """Ground truth: a folder of masks named like the images, COCO JSON, Parquet, or a data set."""
+
+    ignore: str | None = None
+    """Folder of masks of the pixels that count nowhere."""
 
     at: Literal["engine", "image"] = "engine"
     """`engine`: the truth goes through the resizing and cropping of its image; `image`: masks are
@@ -43,47 +48,23 @@ class EvaluateSettings:
     instances: Literal["all", "biggest"] = "all"
     """Of a COCO file: the foreground is all instances of an image, or the biggest."""
 
-    min_score: float = 0.5
+    min_score: Annotated[float, at_least(0)] = 0.5
     """Of a COCO file of detections: those of a lower score do not count."""
 
     baselines: tuple[Baseline, ...] = ()
     """Further methods to compare with, for which the images are read again: `grabcut`, `otsu`."""
 
-    grabcut_sides: tuple[int, ...] = (78, 112)
+    grabcut_sides: tuple[Annotated[int, at_least(1)], ...] = (78, 112)
     """Sides in pixels of the centred rectangles GrabCut starts from."""
 
     quote: tuple[PublishedSet, ...] = ()
     """Show the published figures of these data sets beside one's own, marked as quoted."""
 
-    resamples: int = 2000
+    resamples: Annotated[int, at_least(0)] = 2000
     """Bootstrap samples for the intervals of the means; 0 leaves them out."""
 
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Of the bootstrap."""
 
-    num_listed: int = 10
+    num_listed: Annotated[int, at_least(0)] = 10
     """How many of the best and of the worst images are listed for each method, by IoU."""
-
-    def __post_init__(self) -> None:
-        self._require("at", [self.at], ("engine", "image"))
-        self._require("format", [self.format], get_args(TruthFormat))
-        self._require("split", [self.split], get_args(Split))
-        self._require("instances", [self.instances], ("all", "biggest"))
-        self._require("baselines", self.baselines, get_args(Baseline))
-        self._require("quote", self.quote, get_args(PublishedSet))
-        if self.min_score < 0:
-            raise SettingsError(f"evaluate.min_score is {self.min_score}; it must be 0 or above")
-        if min(self.grabcut_sides, default=1) < 1:
-            raise SettingsError(
-                f"evaluate.grabcut_sides is {list(self.grabcut_sides)}; sides must be above 0"
-            )
-        for name in ("resamples", "seed", "num_listed"):
-            if getattr(self, name) < 0:
-                raise SettingsError(
-                    f"evaluate.{name} is {getattr(self, name)}; it must be 0 or above"
-                )
-
-    def _require(self, name: str, values: Iterable[str], allowed: tuple[str, ...]) -> None:
-        for value in values:
-            if value not in allowed:
-                raise SettingsError(f"evaluate.{name} has {value!r}; it takes {', '.join(allowed)}")

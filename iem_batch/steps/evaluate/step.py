@@ -16,7 +16,7 @@ from iem_batch.metrics import METRICS
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import read_plan
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.evaluate.baselines import require_opencv
 from iem_batch.steps.evaluate.bootstrap import interval

@@ -22,7 +22,7 @@ from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.marker import adopt
 from iem_batch.run.marks import Summary, read_record, require_summary
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.export.files import CorpusFile, Selected, corpus_files, pairs_per_file
 from iem_batch.steps.export.formats import FOREGROUND, FORMATS, IGNORE, PASSED_ON, Pair, Place

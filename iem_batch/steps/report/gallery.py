@@ -17,7 +17,7 @@ from iem_batch.images.geometry import mask_to_square
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.truth import Truth
 from iem_batch.steps.report.panels import Panel, draw_panels

@@ -1,22 +1,17 @@
 """The settings of the report."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from iem_batch.errors import SettingsError
+from iem_batch.checks import Section, at_least, within
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportSettings:
+class ReportSettings(Section, name="report"):
     """What the page about a run shows."""
 
-    num_samples: int = 12
+    num_samples: Annotated[int, within(1, 50)] = 12
     """Images in each gallery."""
 
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Decides which images are drawn at random."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.num_samples <= 50:
-            raise SettingsError(f"report.num_samples is {self.num_samples}; it must be in 1..50")
-        if self.seed < 0:
-            raise SettingsError(f"report.seed is {self.seed}; it must be 0 or above")

@@ -19,7 +19,7 @@ from iem_batch.iem.settings import IEMSettings
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Source, open_source
 from iem_batch.steps.evaluate.evaluate import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.errors import SettingsError
-from iem_batch.run.folder import RunFolder
+from iem_batch.checks import needs_extra
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import read_plan
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.run.folder import RunFolder
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Source, open_source
 
 POOL = 2
@@ -52,7 +52,7 @@ def without_near_duplicates(
         The rows kept, in their order, and how many of the others there were.
 
     Raises:
-        SettingsError: ImageHash is not installed.
+        BackendUnavailableError: ImageHash is not installed.
         SourceError: the source has vanished.
     """
     hashes = _hashes(run, best, decode)
@@ -89,11 +89,7 @@ def _hashes_of_shard(
 
 
 def _phash(image_BHW3: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    try:
+    with needs_extra("diversity", "select.diversity_bits"):
         import imagehash
-    except ImportError as error:
-        raise SettingsError(
-            "topk.diversity_bits needs ImageHash; pip install 'iem-batch[diversity]'"
-        ) from error
     for image_HW3 in image_BHW3:
         yield np.packbits(imagehash.phash(Image.fromarray(image_HW3)).hash)

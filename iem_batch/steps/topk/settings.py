@@ -1,20 +1,19 @@
 """The settings of the step `topk`."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from iem_batch.checks import require_choices
-from iem_batch.errors import SettingsError
+from iem_batch.checks import Section, at_least, within
 
 InitChoice = Literal["dataset", "image"]
 """How one of several first masks is chosen without labels: one for the run, or one per image."""
 
 
-RoundMasks = Literal["predictions", "refined"]
+RoundMasks = Literal["predict", "refine"]
 """What a round gives the next one to select from."""
 
 
-SelectBy = Literal["error", "error_agreement"]
+TopkBy = Literal["error", "error_agreement"]
 """What images are ranked by, their score."""
 
 
@@ -23,16 +22,16 @@ GROUP_BY_FOLDER = "folder"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectSettings:
+class TopkSettings(Section, name="topk"):
     """What decides which masks become the labels SegNet learns from.
 
     The paper has k and one round, nothing else; all that follows `init_choice` is off by default.
     """
 
-    k: int = 8000
+    k: Annotated[int, at_least(0)] = 8000
     """How many images are taken, those of highest score; all where there are fewer."""
 
-    by: SelectBy = "error_agreement"
+    by: TopkBy = "error_agreement"
     """`error`: the inpainting error E, as in the paper; `error_agreement`: E times the mean IoU
     with the masks that the image's other first masks led to. Where each image has one mask they
     are the same."""
@@ -41,24 +40,24 @@ class SelectSettings:
     """`dataset`: the first mask whose mean error over the run is highest, as in the paper;
     `image`: for each image the first mask that gives the highest error."""
 
-    rounds: int = 1
+    rounds: Annotated[int, at_least(1)] = 1
     """How often images are selected and SegNet is trained on them: the first round selects among
     IEM's masks, each later one among the masks of SegNet of the round before, by their errors."""
 
-    masks: RoundMasks = "predictions"
+    masks: RoundMasks = "predict"
     """Masks of the round before that a later round selects among and takes its labels from;
-    `refined`: IEM started from SegNet's."""
+    `refine`: IEM started from SegNet's."""
 
-    fraction: float | None = None
+    fraction: Annotated[float, within(0, 1)] | None = None
     """Take this share of all images that have a mask, instead of k."""
 
-    min_area: float = 0.0
+    min_area: Annotated[float, within(0, 1)] = 0.0
     """Leave out masks that cover a smaller share of the image."""
 
-    max_area: float = 1.0
+    max_area: Annotated[float, within(0, 1)] = 1.0
     """Leave out masks that cover a larger share of the image."""
 
-    max_frame: float = 1.0
+    max_frame: Annotated[float, within(0, 1)] = 1.0
     """Leave out masks that cover a larger share of the image's outermost pixels."""
 
     per_group: str | None = None
@@ -68,31 +67,17 @@ class SelectSettings:
     groups: str | None = None
     """Parquet or CSV file with the column image_id and that of `per_group`; others are left out."""
 
-    diversity_bits: int | None = None
+    diversity_bits: Annotated[int, within(0, 63)] | None = None
     """Leave out an image whose perceptual hash, of 64 bits, differs in so few bits or fewer from
     that of an image of higher error that is taken. Needs the extra diversity."""
 
     def __post_init__(self) -> None:
-        if self.k < 0:
-            raise SettingsError(f"select.k is {self.k}; it must be 0 or above")
-        kinds = {"init_choice": InitChoice, "masks": RoundMasks, "by": SelectBy}
-        require_choices("select", self, kinds)
-        if self.rounds < 1:
-            raise SettingsError(f"select.rounds is {self.rounds}; it must be at least 1")
-        for name in ("fraction", "min_area", "max_area", "max_frame"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise SettingsError(f"select.{name} is {value}; it must be in 0..1")
-        if self.min_area > self.max_area:
-            raise SettingsError(
-                f"select.min_area is {self.min_area}, above select.max_area, {self.max_area}"
-            )
-        if (self.groups is None) != (self.per_group in (None, GROUP_BY_FOLDER)):
-            raise SettingsError(
-                f"select.per_group is {self.per_group!r} and select.groups {self.groups!r}; give "
-                f"{GROUP_BY_FOLDER} alone, or a table and one of its columns"
-            )
-        if self.diversity_bits is not None and not 0 <= self.diversity_bits < 64:
-            raise SettingsError(
-                f"select.diversity_bits is {self.diversity_bits}; it must be in 0..63"
-            )
+        super().__post_init__()
+        below = f"at most topk.max_area, which is {self.max_area}"
+        self.require("min_area", self.min_area <= self.max_area, below)
+        needs_table = self.per_group not in (None, GROUP_BY_FOLDER)
+        self.require(
+            "per_group",
+            needs_table == (self.groups is not None),
+            f"null or {GROUP_BY_FOLDER}, or with topk.groups a column of that table",
+        )

@@ -13,7 +13,7 @@ from iem_batch.job import Job
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, read_summary, require_summary
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.topk.candidates import (
     NO_ROWS,
     ORDER,

@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from iem_batch.checks import require_choices
+from iem_batch.checks import Section
 from iem_batch.steps.export.settings import CorpusMasks
 
 UpscaleMethod = Literal["guided", "bilinear", "nearest"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpscaleSettings:
+class UpscaleSettings(Section, name="upscale"):
     """How masks come to the size of their photos. Figures are those of benchmarks/native.py."""
 
-    masks: CorpusMasks = "masks"
-    """Which masks: those of segment, of predict (predictions) or of refine (refined)."""
+    masks: CorpusMasks = "segment"
+    """Which masks: those of segment, of predict or of refine."""
 
     method: UpscaleMethod = "guided"
     """`guided`: the outline follows the photo's edges, by the guided filter; `bilinear`: corners of
@@ -22,11 +22,3 @@ class UpscaleSettings:
 
     encoding: Literal["png", "rle"] = "png"
     """A 1-bit PNG, or COCO's compressed run lengths."""
-
-    def __post_init__(self) -> None:
-        kinds = {
-            "masks": CorpusMasks,
-            "method": UpscaleMethod,
-            "encoding": Literal["png", "rle"],
-        }
-        require_choices("upscale", self, kinds)

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iem_batch.errors import BackendUnavailableError, ImageRejectedError
+from iem_batch.checks import needs_extra
+from iem_batch.errors import ImageRejectedError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.images.decode import decode_whole
 from iem_batch.job import Job
@@ -187,11 +188,7 @@ def coco_rle(mask_HW: NDArray[np.bool_]) -> str:
     Raises:
         BackendUnavailableError: the package pycocotools is missing.
     """
-    try:
+    with needs_extra("coco", "upscale.encoding rle"):
         from pycocotools import mask as coco_mask
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "upscale.encoding rle needs pycocotools; pip install 'iem-batch[coco]' or use png"
-        ) from error
     counts: bytes = coco_mask.encode(np.asfortranarray(mask_HW.view(np.uint8)))["counts"]
     return counts.decode()

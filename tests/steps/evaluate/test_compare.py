@@ -6,7 +6,7 @@ from rich.console import Console
 
 from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.evaluate.compare import COMPARISON, compare, comparison_table
 from iem_batch.steps.evaluate.evaluate import evaluate
 from iem_batch.steps.evaluate.settings import EvaluateSettings

@@ -14,7 +14,7 @@ from iem_batch.images.decode import decode
 from iem_batch.images.geometry import mask_to_square
 from iem_batch.metrics import METRICS, as_labelled, confusion
 from iem_batch.run import schema
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.evaluate.baselines import grabcut, otsu
 from iem_batch.steps.evaluate.compare import read_scores
 from iem_batch.steps.evaluate.evaluate import evaluate, read_evaluation
@@ -290,10 +290,13 @@ def test_pixel_baselines(segmented, pictures, picture_folder, tmp_path):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"at": "truth"}, "evaluate.at has 'truth'; it takes engine, image"),
-        ({"baselines": ("otsu", "magic")}, "evaluate.baselines has 'magic'"),
+        ({"at": "truth"}, "evaluate.at is 'truth'; it must be one of engine, image"),
+        (
+            {"baselines": ("otsu", "magic")},
+            r"baselines is \['otsu', 'magic'\]; it must be a list, each one of grabcut, otsu",
+        ),
         ({"min_score": -1.0}, "evaluate.min_score is -1.0"),
-        ({"grabcut_sides": (0,)}, "sides must be above 0"),
+        ({"grabcut_sides": (0,)}, r"grabcut_sides is \[0\]; it must be a list, each at least 1"),
         ({"resamples": -1}, "evaluate.resamples is -1"),
     ],
 )

@@ -14,7 +14,8 @@ from iem_batch.images.geometry import mask_to_image
 from iem_batch.run import schema
 from iem_batch.run.plan import read_plan, write_plan
 from iem_batch.run.run_folder import TOPK, RunFolder, part
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.export.export import ExportStep
 from iem_batch.steps.export.files import corpus_files

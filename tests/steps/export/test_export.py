@@ -8,7 +8,7 @@ from iem_batch.exec.in_process import run_in_process
 
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder, mark, part
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.export.export import ExportStep, num_corpus_files
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.segment.step import SegmentStep

@@ -11,7 +11,7 @@ from iem_batch.run.run_folder import WEIGHTS, part
 from iem_batch.errors import SettingsError, SourceError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.run import schema
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings

@@ -9,7 +9,8 @@ from PIL import Image
 from iem_batch.errors import StepMissingError
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.run.plan import write_plan
-from iem_batch.run.settings import DecodeSettings, PlanSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.evaluate.evaluate import evaluate
 from iem_batch.steps.evaluate.truth import MaskFolder

@@ -1,7 +1,7 @@
 """Ground truth: masks drawn by people, or by a detector that saw many of them."""
 
 from iem_batch.errors import TruthError
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth.coco import CocoMasks
 from iem_batch.steps.evaluate.truth.folder import MaskFolder

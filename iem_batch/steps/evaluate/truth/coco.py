@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import BackendUnavailableError, TruthError
-from iem_batch.steps.evaluate.truth.protocol import require_shape
+from iem_batch.checks import needs_extra
 from iem_batch.storage.folder import Folder
+from iem_batch.errors import TruthError
+from iem_batch.steps.evaluate.truth.protocol import require_shape
 
 
 class CocoMasks:
@@ -169,10 +170,6 @@ def _without_extension(name: str) -> str:
 
 
 def _coco_mask() -> Any:
-    try:
+    with needs_extra("truth", "a file of COCO masks"):
         from pycocotools import mask
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "COCO masks need pycocotools; pip install 'iem-batch[truth]'"
-        ) from error
     return mask

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import ImageRejectedError, TruthError
 from iem_batch.images.decode import decode_whole
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.evaluate.truth.protocol import require_shape
 from iem_batch.storage.folder import Folder
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iem_batch.errors import TruthError
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.evaluate.truth.folder import white_pixels
 from iem_batch.steps.evaluate.truth.protocol import require_shape
 from iem_batch.storage.folder import Folder

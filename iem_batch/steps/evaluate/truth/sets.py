@@ -10,14 +10,15 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import BackendUnavailableError, ImageRejectedError, TruthError
+from iem_batch.checks import needs_extra
 from iem_batch.images.decode import decode_whole
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.storage.folder import Folder
+from iem_batch.errors import ImageRejectedError, TruthError
 from iem_batch.steps.evaluate.settings import Split
 from iem_batch.steps.evaluate.truth.coco import CocoMasks
 from iem_batch.steps.evaluate.truth.folder import MaskFolder
 from iem_batch.steps.evaluate.truth.protocol import require_shape
-from iem_batch.storage.folder import Folder
 
 SOURCES = {"cub200": "images", "flowers102": "jpg"}
 """Set -> the folder in it that a run is planned from."""
@@ -211,12 +212,8 @@ def _pairs(folder: Folder, name: str) -> list[tuple[str, str]]:
 
 
 def _read_mat(folder: Folder, name: str) -> dict[str, NDArray[np.int64]]:
-    try:
+    with needs_extra("truth", name):
         from scipy.io import loadmat
-    except ImportError as error:
-        raise BackendUnavailableError(
-            f"{name} needs scipy; pip install 'iem-batch[truth]'"
-        ) from error
     where = folder.url_of(name)
     try:
         with folder.open(name) as file:

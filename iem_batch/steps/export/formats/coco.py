@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iem_batch.errors import SettingsError
-from iem_batch.run.folder import RunFolder
+from iem_batch.checks import needs_extra
 from iem_batch.steps.export.formats.image_folder import image_files
-from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
+from iem_batch.steps.export.formats.pair import (FOREGROUND, IGNORE, Pair, Place)
+from iem_batch.run.folder import RunFolder
 
 PARTS = "_run/annotations"
 """Where the annotations wait until all files of a corpus are written."""
@@ -30,7 +30,7 @@ def coco_files(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | byte
         Name of each file -> its bytes.
 
     Raises:
-        SettingsError: pycocotools is not installed.
+        BackendUnavailableError: pycocotools is not installed.
     """
     part: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
     images = image_files(pairs, place)
@@ -87,12 +87,8 @@ def write_annotations(target: RunFolder, splits: Iterable[str]) -> dict[str, str
 
 
 def _region(mask_HW: NDArray[np.bool_]) -> dict[str, Any]:
-    try:
+    with needs_extra("coco", "export.format coco"):
         from pycocotools import mask as coco_mask
-    except ImportError as error:
-        raise SettingsError(
-            "export.format coco needs pycocotools; pip install 'iem-batch[coco]'"
-        ) from error
     encoded = coco_mask.encode(np.asfortranarray(mask_HW.view(np.uint8)))
     return {
         "segmentation": {"size": list(encoded["size"]), "counts": encoded["counts"].decode()},

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from iem_batch.errors import TruthError
-from iem_batch.run.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.evaluate.truth.folder import MaskFolder
 from tests.steps.hand_made import SIZE, square, write_png
 

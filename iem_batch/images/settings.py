@@ -1,0 +1,31 @@
+"""The settings of decoding."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from iem_batch.checks import Section, within
+
+Resize = Literal["nearest", "antialias"]
+"""How an image is brought to the engine's size."""
+
+PILLOW_MAX_PIXELS = 2 * 89_478_485
+"""Pillow itself refuses more pixels than this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeSettings(Section, name="decode"):
+    """How an image becomes pixels. All of these change pixels.
+
+    Raises:
+        SettingsError: a value that cannot be used.
+    """
+
+    size_px: Annotated[int, within(1, 4096)] = 128
+    """Side of the square the engine works on, in pixels."""
+    resize: Resize = "nearest"
+    """`nearest`: one pixel stands for all those around it, as in the paper; `antialias`: their
+    weighted mean, a triangle as wide as the reduction."""
+    max_pixels: Annotated[int, within(1, PILLOW_MAX_PIXELS)] = 89_478_485
+    """An image of more pixels than this (width times height) is rejected as ``too_large``."""
+    exif_orientation: bool = False
+    """Turn the image as its EXIF orientation says; the paper does not."""
