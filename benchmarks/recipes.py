@@ -31,7 +31,7 @@ from typing import Any
 
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.evaluate.evaluate import read_evaluation
+from iem_batch.steps.evaluate.step import read_evaluation
 
 RECIPES = {
     "paper": ["--paper"],

@@ -33,7 +33,7 @@ from iem_batch.metrics import METRICS
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.bootstrap import interval
 from iem_batch.steps.evaluate.compare import read_scores
-from iem_batch.steps.evaluate.evaluate import Evaluation, read_evaluation
+from iem_batch.steps.evaluate.step import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.published import PUBLISHED_ABLATIONS, SET_LABELS, quoted_rows
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label
 from iem_batch.steps.evaluate.truth.sets import SOURCES

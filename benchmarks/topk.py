@@ -132,7 +132,7 @@ def make(args: argparse.Namespace) -> None:
 def run_topk(run: Path, k: int) -> int:
     """Select with this program: all of the step, the reading of the commit marks included."""
     from iem_batch.steps.topk.settings import SelectSettings
-    from iem_batch.steps.topk.topk import topk
+    from iem_batch.steps.topk.step import topk
 
     target = RunFolder(str(run))
     for name in (layout.TOPK, layout.mark("selection", 0)):

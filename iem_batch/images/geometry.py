@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.run.settings import Resize
+from iem_batch.images.settings import Resize
 
 RESAMPLING = {"nearest": Image.Resampling.NEAREST, "antialias": Image.Resampling.BILINEAR}
 """`decode.resize` -> Pillow's filter."""

@@ -14,8 +14,11 @@ Kind = Literal["run", "corpus", "images"]
 _EXAMPLES = 3
 
 
-def adopt(place: RunFolder, kind: Kind) -> None:
+def adopt(place: RunFolder, kind: Kind) -> bool:
     """Make a folder one of this program's, or check that it is.
+
+    Returns:
+        Whether it was new.
 
     Raises:
         RunMismatchError: it was made something else, or somebody else's files are in it.
@@ -26,9 +29,10 @@ def adopt(place: RunFolder, kind: Kind) -> None:
         _require_empty(place)
         marker = {"kind": kind, "iem_batch": iem_batch.__version__}
         place.write_json(layout.MARKER, marker)
-        return
+        return True
     if found != kind:
         raise RunMismatchError(f"{place.url} holds a {found}, not a {kind}; give another folder")
+    return False
 
 
 def _require_empty(place: RunFolder) -> None:

@@ -5,8 +5,8 @@ All are written and read here and nowhere else. A place is a run, a round or a c
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -224,21 +224,21 @@ def require_summary(place: RunFolder, step: str) -> Summary:
     )
 
 
-def summarize(
+def add_up(
     place: RunFolder,
     step: str,
-    record: StepRecord,
+    shards: Sequence[int],
     combine: Callable[[list[dict[str, Any]]], dict[str, Any]],
-    complete: Callable[[Summary], dict[str, str]],
+    digest: str | None = None,
 ) -> Summary:
-    """Add up the commit marks of a step whose shards are all done, and write the sums.
+    """Add up the commit marks of shards that are done.
 
     Args:
-        place: where its output is.
+        place: where the step's output is.
         step: its name.
-        record: what it was begun with.
-        combine: makes the facts of the summary of those of the shards, in order.
-        complete: writes what stands for the whole output; returns its files.
+        shards: those to add up, in order.
+        combine: makes the facts of the summary of those of the shards.
+        digest: of the settings they must have been done with; None does not look.
 
     Raises:
         RunMismatchError: shards were done by a command with other settings.
@@ -248,12 +248,12 @@ def summarize(
     foreign: list[int] = []
     facts: list[dict[str, Any]] = []
     outputs = hashlib.sha256()
-    for mark in read_marks(place, step, range(record.num_shards)):
+    for mark in read_marks(place, step, shards):
         planned, ok = planned + mark.planned, ok + mark.ok
         quarantined, seconds = quarantined + mark.quarantined, seconds + mark.seconds
         began, finished = min(began, mark.finished - mark.seconds), max(finished, mark.finished)
         facts.append(mark.facts)
-        foreign += [mark.shard] * (mark.settings_digest != record.digest)
+        foreign += [mark.shard] * (digest not in (None, mark.settings_digest))
         for name, checksum in mark.files.items():
             outputs.update(f"{name} {checksum}\n".encode())
     if foreign:
@@ -262,8 +262,8 @@ def summarize(
             "by another command with other settings that was at work at the same time; do the "
             "step again with --overwrite, by one command"
         )
-    summary = Summary(
-        num_shards=record.num_shards,
+    return Summary(
+        num_shards=len(shards),
         planned=planned,
         ok=ok,
         quarantined=quarantined,
@@ -273,9 +273,11 @@ def summarize(
         began=round(min(began, finished), 3),
         finished=finished,
     )
-    summary = replace(summary, files=complete(summary))
+
+
+def write_summary(place: RunFolder, step: str, summary: Summary) -> None:
+    """Write the sums over a step whose shards are all done: it has finished."""
     place.write_json(layout.summary(step), asdict(summary))
-    return summary
 
 
 def _read(place: RunFolder, name: str, kind: type[Kind]) -> Kind:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -16,13 +17,14 @@ from iem_batch.run.marks import (
     Mark,
     StepRecord,
     Summary,
+    add_up,
     claim,
     committed,
     read_marks,
     read_record,
     read_summary,
-    summarize,
     write_record,
+    write_summary,
 )
 from iem_batch.run.schema import VERSION
 from iem_batch.run.versions import code_versions
@@ -78,7 +80,16 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
     if left:
         print(f"{name}: {left:,} of {built.num_shards:,} shards are left for other commands")
         return None
-    return summarize(built.place, step.name, record, built.summarize, built.complete)
+    return _complete(built, record)
+
+
+def _complete(built: Built, record: StepRecord) -> Summary:
+    """Add up a step whose shards are all done, and write what stands for the whole."""
+    shards = range(built.num_shards)
+    summary = add_up(built.place, built.name, shards, built.summarize, record.digest)
+    summary = replace(summary, files=built.complete(summary))
+    write_summary(built.place, built.name, summary)
+    return summary
 
 
 def _compute(built: WholeStep, record: StepRecord) -> Mark:
@@ -97,7 +108,7 @@ def _make_anew(built: WholeStep) -> Summary:
     mark = _compute(built, record)
     write_record(built.place, built.name, record)
     delete_own(built.place, *(before.keys() - mark.files.keys()))
-    return summarize(built.place, built.name, record, built.summarize, built.complete)
+    return _complete(built, record)
 
 
 def _record(built: Built) -> StepRecord:

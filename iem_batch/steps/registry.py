@@ -34,6 +34,8 @@ class Step:
     """Whether each round has its own."""
     uses_engine: bool = False
     """Whether it runs IEM."""
+    is_optional: bool = False
+    """Whether it is done only when it is asked for."""
     is_made_anew: bool = False
     """Whether each call makes its output anew, whatever it was made with before."""
     of_run: bool = True
@@ -117,6 +119,7 @@ STEPS = {
             arguments=("run", "--shards"),
             holds="masks at the size of their photos",
             rows="a mask at the size of its photo",
+            is_optional=True,
         ),
         Step(
             name="evaluate",
@@ -125,6 +128,7 @@ STEPS = {
             holds="scores against ground truth",
             of_plan=False,
             per_round=False,
+            is_optional=True,
             is_made_anew=True,
         ),
         Step(

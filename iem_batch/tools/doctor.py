@@ -26,6 +26,12 @@ from iem_batch.storage.folder import Folder
 Level = Literal["ok", "note", "problem"]
 """A note is no fault: something that is not there and need not be."""
 
+TIMEOUT_S = 120.0
+"""For a node of a cluster to answer."""
+
+MAX_SKEW_S = 5.0
+"""Clocks may differ by so much; object stores refuse requests that differ by minutes."""
+
 GIB = 1 << 30
 MIN_SHARED_MEMORY = 2 * GIB
 MIN_FREE_DISK = 5 * GIB
@@ -54,6 +60,71 @@ class Examination:
     findings: list[Finding]
     clock: float
     """Seconds since 1970 at the end, as the machine counts."""
+
+
+def doctor(address: str | None, run: str | None, source: str | None) -> None:
+    """Print what this machine or the cluster can run, and what to do where it cannot.
+
+    Args:
+        address: a cluster to examine; None takes the one a job was submitted to, if it was.
+        run: a run folder to write to.
+        source: images to read one of.
+
+    Raises:
+        SystemExit: something is wrong.
+    """
+    if address is None and "RAY_ADDRESS" not in os.environ:
+        examinations, common = [examine(run, source)], list[Finding]()
+    else:
+        from iem_batch.exec.ray.cluster import cluster
+        from iem_batch.exec.settings import ClusterSettings
+
+        with cluster(ClusterSettings(address=address)):
+            examinations, common = examine_nodes(run, source)
+    for line in finding_lines(examinations, common):
+        print(line)
+    findings = [finding for each in examinations for finding in each.findings]
+    if any(finding.level == "problem" for finding in (*findings, *common)):
+        raise SystemExit(1)
+
+
+def examine_nodes(run: str | None, source: str | None) -> tuple[list[Examination], list[Finding]]:
+    """Examine every node of the cluster that has been joined, and compare them.
+
+    Args:
+        run: as for `examine`.
+        source: likewise.
+
+    Returns:
+        What was found on the nodes, by host; what concerns all of them.
+    """
+    from iem_batch.exec.ray.everywhere import call_everywhere
+
+    found: list[Examination] = []
+    common: list[Finding] = []
+    for answer in call_everywhere(examine, run, source, timeout_s=TIMEOUT_S):
+        if answer.result is None:
+            detail = f"{answer.host} cannot be examined: {answer.error}"
+            common.append(Finding(name="nodes", level="problem", detail=detail))
+            continue
+        found.append(answer.result)
+        common += clock_problems(answer.result, answer.sent, answer.received)
+    return sorted(found, key=lambda each: each.host), common + differences(found)
+
+
+def clock_problems(examination: Examination, sent: float, received: float) -> list[Finding]:
+    """Compare a node's clock with ours.
+
+    Args:
+        examination: what the node has found, with its time.
+        sent: ours, before it was asked.
+        received: ours, when it had answered; it lies at least as far off as what is reported.
+    """
+    skew = max(sent - examination.clock, examination.clock - received)
+    if skew <= MAX_SKEW_S:
+        return []
+    detail = f"the clock of {examination.host} is wrong by at least {skew:.0f} s"
+    return [Finding(name="clock", level="problem", detail=detail, cure="run chrony on every node")]
 
 
 def examine(run: str | None, source: str | None) -> Examination:

@@ -1,28 +1,55 @@
-"""Which images of the quarantine may be usable after all, and doing their shards again."""
+"""The command `retry`: what failed, and on request images that may be usable after all."""
 
 from collections import Counter
 
 from iem_batch.errors import RunMismatchError
+from iem_batch.job import Job
 from iem_batch.run import layout
+from iem_batch.run.deletion import reopen
+from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.killers import REASON
-from iem_batch.run.run_folder import ROUND_STEPS, RunFolder, step_record
+from iem_batch.run.marks import read_failures
+from iem_batch.run.plan import read_plan
+from iem_batch.steps.do import do, drop, made_of
+from iem_batch.steps.places import begun_steps
 
 HEALABLE = frozenset(("missing", "unreadable", "unreachable", REASON))
 """Reasons that say something of the storage or the machine; all others stay what they are."""
+
+
+def retry(job: Job, quarantined: bool) -> None:
+    """Do again what failed, and on request what was put into the quarantine.
+
+    Raises:
+        RunMismatchError: later steps were made of the masks that are to be made again.
+    """
+    read_plan(job.run)
+    shards = healable_shards(job.run) if quarantined else {}
+    if shards:
+        num_images = sum(reasons.total() for reasons in shards.values())
+        print(f"retry: {num_images:,} quarantined images in {len(shards):,} shards of segment")
+        _reopen(job, sorted(shards))
+        do(job, "segment")
+        return
+    failed = [begun for begun in begun_steps(job) if read_failures(begun.place, begun.step.name)]
+    for begun in failed:
+        do(begun.job, begun.step.name)
+    if not failed:
+        print("retry: nothing has failed" + (" that can be retried" if quarantined else ""))
 
 
 def healable_shards(run: RunFolder) -> dict[int, Counter[str]]:
     """Look through the quarantine.
 
     Returns:
-        Shard of masks/ -> how many of its images have which reason of `HEALABLE`.
+        Shard of segment -> how many of its images have which reason of `HEALABLE`.
     """
     found = {}
-    for name in run.names("quarantine"):
+    for name in run.names(layout.QUARANTINE):
         shard = layout.shard_of(name)
         if shard is None:
             continue
-        table = run.read_table(f"quarantine/{name}", columns=["error_class"])
+        table = run.read_table(f"{layout.QUARANTINE}/{name}", columns=["error_class"])
         reasons = Counter(
             reason for reason in table["error_class"].to_pylist() if reason in HEALABLE
         )
@@ -31,28 +58,15 @@ def healable_shards(run: RunFolder) -> dict[int, Counter[str]]:
     return found
 
 
-def later_steps(run: RunFolder) -> list[str]:
-    """List the steps after masks that have been begun, those of earlier rounds too."""
-    return [
-        place.title(step)
-        for place in (*run.earlier_rounds(), run)
-        for step in ROUND_STEPS
-        if place.exists(step_record(step))
-    ]
-
-
-def reopen(run: RunFolder, shards: list[int]) -> None:
-    """Take back that shards of masks/ are done; the next command does them again.
-
-    Raises:
-        RunMismatchError: later steps were made of these masks and are still there.
-    """
-    if made_of_them := later_steps(run):
+def _reopen(job: Job, shards: list[int]) -> None:
+    """Take back that shards of segment are done."""
+    later = list(made_of(job, "segment"))
+    kept = [title(job.run, place, step.name) for place, step in later if not step.is_made_anew]
+    if kept and not job.overwrite:
         raise RunMismatchError(
-            f"{', '.join(made_of_them)} of {run.url} were made of the masks as they are; give "
-            "--overwrite to drop them and do the shards again"
+            f"{', '.join(reversed(kept))} of {job.run.url} were made of the masks as they are; "
+            "give --overwrite to drop them and do the shards again"
         )
-    run.delete(layout.SUCCESS)  # first: the run is not whole from here on
-    for shard in shards:
-        run.delete(layout.killers(shard))
-        run.delete(layout.mark("masks", shard))
+    for place, step in later:
+        drop(job, step.name, place)
+    reopen(job.run, "segment", shards)

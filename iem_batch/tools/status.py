@@ -1,6 +1,6 @@
 """What is done, at work, failed and left of a run, from the files that tell of it."""
 
-import json
+import json as json_format
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
-from iem_batch.exec.journal import Driver, drivers, failures
-from iem_batch.run import layout
-from iem_batch.run.folder import RunFolder
+from iem_batch.exec.journal import Driver, drivers
+from iem_batch.job import Job
+from iem_batch.run.folder import title
+from iem_batch.run.marks import committed, read_failures, read_marks, read_summary
 from iem_batch.run.plan import read_plan
-from iem_batch.steps.export.export import num_corpus_files
-from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.places import BegunStep, begun_steps
+from iem_batch.steps.registry import STEPS
 
 MAX_FAILURES_SHOWN = 5
 
@@ -25,21 +27,21 @@ class StepStatus:
     """How far one step is."""
 
     step: str
-    """Its title, see `RunFolder.title`."""
-    shards_done: int
+    """Its title."""
     num_shards: int | None
     """None where it is not known before the steps it needs are done."""
-    shards_running: int
+    shards_done: int = 0
+    shards_running: int = 0
     """In flight in commands that live, by their last sign of life."""
-    failed: dict[int, str]
+    failed: dict[int, str] = field(default_factory=dict)
     """Shard -> why the last command that tried could not do it."""
-    ok: int
-    quarantined: int
-    images_per_second: float | None
+    ok: int = 0
+    quarantined: int = 0
+    images_per_second: float | None = None
     """While it was at work, without pauses; None with fewer than two commits."""
-    seconds_left: float | None
+    seconds_left: float | None = None
     """At that rate; None if it is not known, or nobody is at work."""
-    finished: float | None
+    finished: float | None = None
     """When the last shard was committed, in seconds since 1970."""
     drivers: list[dict[str, Any]] = field(default_factory=list)
     """The commands at work: host, pid, and seconds since their last sign of life."""
@@ -61,54 +63,60 @@ class StepStatus:
         return "partly done" if self.shards_done else "not started"
 
 
-def run_status(run: RunFolder, export: ExportSettings) -> list[StepStatus]:
-    """Look at every step that goes over shards.
+def status(job: Job, json: bool) -> None:
+    """Print what is done and what is left."""
+    steps = run_status(job)
+    if json:
+        print(status_json(steps))
+        return
+    Console().print(status_table(steps))
+    for note in status_notes(steps):
+        print(note)
 
-    Args:
-        run: a planned run.
-        export: how the corpus is cut into files.
+
+def run_status(job: Job) -> list[StepStatus]:
+    """Look at every step that has been begun, and at those that `run` would do next.
 
     Raises:
         StepMissingError: the run has not been planned.
     """
-    num_shards = read_plan(run).num_shards
-    steps: list[tuple[RunFolder, str, int | None]] = [(run, "masks", num_shards)]
-    for place in (*run.earlier_rounds(), run):
-        is_last = place.earlier_round is None
-        num_files = None
-        if place.exists(layout.TOPK):
-            num_files = num_corpus_files(place, export)
-        steps += [(place, "corpus", num_files), (place, "predictions", num_shards)]
-        if is_last or place.exists(layout.step_record("refined")):
-            steps.append((place, "refined", num_shards))
-    if run.exists(layout.step_record("upscaled")):
-        steps.append((run, "upscaled", num_shards))
-    at_work = [driver for driver in drivers(run) if driver.alive]
-    return [_step_status(place, step, count, at_work) for place, step, count in steps]
+    plan = read_plan(job.run)
+    begun = list(begun_steps(job))
+    at_work = [driver for driver in drivers(job.run) if driver.alive]
+    found = [_step_status(each, at_work) for each in begun]
+    if all(each.step.of_run for each in begun):
+        names = {each.title for each in begun}
+        found += [
+            StepStatus(step=name, num_shards=plan.num_shards if step.of_plan else None)
+            for step in STEPS.values()
+            if step.of_run and not step.is_optional
+            for place in [job.place if step.per_round else job.run]
+            if (name := title(job.run, place, step.name)) not in names
+        ]
+    return found
 
 
-def _step_status(
-    run: RunFolder, step: str, num_shards: int | None, at_work: Sequence[Driver]
-) -> StepStatus:
+def _step_status(begun: BegunStep, at_work: Sequence[Driver]) -> StepStatus:
+    place, name, num_shards = begun.place, begun.step.name, begun.record.num_shards
+    summary = read_summary(place, name)
+    done = set(range(num_shards)) if summary else committed(place, name)
     ok = quarantined = 0
     commits: list[tuple[float, int, float]] = []
-    committed = run.committed(step)
-    for mark in run.each_mark(step, sorted(committed)):
-        ok, quarantined = ok + mark["ok"], quarantined + mark["quarantined"]
-        commits.append((mark["finished"], mark["planned"], mark["seconds"]))
-    ours = [driver for driver in at_work if driver.step == run.title(step)]
-    in_flight = {int(shard) for driver in ours for shard in driver.in_flight} - committed
+    for mark in read_marks(place, name, sorted(done)):
+        ok, quarantined = ok + mark.ok, quarantined + mark.quarantined
+        commits.append((mark.finished, mark.planned, mark.seconds))
+    ours = [driver for driver in at_work if driver.step == begun.title]
+    in_flight = {int(shard) for driver in ours for shard in driver.in_flight} - done
     rate = images_per_second(commits)
-    left = None if num_shards is None else num_shards - len(commits)
     seconds_left = None
-    if ours and left is not None and rate:
-        seconds_left = left * (ok + quarantined) / len(commits) / rate
+    if ours and rate:
+        seconds_left = (num_shards - len(done)) * (ok + quarantined) / len(commits) / rate
     return StepStatus(
-        step=run.title(step),
-        shards_done=len(commits),
+        step=begun.title,
+        shards_done=len(done),
         num_shards=num_shards,
         shards_running=len(in_flight),
-        failed={shard: account["error"] for shard, account in failures(run, step).items()},
+        failed={shard: failure.error for shard, failure in read_failures(place, name).items()},
         ok=ok,
         quarantined=quarantined,
         images_per_second=rate,
@@ -192,7 +200,7 @@ def status_notes(steps: list[StepStatus]) -> list[str]:
 
 def status_json(steps: list[StepStatus]) -> str:
     """Write the status as a JSON list."""
-    return json.dumps(
+    return json_format.dumps(
         [asdict(step) | {"shards_left": step.shards_left, "state": step.state} for step in steps],
         indent=1,
     )

@@ -18,7 +18,7 @@ from iem_batch.run import layout
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.run.run_folder import ROUND_STEPS, RunFolder
 from iem_batch.sources import Source
-from iem_batch.steps.export.export import num_corpus_files
+from iem_batch.steps.export.step import num_corpus_files
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.storage.folder import Folder
 from iem_batch.storage.local_files import is_unfinished_write

@@ -1,7 +1,7 @@
 """Several evaluated runs side by side, on the images that all of them have scores for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.compute as pc
@@ -12,10 +12,9 @@ from rich.table import Table
 from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.bootstrap import interval
-from iem_batch.steps.evaluate.evaluate import Evaluation, read_evaluation
+from iem_batch.steps.evaluate.step import PER_IMAGE, Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import label
 
-COMPARISON = "evaluation/comparison.json"
 SCORES = ("iou", "best_iou")
 BASELINES = ("centre_square", "all_foreground", "otsu", "grabcut")
 """Families of methods that are no business of the other runs."""
@@ -45,7 +44,7 @@ class Comparison:
 
 
 def compare(run: RunFolder, others: Sequence[RunFolder]) -> Comparison:
-    """Compare evaluated runs and write evaluation/comparison.json of the first.
+    """Compare evaluated runs.
 
     Args:
         run: what the others are compared with.
@@ -88,9 +87,7 @@ def compare(run: RunFolder, others: Sequence[RunFolder]) -> Comparison:
         )
         for (url, method), score_B2 in stacked.items()
     ]
-    comparison = Comparison(num_images=len(common), rows=rows)
-    run.write_json(COMPARISON, asdict(comparison))
-    return comparison
+    return Comparison(num_images=len(common), rows=rows)
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -155,8 +152,8 @@ def read_scores(
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Read method -> image_id -> these scores of an evaluated run."""
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for name in run.names("evaluation/per_image"):
-        table = run.read_table(f"evaluation/per_image/{name}", ["image_id", "method", *columns])
+    for name in run.names(PER_IMAGE):
+        table = run.read_table(f"{PER_IMAGE}/{name}", ["image_id", "method", *columns])
         for method in pc.unique(table["method"]).to_pylist():
             rows = table.filter(pc.equal(table["method"], method))
             score_BM = np.stack([rows[column].to_numpy() for column in columns], axis=1)

@@ -3,7 +3,7 @@
 B = images of a shard that have a truth, S = pixels of a side of the engine's square.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,12 +20,10 @@ from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.baselines import grabcut, otsu
 from iem_batch.steps.evaluate.settings import EvaluateSettings
+from iem_batch.steps.registry import MASKS
 
-LATER_STEPS = {"segnet": "predictions", "refined": "refined"}
-"""Method -> the folder its masks are in."""
-
-EARLIER_ROUND = "segnet_round"
-"""SegNet of an earlier round, with its number behind it."""
+EARLIER_ROUND = "predict_round"
+"""SegNet of a round before the last, with its number behind it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,33 +46,36 @@ class Pixels:
 
 
 def read_masks(run: RunFolder, shard: int) -> pa.Table:
-    """Read the columns of a shard of masks/ that scoring needs."""
+    """Read the columns of a shard of segment/ that scoring needs."""
     return run.read_table(
-        layout.part("masks", shard),
+        layout.part("segment", shard),
         columns=["image_id", "width", "height", "init_side", "error", "mask"],
     )
 
 
-def stored_masks(run: RunFolder, shard: int, rows: pa.Table, known: pa.Table) -> Iterator[Masks]:
+def stored_masks(
+    places: Sequence[RunFolder], shard: int, rows: pa.Table, known: pa.Table
+) -> Iterator[Masks]:
     """Give the masks of a shard that are stored, method by method, IEM first.
 
     Args:
-        run: the run.
+        places: the run and its later rounds.
         shard: the shard.
-        rows: all its rows of masks/.
+        rows: all its rows of segment/.
         known: of these the B that have a truth, one for each image.
     """
     image_id = known["image_id"].combine_chunks()
-    yield _pick("iem", known, image_id)
+    yield _pick("segment", known, image_id)
     sides = pc.unique(rows["init_side"]).to_pylist()
     if len(sides) > 1:
         for side in sorted(sides):
-            yield _pick(f"iem_{side}", rows.filter(pc.equal(rows["init_side"], side)), image_id)
+            one = rows.filter(pc.equal(rows["init_side"], side))
+            yield _pick(f"segment_{side}", one, image_id)
     later = [
-        (f"{EARLIER_ROUND}_{place.earlier_round}", place, "predictions")
-        for place in run.earlier_rounds()
+        (f"{EARLIER_ROUND}_{number}", place, "predict")
+        for number, place in enumerate(places[:-1], 1)
     ]
-    later += [(method, run, step) for method, step in LATER_STEPS.items()]
+    later += [(step, places[-1], step) for step in MASKS if step != "segment"]
     for method, place, step in later:
         if place.exists(layout.mark(step, shard)):
             columns = ["image_id", "error", "mask"]
@@ -85,7 +86,7 @@ def cheap_baselines(rows: pa.Table, known: pa.Table, size_px: int) -> Iterator[M
     """Give the baselines that need no pixels: the first masks themselves, and everything.
 
     Args:
-        rows: all rows of a shard of masks/.
+        rows: all rows of a shard of segment/.
         known: of these the B that have a truth, one for each image.
         size_px: side of the engine's square.
     """

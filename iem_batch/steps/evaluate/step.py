@@ -4,17 +4,22 @@ B = images of a shard that have a truth, N = those of them a method has a mask f
 those of `METRICS` as labelled, then of the better polarity.
 """
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iem_batch.errors import StepMissingError, TruthError
+from iem_batch.errors import SettingsError, TruthError
+from iem_batch.exec.step import ShardOutput, WholeStep
 from iem_batch.metrics import METRICS
+from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import Summary, read_summary
 from iem_batch.run.plan import read_plan
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import open_source
@@ -31,9 +36,16 @@ from iem_batch.steps.evaluate.methods import (
 )
 from iem_batch.steps.evaluate.scoring import Truths
 from iem_batch.steps.evaluate.settings import EvaluateSettings
-from iem_batch.steps.evaluate.truth import Truth
+from iem_batch.steps.evaluate.truth import MaskFolder, Truth, open_truth
+from iem_batch.steps.segment.step import segmented_so_far
 from iem_batch.steps.topk.choose import chosen_rows, dataset_side
 from iem_batch.steps.topk.settings import InitChoice
+
+
+SUMMARY = "evaluate/summary.json"
+
+PER_IMAGE = "evaluate/per_image"
+"""Folder of the scores of each image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,43 +117,105 @@ class _Total:
         self.score_NM.append(scored.score_NM)
 
 
+def build(job: Job) -> WholeStep:
+    """Make the step of a job.
+
+    Raises:
+        SettingsError: there is no truth.
+        StepMissingError: the run has no masks.
+        TruthError: the truth cannot be used.
+        BackendUnavailableError: a package is missing.
+    """
+    settings, decode = job.settings.evaluate, job.settings.decode
+    if settings.truth is None:
+        raise SettingsError(
+            "evaluate needs --truth, a folder of masks named like the images, COCO JSON, Parquet, "
+            "or a data set that --evaluate.format names"
+        )
+    shards, made = segmented_so_far(job.run)
+    truths = Truths(
+        truth=open_truth(settings.truth, settings, decode),
+        ignore=None if settings.ignore is None else MaskFolder(settings.ignore, decode),
+        decode=decode,
+        at=settings.at,
+    )
+    places = [job.place_of(number) for number in range(1, job.round + 1)]
+
+    def compute() -> ShardOutput:
+        found, tables = evaluate(
+            places, shards, dataset_side(made), truths, job.settings.topk.init_choice, settings
+        )
+        return ShardOutput(
+            shard=0,
+            tables={**tables, SUMMARY: (json.dumps(asdict(found), indent=1) + "\n").encode()},
+            planned=found.num_images,
+            ok=found.num_images,
+            quarantined=0,
+        )
+
+    return WholeStep(
+        name="evaluate",
+        run=job.run,
+        place=job.run,
+        depends_on={"evaluate": asdict(settings)},
+        compute=compute,
+    )
+
+
+def finish(job: Job, built: WholeStep, summary: Summary) -> None:
+    """Print the scores."""
+    from rich.console import Console
+
+    from iem_batch.steps.evaluate.table import notes, rich_tables
+
+    evaluation = read_evaluation(job.run)
+    assert evaluation is not None
+    for table in rich_tables(evaluation):
+        Console().print(table)
+    print(*notes(evaluation), sep="\n")
+    if evaluation.num_in_truth is not None:
+        print(
+            f"evaluate: {evaluation.num_images:,} of {evaluation.num_in_truth:,} images with truth"
+        )
+    print(f"evaluate: -> {job.run.url_of(SUMMARY)}")
+
+
 def evaluate(
-    run: RunFolder,
-    truth: Truth,
-    ignore: Truth | None,
-    decode: DecodeSettings,
+    places: Sequence[RunFolder],
+    shards: Sequence[int],
+    side: int,
+    truths: Truths,
     init_choice: InitChoice,
-    settings: EvaluateSettings | None = None,
-) -> Evaluation:
-    """Score masks/, predictions/ and refined/ against ground truth and write evaluation/.
+    settings: EvaluateSettings,
+) -> tuple[Evaluation, dict[str, pa.Table]]:
+    """Score all masks of a run against ground truth.
 
     Shards are read one by one, and truth image by image: of an image nothing is kept but its
     scores.
 
     Args:
-        run: a run with masks/; the other two are scored where they are.
-        truth: True is foreground.
-        ignore: True pixels count nowhere; an image without an ignore mask counts whole.
-        decode: how the images were decoded.
+        places: the run, which has the masks of segment, and its later rounds; what else makes masks
+            is scored where it is.
+        shards: those of segment that are done.
+        side: what `choose.dataset_side` gave.
+        truths: the truth and how it is used.
         init_choice: how one first mask is chosen where there are several; each of them is scored
             alone as well.
-        settings: at which size, beside which baselines; None takes the defaults.
+        settings: beside which baselines.
+
+    Returns:
+        The means, and the scores of each image: file -> table of schema EVALUATION.
 
     Raises:
-        StepMissingError: the run has no masks.
+        StepMissingError: no image has a mask.
         TruthError: no image has a truth, or one of them cannot be used; the message names it.
         BackendUnavailableError: a baseline needs a package that is not installed.
     """
-    settings = EvaluateSettings() if settings is None else settings
-    shards = sorted(run.committed("masks"))
-    if not shards:
-        raise StepMissingError(f"{run.url} has no masks; run `iem-batch segment` on it first")
+    run, decode, truth = places[0], truths.decode, truths.truth
     pixels = _pixels(run, decode) if settings.baselines else None
-    truths = Truths(truth=truth, ignore=ignore, decode=decode, at=settings.at)
-    side = dataset_side(run.marks("masks", shards))
-    run.delete("evaluation")
     num_rows = 0
     totals: dict[str, _Total] = {}
+    tables: dict[str, pa.Table] = {}
     for shard in shards:
         rows = read_masks(run, shard)
         chosen = chosen_rows(rows, init_choice, side)
@@ -151,21 +225,21 @@ def evaluate(
         if not len(known):
             continue
         methods = [
-            *stored_masks(run, shard, rows, known),
+            *stored_masks(places, shard, rows, known),
             *cheap_baselines(rows, known, decode.size_px),
         ]
         if pixels is not None:
             methods += pixel_baselines(run, shard, known, pixels, settings)
         found = _score(methods, known, truths)
-        run.write_table(layout.part("evaluation/per_image", shard), _table(found))
+        tables[layout.part(PER_IMAGE, shard)] = _table(found)
         for method, scores in found.items():
             totals.setdefault(method, _Total()).add(scores)
-    if not totals.get("iem", _Total()).image_id:
+    if not totals.get("segment", _Total()).image_id:
         raise _no_truth(run, shards[0], truth)
-    num_images = len(totals["iem"].image_id)
+    num_images = len(totals["segment"].image_id)
     evaluation = Evaluation(
         truth_url=truth.url,
-        ignore_url=None if ignore is None else ignore.url,
+        ignore_url=None if truths.ignore is None else truths.ignore.url,
         init_choice=init_choice,
         init_side=side,
         num_images=num_images,
@@ -176,8 +250,7 @@ def evaluate(
         num_in_truth=truth.num_images,
         settings=settings,
     )
-    run.write_json(layout.EVALUATION, asdict(evaluation))
-    return evaluation
+    return evaluation, tables
 
 
 def _pixels(run: RunFolder, decode: DecodeSettings) -> Pixels:
@@ -187,9 +260,9 @@ def _pixels(run: RunFolder, decode: DecodeSettings) -> Pixels:
 
 def read_evaluation(run: RunFolder) -> Evaluation | None:
     """Read what `evaluate` wrote; None if it has not finished."""
-    if not run.exists(layout.EVALUATION):
+    if read_summary(run, "evaluate") is None:
         return None
-    stored = run.read_json(layout.EVALUATION)
+    stored = run.read_json(SUMMARY)
     methods = [MethodScores(**scores) for scores in stored.pop("methods")]
     options = stored.pop("settings", {})
     tuples = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
@@ -249,7 +322,7 @@ def _summary(method: str, total: _Total, settings: EvaluateSettings) -> MethodSc
 
 
 def _no_truth(run: RunFolder, shard: int, truth: Truth) -> TruthError:
-    image_id = run.read_table(layout.part("masks", shard), ["image_id"])["image_id"]
+    image_id = run.read_table(layout.part("segment", shard), ["image_id"])["image_id"]
     wanted = f"image {image_id[0].as_py()}" if len(image_id) else "no image of the first shard"
     return TruthError(
         f"no image of {run.url} has a mask in {truth.url}; masks are named like their images, with "

@@ -7,20 +7,20 @@ from rich.table import Table
 
 from iem_batch.metrics import METRICS
 from iem_batch.steps.evaluate.bootstrap import COVERAGE
-from iem_batch.steps.evaluate.evaluate import Evaluation
+from iem_batch.steps.evaluate.step import Evaluation
 from iem_batch.steps.evaluate.methods import EARLIER_ROUND
 from iem_batch.steps.evaluate.published import quoted_rows
+from iem_batch.steps.evaluate.step import Evaluation
+from iem_batch.steps.registry import MASKS, STEPS
 
 LABELS = {
-    "iem": "IEM",
-    "segnet": "SegNet",
-    "refined": "SegNet + IEM",
+    **{name: STEPS[name].masks for name in MASKS},
     "centre_square": "centre square",
     "all_foreground": "all foreground",
     "otsu": "Otsu",
     "grabcut": "GrabCut",
 }
-"""How a method is called in tables. A number behind it is the side of a square: `iem_44` is IEM
+"""How a method is called in tables. A number behind it is the side of a square: `segment_44` is IEM
 from that first mask alone, `grabcut_78` is GrabCut from that rectangle."""
 
 METRIC_LABELS = dict(zip(METRICS, ("accuracy", "IoU", "mIoU", "DICE"), strict=True))
@@ -40,13 +40,13 @@ def label(method: str, num_rounds: int = 1) -> str:
         method: its name in an evaluation.
         num_rounds: rounds of the run that was evaluated; of several, the last one is numbered.
     """
-    if method == "segnet" and num_rounds > 1:
-        return f"{LABELS['segnet']}, round {num_rounds}"
+    if method == "predict" and num_rounds > 1:
+        return f"{LABELS['predict']}, round {num_rounds}"
     if method in LABELS:
         return LABELS[method]
     family, _, number = method.rpartition("_")
     if family == EARLIER_ROUND:
-        return f"{LABELS['segnet']}, round {number}"
+        return f"{LABELS['predict']}, round {number}"
     return f"{LABELS[family]}, side {number}"
 
 
@@ -76,7 +76,7 @@ def notes(evaluation: Evaluation) -> Iterator[str]:
     """Say which first mask the first method has, and on which images it did worst and best."""
     if evaluation.init_choice == "image":
         yield "IEM: for each image the first mask of highest error"
-    elif any(scores.method == f"iem_{evaluation.init_side}" for scores in evaluation.methods):
+    elif any(scores.method == f"segment_{evaluation.init_side}" for scores in evaluation.methods):
         yield f"IEM: first mask of side {evaluation.init_side}, of highest mean error over the run"
     scores = evaluation.methods[0]
     for name, images in (("lowest", scores.worst_images), ("highest", scores.best_images)):

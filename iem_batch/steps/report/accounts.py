@@ -1,35 +1,25 @@
-"""What the commit marks and quarantine/ of a run add up to: time by step, rejections by reason."""
+"""What the summaries and quarantine/ of a run say: time by step, rejections by reason."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.report.survey import READERS
-from iem_batch.storage.read_ahead import read_ahead
-
-STEPS = {
-    "masks": "segment",
-    "corpus": "export",
-    "predictions": "predict",
-    "refined": "refine",
-    "upscaled": "upscale",
-}
-"""Folder of a step that goes over shards -> the command that fills it."""
+from iem_batch.run.marks import read_summary
+from iem_batch.steps.places import begun_steps
+from iem_batch.storage.read_ahead import map_ahead
 
 MAX_EXAMPLES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepTime:
-    """What the commit marks of a step say."""
+    """What a step that has finished took."""
 
-    command: str
+    title: str
     num_images: int
     num_shards: int
     worker_seconds: float
@@ -47,33 +37,25 @@ class Rejections:
     examples: list[dict[str, str]] = field(default_factory=list)
 
 
-def step_times(run: RunFolder) -> Iterator[StepTime]:
-    """Sum up the commit marks of every step that has any."""
-    places = [
-        (place, step)
-        for place in (*run.earlier_rounds(), run)
-        for step in STEPS
-        if place.earlier_round is None or step in layout.ROUND_STEPS
-    ]
-    for place, step in sorted(places, key=lambda found: found[1] != "masks"):
-        marks = place.marks(step, sorted(place.committed(step)))
-        if marks:
-            started = min(mark["finished"] - mark["seconds"] for mark in marks)
-            number = place.earlier_round
+def step_times(job: Job) -> Iterator[StepTime]:
+    """Say what each step of a run that has finished took."""
+    for begun in begun_steps(job):
+        summary = read_summary(begun.place, begun.step.name)
+        if summary is not None:
             yield StepTime(
-                command=STEPS[step] if number is None else f"{STEPS[step]}, round {number}",
-                num_images=sum(mark["planned"] for mark in marks),
-                num_shards=len(marks),
-                worker_seconds=sum(mark["seconds"] for mark in marks),
-                elapsed_seconds=max(mark["finished"] for mark in marks) - started,
+                title=begun.title,
+                num_images=summary.planned,
+                num_shards=summary.num_shards,
+                worker_seconds=summary.seconds,
+                elapsed_seconds=summary.finished - summary.began,
             )
 
 
-def rejections(run: RunFolder, marks: Iterable[dict[str, Any]]) -> list[Rejections]:
+def rejections(run: RunFolder) -> list[Rejections]:
     """Count the rejected images by reason, the most frequent first, with a few examples."""
     by_reason: dict[str, Rejections] = {}
-    names = [layout.part("quarantine", mark["shard"]) for mark in marks if mark["quarantined"]]
-    for table in read_ahead((partial(_tables, run, name) for name in names), READERS):
+    names = (f"{layout.QUARANTINE}/{name}" for name in run.names(layout.QUARANTINE))
+    for table in map_ahead(run.read_table, names):
         for item in table["error_class"].value_counts().to_pylist():
             reason = item["values"]
             found = by_reason.setdefault(reason, Rejections(reason=reason))
@@ -82,7 +64,3 @@ def rejections(run: RunFolder, marks: Iterable[dict[str, Any]]) -> list[Rejectio
             rows = table.filter(pc.equal(table["error_class"], reason)).slice(0, missing)
             found.examples += rows.to_pylist()
     return sorted(by_reason.values(), key=lambda item: (-item.num_images, item.reason))
-
-
-def _tables(run: RunFolder, name: str) -> Iterable[pa.Table]:
-    yield run.read_table(name)

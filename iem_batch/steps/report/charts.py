@@ -9,12 +9,14 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import read_summary
 from iem_batch.segnet.collapse import Side, collapsed_to
+from iem_batch.steps.evaluate.step import PER_IMAGE
 from iem_batch.steps.report import svg
-from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, READERS, Survey
-from iem_batch.storage.read_ahead import read_ahead
+from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, Survey
+from iem_batch.steps.train.layout import HISTORY
+from iem_batch.storage.read_ahead import map_ahead
 
 IOU_BINS = np.arange(26) / 25
 COARSE_ERROR_BINS = ERROR_BINS[::5]
@@ -30,16 +32,19 @@ class Chart:
     svg: Markup
 
 
-def charts(run: RunFolder, found: Survey | None, cut: float | None) -> list[Chart]:
+def charts(
+    run: RunFolder, place: RunFolder, found: Survey | None, cut: float | None
+) -> list[Chart]:
     """Draw what there is to draw of a run.
 
     Args:
         run: the run.
+        place: its last round.
         found: counts of its masks, if it has any.
         cut: lowest inpainting error that was selected; None where nothing was.
     """
     drawn = [] if found is None else [*_histograms(found, cut)]
-    return [*drawn, *_error_and_iou(run), *_training(run)]
+    return [*drawn, *_error_and_iou(run), *_training(place)]
 
 
 def _histograms(found: Survey, cut: float | None) -> Iterator[Chart]:
@@ -78,10 +83,9 @@ def _summary(edges: NDArray[np.float64], counts: NDArray[np.int64], style: str) 
 def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
     """Draw the error, by which masks are selected, against what it is meant to foretell."""
     counts = np.zeros((len(COARSE_ERROR_BINS) - 1, len(IOU_BINS) - 1), np.int64)
-    if run.exists(layout.EVALUATION):
-        names = run.names("evaluation/per_image")
-        parts = (partial(_iem, run, f"evaluation/per_image/{name}") for name in names)
-        for error, iou in read_ahead(parts, READERS):
+    if read_summary(run, "evaluate") is not None:
+        names = (f"{PER_IMAGE}/{name}" for name in run.names(PER_IMAGE))
+        for error, iou in map_ahead(partial(_iem, run), names):
             counts += np.histogram2d(error, iou, (COARSE_ERROR_BINS, IOU_BINS))[0].astype(np.int64)
     if counts.any():
         yield Chart(
@@ -97,16 +101,16 @@ def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
         )
 
 
-def _iem(run: RunFolder, name: str) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _iem(run: RunFolder, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     table = run.read_table(name, ["method", "error", "iou"])
-    rows = table.filter(pc.equal(table["method"], "iem"))
-    yield rows["error"].to_numpy(), rows["iou"].to_numpy()
+    rows = table.filter(pc.equal(table["method"], "segment"))
+    return rows["error"].to_numpy(), rows["iou"].to_numpy()
 
 
-def _training(run: RunFolder) -> Iterator[Chart]:
-    if not run.exists(layout.HISTORY):
+def _training(place: RunFolder) -> Iterator[Chart]:
+    if not place.exists(HISTORY):
         return
-    history = run.read_json(layout.HISTORY)
+    history = place.read_json(HISTORY)
     epoch, loss, iou = ([record[key] for record in history] for key in ("epoch", "loss", "iou"))
     if epoch:
         seconds = sum(record["seconds"] for record in history)

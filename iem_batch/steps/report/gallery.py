@@ -16,11 +16,15 @@ from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.geometry import mask_to_square
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import read_summary
 from iem_batch.run.load import load_shard
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Source
+from iem_batch.steps.evaluate.step import PER_IMAGE
 from iem_batch.steps.evaluate.truth import Truth
+from iem_batch.steps.registry import MASKS, STEPS
 from iem_batch.steps.report.panels import Panel, draw_panels
+from iem_batch.steps.topk.step import TABLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,8 @@ class Sources:
     """Where pictures come from; what cannot be opened is None, and its pictures are left out."""
 
     run: RunFolder
+    place: RunFolder
+    """Its last round."""
     source: Source | None
     decode: DecodeSettings
     iem: IEMSettings
@@ -62,7 +68,7 @@ class Sources:
 
 
 COLUMNS = ["image_id", "init_side", "error", "area", "iterations", "status"]
-"""What is read of masks/ to choose images and say something of them."""
+"""What is read of segment/ to choose images and say something of them."""
 
 Key = tuple[str, float]
 """image_id and inpainting error: a mask of an image."""
@@ -73,7 +79,7 @@ def draw_cards(sources: Sources, galleries: Mapping[str, pa.Table]) -> dict[str,
 
     Args:
         sources: where pictures come from.
-        galleries: gallery -> its rows of masks/ in the columns `COLUMNS`, and the column shard.
+        galleries: gallery -> its rows of segment/ in the columns `COLUMNS`, and the column shard.
 
     Returns:
         Gallery -> its cards, in the order of the rows.
@@ -82,7 +88,7 @@ def draw_cards(sources: Sources, galleries: Mapping[str, pa.Table]) -> dict[str,
     for rows in galleries.values():
         for item in rows.select(["shard", "image_id", "init_side"]).to_pylist():
             wanted.setdefault(item["shard"], {})[item["image_id"]] = item["init_side"]
-    ranks = _ranks(sources.run, galleries.values())
+    ranks = _ranks(sources.place, galleries.values())
     panels: dict[str, list[Panel]] = {}
     ious: dict[Key, float] = {}
     for shard in sorted(wanted):
@@ -111,10 +117,10 @@ def _panels(
     photos = _photos(sources, shard, sides)
     by_label = {
         "truth": _truth_masks(sources, shard, sides),
-        "IEM": _stored_masks(sources.run, "masks", shard, sides),
-        "SegNet": _stored_masks(sources.run, "predictions", shard, sides),
-        "refined": _stored_masks(sources.run, "refined", shard, sides),
     }
+    for name in MASKS:
+        place = sources.place if STEPS[name].per_round else sources.run
+        by_label[STEPS[name].masks] = _stored_masks(place, name, shard, sides)
     for image_id in sides:
         masks = {label: by_id[image_id] for label, by_id in by_label.items() if image_id in by_id}
         yield image_id, list(draw_panels(image_id, photos.get(image_id), masks, sources.iem))
@@ -132,18 +138,18 @@ def _photos(sources: Sources, shard: int, sides: Mapping[str, int]) -> dict[str,
 
 
 def _stored_masks(
-    run: RunFolder, step: str, shard: int, sides: Mapping[str, int]
+    place: RunFolder, step: str, shard: int, sides: Mapping[str, int]
 ) -> dict[str, NDArray[np.bool_]]:
-    """Read masks of a step by image_id; of masks/ those of the chosen first masks."""
-    if not run.exists(layout.mark(step, shard)):
+    """Read masks of a step by image_id; of segment/ those of the chosen first masks."""
+    if not place.exists(layout.mark(step, shard)):
         return {}
-    columns = ["image_id", "mask", *(["init_side"] if step == "masks" else [])]
-    table = run.read_table(layout.part(step, shard), columns=columns)
+    columns = ["image_id", "mask", *(["init_side"] if step == "segment" else [])]
+    table = place.read_table(layout.part(step, shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
     return {
         item["image_id"]: schema.decode_mask(item["mask"]["bytes"])
         for item in table.to_pylist()
-        if step != "masks" or item["init_side"] == sides[item["image_id"]]
+        if step != "segment" or item["init_side"] == sides[item["image_id"]]
     }
 
 
@@ -154,7 +160,7 @@ def _truth_masks(
     if truth is None:
         return {}
     columns = ["image_id", "width", "height"]
-    table = sources.run.read_table(layout.part("masks", shard), columns=columns)
+    table = sources.run.read_table(layout.part("segment", shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
     sizes = {item["image_id"]: (item["width"], item["height"]) for item in table.to_pylist()}
     return {
@@ -169,20 +175,20 @@ def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tupl
 
     The error tells a mask from that of another first mask, or of another run of `segment`.
     """
-    name = layout.part("evaluation/per_image", shard)
+    name = layout.part(PER_IMAGE, shard)
     if not run.exists(name):
         return
     table = run.read_table(name, columns=["image_id", "method", "error", "iou"])
-    table = table.filter(pc.equal(table["method"], "iem"))
+    table = table.filter(pc.equal(table["method"], "segment"))
     for item in table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string()))).to_pylist():
         yield (item["image_id"], item["error"]), item["iou"]
 
 
-def _ranks(run: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:
+def _ranks(place: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:
     """Look up which of the shown images were selected."""
-    if not run.exists(layout.TOPK):
+    if read_summary(place, "topk") is None:
         return {}
     shown = pa.chunked_array([chunk for rows in samples for chunk in rows["image_id"].chunks])
-    table = run.read_table(layout.TOPK, columns=["image_id", "rank"])
+    table = place.read_table(TABLE, columns=["image_id", "rank"])
     table = table.filter(pc.is_in(table["image_id"], shown))
     return dict(zip(table["image_id"].to_pylist(), table["rank"].to_pylist(), strict=True))

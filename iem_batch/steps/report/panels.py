@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from iem_batch.iem.inpainting import composed_inpaintings
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.steps.registry import MASKS, STEPS
 
 BACKGROUND_SHARE = 0.2
 """How much of its brightness the background keeps in a cut-out."""
@@ -18,8 +19,9 @@ BACKGROUND_SHARE = 0.2
 OUTLINE = (255, 64, 160)
 """A colour that photos seldom have."""
 
-PHOTO, IEM, INPAINTED = "photo", "IEM", "inpainted"
-LABELS = (PHOTO, "truth", IEM, INPAINTED, "SegNet", "refined")
+PHOTO, INPAINTED = "photo", "inpainted"
+IEM, *_LATER = (STEPS[name].masks for name in MASKS)
+LABELS = (PHOTO, "truth", IEM, INPAINTED, *_LATER)
 """What panels are called, in the order in which they are shown."""
 
 

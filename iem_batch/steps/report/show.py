@@ -1,6 +1,5 @@
 """One image of a run with everything there is of it."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import pyarrow as pa
@@ -11,10 +10,10 @@ from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.report.gallery import COLUMNS, Sources, draw_cards
 from iem_batch.steps.report.sheet import Row, draw_sheet
-from iem_batch.steps.report.survey import READERS
+from iem_batch.steps.segment.step import segmented_so_far
 from iem_batch.steps.topk.choose import chosen_rows, dataset_side
 from iem_batch.steps.topk.settings import InitChoice
-from iem_batch.storage.read_ahead import read_ahead
+from iem_batch.storage.read_ahead import map_ahead
 
 
 def draw_image(sources: Sources, image_id: str, init_choice: InitChoice) -> Image.Image | None:
@@ -29,19 +28,17 @@ def draw_image(sources: Sources, image_id: str, init_choice: InitChoice) -> Imag
         The picture; None where no committed shard has a mask of the image.
     """
     run = sources.run
-    shards = sorted(run.committed("masks"))
-    parts = (partial(_find, run, shard, image_id) for shard in shards)
-    rows = next(read_ahead(parts, READERS), None)
+    shards, made = segmented_so_far(run)
+    found = map_ahead(partial(_find, run, image_id), shards)
+    rows = next((rows for rows in found if len(rows)), None)
     if rows is None:
         return None
-    side = dataset_side(run.each_mark("masks", shards))
-    rows = chosen_rows(rows, init_choice, side)
+    rows = chosen_rows(rows, init_choice, dataset_side(made))
     card = draw_cards(sources, {"": rows})[""][0]
     return draw_sheet([Row(caption=f"{image_id}: {card.facts}", panels=card.panels)])
 
 
-def _find(run: RunFolder, shard: int, image_id: str) -> Iterator[pa.Table]:
-    table = run.read_table(layout.part("masks", shard), columns=COLUMNS)
+def _find(run: RunFolder, image_id: str, shard: int) -> pa.Table:
+    table = run.read_table(layout.part("segment", shard), columns=COLUMNS)
     rows = table.filter(pc.equal(table["image_id"], image_id))
-    if len(rows):
-        yield rows.append_column("shard", pa.array([shard] * len(rows), pa.int32()))
+    return rows.append_column("shard", pa.array([shard] * len(rows), pa.int32()))

@@ -6,33 +6,33 @@ import importlib.resources
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import jinja2
-import pyarrow.compute as pc
 from markupsafe import Markup
 from PIL import Image
 
 import iem_batch
-from iem_batch.errors import IEMBatchError, SourceError
-from iem_batch.iem.settings import IEMSettings
+from iem_batch.errors import IEMBatchError, SourceError, StepMissingError
+from iem_batch.exec.step import ShardOutput, WholeStep
+from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import Summary
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Source, open_source
-from iem_batch.steps.evaluate.evaluate import Evaluation, read_evaluation
+from iem_batch.steps.evaluate.step import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label
 from iem_batch.steps.evaluate.truth import Truth, open_truth
+from iem_batch.steps.places import begun_steps
 from iem_batch.steps.report.accounts import rejections, step_times
 from iem_batch.steps.report.charts import charts
 from iem_batch.steps.report.gallery import Card, Sources, draw_cards
 from iem_batch.steps.report.panels import LABELS, PHOTO, Panel
-from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.report.survey import Survey, survey
+from iem_batch.steps.segment.step import segmented_so_far
 from iem_batch.steps.topk.choose import dataset_side
-from iem_batch.steps.topk.labels import selected_labels
-from iem_batch.steps.topk.settings import InitChoice
+from iem_batch.steps.topk.step import read_selection
 
 GALLERIES = {
     "best": ("Highest error", "What IEM is surest of."),
@@ -44,21 +44,7 @@ GALLERIES = {
     "undefined": ("Empty and full masks", "Their error is undefined; they are never selected."),
 }
 
-FILES = {
-    "masks": "masks and their errors",
-    "quarantine": "images that could not be used",
-    "selection": "the images of highest score",
-    "corpus": "(image, mask) pairs for training",
-    "segnet": "SegNet's weights and history",
-    "predictions": "SegNet's masks",
-    "refined": "SegNet's masks, refined by IEM",
-    "upscaled": "masks at the size of their photos",
-    "rounds": "earlier rounds of selection, corpus, SegNet and its masks",
-    "evaluation": "scores against ground truth",
-    "_run": "plan, settings and commit marks",
-}
-"""Folder of a run -> what is in it."""
-
+PAGE = "report/index.html"
 
 PANEL_PX = 160
 """Larger pictures are made smaller, so that the page stays light at any size of the engine."""
@@ -74,45 +60,65 @@ class Gallery:
     cards: list[Card]
 
 
-def write_report(
-    run: RunFolder,
-    decode: DecodeSettings,
-    iem: IEMSettings,
-    init_choice: InitChoice,
-    settings: ReportSettings,
-) -> None:
-    """Write report/index.html about everything that the run has so far.
-
-    Rows are read shard by shard; images are read again only where they are shown.
-
-    Args:
-        run: a planned run; every other step may be missing.
-        decode: how its images were decoded.
-        iem: the inpainter its masks were made with.
-        init_choice: how one first mask is chosen where there are several.
-        settings: how many images are shown.
+def build(job: Job) -> WholeStep:
+    """Make the step of a job.
 
     Raises:
         StepMissingError: the run has not been planned.
     """
-    plan = read_plan(run)
-    shards = sorted(run.committed("masks"))
-    marks = run.marks("masks", shards)
-    total = {key: sum(mark[key] for mark in marks) for key in ("planned", "ok", "quarantined")}
-    cut, num_selected = _selection(run)
+    plan = read_plan(job.run)
+
+    def compute() -> ShardOutput:
+        num_shown = job.settings.report.num_samples
+        html = render_report(job, plan)
+        return ShardOutput(
+            shard=0, tables={PAGE: html.encode()}, planned=num_shown, ok=num_shown, quarantined=0
+        )
+
+    return WholeStep(
+        name="report",
+        run=job.run,
+        place=job.run,
+        depends_on={"report": asdict(job.settings.report)},
+        compute=compute,
+    )
+
+
+def finish(job: Job, built: WholeStep, summary: Summary) -> None:
+    """Say where the page is."""
+    print(f"report: -> {job.run.url_of(PAGE)}")
+
+
+def render_report(job: Job, plan: Plan) -> str:
+    """Make the page about everything that a run has so far.
+
+    Rows are read shard by shard; images are read again only where they are shown.
+
+    Args:
+        job: at a planned run; every other step may be missing.
+        plan: its plan.
+    """
+    run, settings = job.run, job.settings
+    init_choice = settings.topk.init_choice
+    cut, num_selected = _selection(job)
     evaluation = read_evaluation(run)
     side: int | None = None
     found: Survey | None = None
     galleries: list[Gallery] = []
     notes: list[str] = []
+    total = {"planned": 0, "ok": 0, "quarantined": 0}
+    shards: list[int] = []
+    with suppress(StepMissingError):
+        shards, made = segmented_so_far(run)
+        total = {name: getattr(made, name) for name in total}
     if total["ok"]:
-        side = dataset_side(marks)
-        found = survey(run, shards, side, init_choice, cut, settings)
-        sources, notes = open_sources(run, plan, decode, iem, evaluation)
+        side = dataset_side(made)
+        found = survey(run, shards, side, init_choice, cut, settings.report)
+        sources, notes = open_sources(job, plan, evaluation)
         galleries = _galleries(sources, found)
         notes += _without_photo(plan, galleries)
     script = _resource("report.js")
-    page = _template().render(
+    return _template().render(
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=iem_batch.__version__,
@@ -125,18 +131,17 @@ def write_report(
         found=found,
         num_selected=num_selected,
         cut=cut,
-        steps=list(step_times(run)),
-        rejections=rejections(run, marks),
-        charts=charts(run, found, cut),
+        steps=list(step_times(job)),
+        rejections=rejections(run),
+        charts=charts(run, job.place, found, cut),
         evaluation=evaluation,
         metric_labels=METRIC_LABELS,
         galleries=galleries,
         labels=_panel_labels(galleries),
         notes=notes,
         settings=_settings(run),
-        links=_links(run),
+        links=_links(job),
     )
-    run.write_bytes(layout.REPORT, page.encode())
 
 
 def _template() -> jinja2.Template:
@@ -176,31 +181,27 @@ def _duration(seconds: float) -> str:
     return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def _selection(run: RunFolder) -> tuple[float | None, int]:
+def _selection(job: Job) -> tuple[float | None, int]:
     """Read the lowest error of IEM's masks that was selected, and how many images were.
 
     A later round selects by the errors of other masks, `error_agreement` not by errors alone.
     """
-    if not run.exists(layout.TOPK):
+    selection = read_selection(job.place)
+    if selection is None:
         return None, 0
-    rows = run.read_table(layout.TOPK, columns=["error", "score"])
-    is_of_iem = selected_labels(run).step == "masks"
-    is_by_error = rows["error"].equals(rows["score"])
-    return pc.min(rows["error"]).as_py() if is_of_iem and is_by_error else None, len(rows)
+    is_by_error = selection.by == "error" and job.round == 1
+    return selection.cut if is_by_error else None, selection.num_selected
 
 
 def open_sources(
-    run: RunFolder,
-    plan: Plan,
-    decode: DecodeSettings,
-    iem: IEMSettings,
-    evaluation: Evaluation | None,
+    job: Job, plan: Plan, evaluation: Evaluation | None
 ) -> tuple[Sources, list[str]]:
     """Open what pictures are drawn from.
 
     Returns:
         The sources, without those that are gone, and a sentence about each of these.
     """
+    decode = job.settings.decode
     source: Source | None = None
     truth: Truth | None = None
     notes = []
@@ -211,7 +212,15 @@ def open_sources(
             truth = open_truth(evaluation.truth_url, evaluation.settings, decode)
         except IEMBatchError as error:
             notes.append(f"The ground truth is not shown: {error}.")
-    return Sources(run=run, source=source, decode=decode, iem=iem, truth=truth), notes
+    sources = Sources(
+        run=job.run,
+        place=job.place,
+        source=source,
+        decode=decode,
+        iem=job.settings.iem,
+        truth=truth,
+    )
+    return sources, notes
 
 
 def _galleries(sources: Sources, found: Survey) -> list[Gallery]:
@@ -248,5 +257,12 @@ def _settings(run: RunFolder) -> str:
     return run.read_bytes(layout.CONFIG).decode(errors="replace")
 
 
-def _links(run: RunFolder) -> dict[str, str]:
-    return {name: text for name, text in FILES.items() if run.exists(name)}
+def _links(job: Job) -> dict[str, str]:
+    """List the folders of the run, each with what is in it."""
+    begun = [each for each in begun_steps(job) if each.place in (job.run, each.job.place)]
+    links = {each.title: each.step.holds for each in begun}
+    further = {
+        layout.QUARANTINE: "images that could not be used",
+        "_run": "plan, settings and commit marks",
+    }
+    return links | {name: text for name, text in further.items() if job.run.exists(name)}

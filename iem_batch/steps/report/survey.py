@@ -1,4 +1,4 @@
-"""One pass over the rows of masks/: what is counted and which images are shown in the report.
+"""One pass over the rows of segment/: what is counted and which images are shown in the report.
 
 Shards are read several at a time and only in the columns needed; what is kept does not grow with
 their number.
@@ -21,7 +21,7 @@ from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.topk.candidates import ERROR_BINS as ERROR_BINS
 from iem_batch.steps.topk.choose import chosen_rows
 from iem_batch.steps.topk.settings import InitChoice
-from iem_batch.storage.read_ahead import read_ahead
+from iem_batch.storage.read_ahead import map_ahead
 
 AREA_BINS = np.arange(51) / 50
 """Edges of the bins of mask areas, as shares of the image."""
@@ -29,9 +29,6 @@ AREA_BINS = np.arange(51) / 50
 NUM_TYPICAL = 2048
 """Masks drawn at random among which the median is looked for: exact up to so many, and else off by
 a percentile or two."""
-
-READERS = 16
-"""Files read at once: on an object store each takes a round trip."""
 
 
 @dataclass(kw_only=True)
@@ -48,7 +45,7 @@ class Survey:
     iterations: Counter[int] = field(default_factory=Counter)
     """Images by iterations computed."""
     samples: dict[str, pa.Table]
-    """Gallery -> its rows of masks/, in the order to show them, with the column shard."""
+    """Gallery -> its rows of segment/, in the order to show them, with the column shard."""
     limits: dict[str, float] = field(default_factory=dict)
     """Gallery that is full -> the key of its last place."""
 
@@ -65,7 +62,7 @@ def survey(
 
     Args:
         run: the run.
-        shards: committed shards of masks/.
+        shards: committed shards of segment/.
         side: what `choose.dataset_side` gave.
         init_choice: how one first mask is chosen.
         cut: lowest inpainting error that was selected; None where nothing was.
@@ -80,8 +77,7 @@ def survey(
         area=np.zeros(len(AREA_BINS) - 1, np.int64),
         samples={},
     )
-    parts = (partial(_rows, run, shard, side, init_choice) for shard in shards)
-    for shard, rows in read_ahead(parts, READERS):
+    for shard, rows in map_ahead(partial(_rows, run, side, init_choice), shards):
         _count(found, rows)
         _sample(
             found, rows, cut, settings.num_samples, np.random.default_rng((settings.seed, shard))
@@ -91,11 +87,11 @@ def survey(
 
 
 def _rows(
-    run: RunFolder, shard: int, side: int, init_choice: InitChoice
-) -> Iterable[tuple[int, pa.Table]]:
-    table = run.read_table(layout.part("masks", shard), columns=COLUMNS)
+    run: RunFolder, side: int, init_choice: InitChoice, shard: int
+) -> tuple[int, pa.Table]:
+    table = run.read_table(layout.part("segment", shard), columns=COLUMNS)
     rows = chosen_rows(table, init_choice, side)
-    yield shard, rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
+    return shard, rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
 
 
 def _count(found: Survey, rows: pa.Table) -> None:

@@ -12,15 +12,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from iem_batch.exec.step import ShardOutput
-from iem_batch.errors import IntegrityError
+from iem_batch.errors import IntegrityError, StepMissingError
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import LoadedShard
-from iem_batch.run.marks import Summary
+from iem_batch.run.marks import Summary, add_up, committed, read_summary
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.segment.estimate import compare_with_truth, read_estimate
 from iem_batch.steps.segment.settings import SegmentSettings
@@ -39,6 +40,19 @@ def finish(job: Job, built: "SegmentStep", summary: Summary) -> None:
         print(f"segment: {summary.quarantined:,} images not usable -> {folder}")
     if (estimate := read_estimate(job.run)) is not None:
         print(f"segment: {compare_with_truth(estimate, summary)}")
+
+
+def segmented_so_far(run: RunFolder) -> tuple[list[int], Summary]:
+    """Give the shards that are done and the sums over them, also where some are missing.
+
+    Raises:
+        StepMissingError: none is done.
+    """
+    shards = sorted(committed(run, "segment"))
+    if not shards:
+        raise StepMissingError(f"{run.url} has no masks; run `iem-batch segment` on it first")
+    summary = read_summary(run, "segment")
+    return shards, summary or add_up(run, "segment", shards, _facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +122,7 @@ class SegmentStep(ImageStep):
 
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
         """Give the number of masks and the mean of their errors for each first mask."""
-        return {"sides": _means_by_side([each["sides"] for each in facts])}
+        return _facts(facts)
 
     def complete(self, summary: Summary) -> dict[str, str]:
         """Mark the run, once it is sure that no image is lost.
@@ -179,6 +193,10 @@ def _sums_by_side(result: IEMResult, init_sides: tuple[int, ...]) -> dict[str, d
         str(side): {"count": len(error_B), "sum_error": float(error_B.sum())}
         for side, error_B in zip(init_sides, result.error_BS.T, strict=True)
     }
+
+
+def _facts(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"sides": _means_by_side([each["sides"] for each in facts])}
 
 
 def _means_by_side(shards: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:

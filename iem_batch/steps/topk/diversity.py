@@ -89,7 +89,7 @@ def _hashes_of_shard(
 
 
 def _phash(image_BHW3: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    with needs_extra("diversity", "select.diversity_bits"):
+    with needs_extra("diversity", "topk.diversity_bits"):
         import imagehash
     for image_HW3 in image_BHW3:
         yield np.packbits(imagehash.phash(Image.fromarray(image_HW3)).hash)

@@ -8,7 +8,7 @@ from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.run.folder import RunFolder
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.evaluate.compare import COMPARISON, compare, comparison_table
-from iem_batch.steps.evaluate.evaluate import evaluate
+from iem_batch.steps.evaluate.step import evaluate
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth import MaskFolder
 from tests.steps.hand_made import SIZE, prediction, row, square, write_png, write_shard

@@ -17,7 +17,7 @@ from iem_batch.run import schema
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.evaluate.baselines import grabcut, otsu
 from iem_batch.steps.evaluate.compare import read_scores
-from iem_batch.steps.evaluate.evaluate import evaluate, read_evaluation
+from iem_batch.steps.evaluate.step import evaluate, read_evaluation
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.table import label, notes, rich_tables
 from iem_batch.steps.evaluate.truth import MaskFolder

@@ -17,12 +17,12 @@ from iem_batch.run.run_folder import TOPK, RunFolder, part
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
-from iem_batch.steps.export.export import ExportStep
+from iem_batch.steps.export.step import ExportStep
 from iem_batch.steps.export.files import corpus_files
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.export.target import corpus_target, finish_target
 from iem_batch.steps.topk.settings import SelectSettings
-from iem_batch.steps.topk.topk import topk
+from iem_batch.steps.topk.step import topk
 from tests.pictures import textured_disc
 from tests.steps.conftest import SIZE_PX, make_segment_step
 

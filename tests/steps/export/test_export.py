@@ -9,11 +9,11 @@ from iem_batch.exec.in_process import run_in_process
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder, mark, part
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.steps.export.export import ExportStep, num_corpus_files
+from iem_batch.steps.export.step import ExportStep, num_corpus_files
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.steps.topk.settings import SelectSettings
-from iem_batch.steps.topk.topk import topk
+from iem_batch.steps.topk.step import topk
 from tests.steps.conftest import SIZE_PX
 
 Segmented = Callable[..., SegmentStep]

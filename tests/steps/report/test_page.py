@@ -12,12 +12,12 @@ from iem_batch.run.plan import write_plan
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
-from iem_batch.steps.evaluate.evaluate import evaluate
+from iem_batch.steps.evaluate.step import evaluate
 from iem_batch.steps.evaluate.truth import MaskFolder
-from iem_batch.steps.report.page import write_report
+from iem_batch.steps.report.step import write_report
 from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.topk.settings import SelectSettings
-from iem_batch.steps.topk.topk import topk
+from iem_batch.steps.topk.step import topk
 from tests.steps.hand_made import SIZE, prediction, row, square, write_png, write_shard
 
 HOSTILE = '<script>alert("1")</script>.png'

@@ -8,7 +8,7 @@ from iem_batch.cli import main
 from iem_batch.exec.step import ShardOutput
 from iem_batch.run.folder import RunFolder
 from iem_batch.tools import estimate as module
-from iem_batch.tools.estimate import (
+from iem_batch.steps.segment.estimate import (
     Estimate,
     Timing,
     compare_with_truth,

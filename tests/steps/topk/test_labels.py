@@ -8,7 +8,7 @@ from iem_batch.run.run_folder import TOPK, RunFolder
 from iem_batch.errors import SettingsError
 from iem_batch.steps.topk.labels import labels_of, round_of, selected_labels
 from iem_batch.steps.topk.settings import SelectSettings
-from iem_batch.steps.topk.topk import topk
+from iem_batch.steps.topk.step import topk
 from tests.steps.hand_made import SIZE, prediction, row, square, write_shard
 
 

@@ -17,7 +17,7 @@ from iem_batch.errors import SettingsError
 from iem_batch.run import schema
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.steps.topk.settings import SelectSettings
-from iem_batch.steps.topk.topk import topk
+from iem_batch.steps.topk.step import topk
 from tests.pictures import Picture, write_folder
 
 PNG = schema.encode_mask(np.ones((2, 2), dtype=np.bool_))

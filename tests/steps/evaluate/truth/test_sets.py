@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from iem_batch.errors import TruthError
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.evaluate.evaluate import evaluate
+from iem_batch.steps.evaluate.step import evaluate
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth import open_truth
 from iem_batch.steps.evaluate.truth.sets import SOURCES

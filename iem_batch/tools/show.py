@@ -1,0 +1,66 @@
+"""The command `show`: one image with everything there is of it."""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from iem_batch.errors import SettingsError
+from iem_batch.job import Job
+from iem_batch.run.marks import committed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def show(job: Job, image: str, png: str | None) -> None:
+    """Draw one image of a run, or a photo that is in no run, and show it on a terminal too."""
+    picture = _of_run(job, image) or _of_file(job, image)
+    if picture is None:
+        raise SettingsError(f"{image} is neither an image of {job.run.url} nor a file")
+    path = png or f"{PurePath(image).stem}.iem.png"
+    picture.save(path)
+    if sys.stdout.isatty() and os.get_terminal_size(sys.stdout.fileno()).columns:
+        _show_on_terminal(picture)
+    print(f"show: -> {path}")
+
+
+def _show_on_terminal(picture: "Image") -> None:
+    """Draw a picture by sixels, Kitty's graphics or coloured blocks, whatever the terminal can."""
+    if find_spec("textual_image") is None:
+        return
+    from rich.console import Console
+    from textual_image.renderable import Image as Renderable
+
+    Console().print(Renderable(picture))
+
+
+def _of_run(job: Job, image: str) -> "Image | None":
+    from iem_batch.run.plan import read_plan
+    from iem_batch.steps.evaluate.step import read_evaluation
+    from iem_batch.steps.report.show import draw_image
+    from iem_batch.steps.report.step import open_sources
+
+    if not committed(job.run, "segment"):
+        return None
+    sources, notes = open_sources(job, read_plan(job.run), read_evaluation(job.run))
+    picture = draw_image(sources, image, job.settings.topk.init_choice)
+    for note in notes if picture else []:
+        print(f"show: {note}")
+    return picture
+
+
+def _of_file(job: Job, image: str) -> "Image | None":
+    from iem_batch.notebook import segment
+
+    if not Path(image).is_file():
+        return None
+    settings = job.settings
+    return segment(
+        image,
+        iem=settings.iem,
+        decode=settings.decode,
+        init_sides=settings.segment.init_sides,
+        backend=settings.segment.backend,
+    ).plot()
