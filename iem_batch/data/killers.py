@@ -1,19 +1,14 @@
-"""Images that must not be decoded again: they killed the process that did, or they are too large.
+"""Images that must not be decoded: they killed the process that did, or are too large for it.
 
-An image that makes a decoder crash takes its process with it, so it cannot become a row by raising
-an error. Whoever finds it writes it into the run folder, and from then on it is not decoded.
+An image that crashes a decoder takes the process with it and cannot become a row by an error.
+Whoever finds it writes it into the run folder, and from then on it is not decoded.
 """
 
-import io
-import warnings
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from PIL import Image
 
 from iem_batch.data import run_folder
-from iem_batch.data.decode import FORMATS
+from iem_batch.data.decode import open_image
 from iem_batch.data.load import read_entries
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.run_folder import RunFolder
@@ -31,7 +26,7 @@ those of one conversion and one copy."""
 
 @dataclass(frozen=True)
 class GuardedSource:
-    """Reads a source, some of whose images are not given out.
+    """Reads a source, but keeps back images that must not be decoded.
 
     Args:
         source: the source itself.
@@ -96,26 +91,28 @@ def read_killers(run: RunFolder, step: str, shard: int) -> dict[str, str]:
 
     Those of later steps do not count, so that doing a step again gives what it gave before.
     """
-    try:
-        found: dict[str, dict[str, Any]] = run.read_json(run_folder.killers(shard))
-    except FileNotFoundError:
-        return {}
     last = run_folder.STEPS.index(step)
     return {
         image_id: killer["message"]
-        for image_id, killer in found.items()
+        for image_id, killer in _read(run, shard).items()
         if run_folder.STEPS.index(killer["step"]) <= last
     }
 
 
 def add_killers(run: RunFolder, step: str, shard: int, messages: Mapping[str, str]) -> None:
     """Write down images that killed their process in a step."""
-    try:
-        found = run.read_json(run_folder.killers(shard))
-    except FileNotFoundError:
-        found = {}
-    found |= {key: {"step": step, "message": message} for key, message in messages.items()}
+    found = {key: {"step": step, "message": message} for key, message in messages.items()}
+    found = _read(run, shard) | found
     run.write_json(run_folder.killers(shard), dict(sorted(found.items())))
+
+
+def _read(run: RunFolder, shard: int) -> dict[str, dict[str, str]]:
+    """Read image_id -> the step that found it and a message."""
+    try:
+        killers: dict[str, dict[str, str]] = run.read_json(run_folder.killers(shard))
+    except FileNotFoundError:
+        return {}
+    return killers
 
 
 def planned_ids(run: RunFolder, shard: int, source: Source) -> list[str]:
@@ -137,14 +134,12 @@ def largest_images(run: RunFolder, shard: int, source: Source, count: int = 3) -
 
 def header_size(data: bytes) -> tuple[int, int] | None:
     """Read width and height from an image's header; None if it has none that can be read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return image.size
-        # Pillow lets nearly any exception of its plugins through; the decoder gives the reason.
-        except Exception:  # noqa: BLE001
-            return None
+    try:
+        with open_image(data) as image:
+            return image.size
+    # Pillow lets nearly any exception of its plugins through; the decoder gives the reason.
+    except Exception:  # noqa: BLE001
+        return None
 
 
 def _require_memory(item: RawImage, memory_bytes: int, max_pixels: int) -> None:

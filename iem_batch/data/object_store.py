@@ -26,7 +26,7 @@ from typing import Any
 
 import fsspec
 
-from iem_batch.data.store_pages import store_pages
+from iem_batch.data.store_pages import is_s3, split_prefix, store_pages
 from iem_batch.errors import StorageError
 
 PART_BYTES = 16 << 20
@@ -220,7 +220,7 @@ def is_empty(filesystem: Any, path: str) -> bool:
     """Tell whether no object lies below a path; lists as little as it can."""
     if not is_s3(filesystem):
         return not any(filesystem.find(path))
-    bucket, prefix = _prefix(path)
+    bucket, prefix = split_prefix(path)
     # One may be the object without bytes that stands for the folder itself.
     found = filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=2)
     return all(item["Key"] == prefix for item in found.get("Contents", ()))
@@ -236,7 +236,7 @@ def delete(filesystem: Any, path: str) -> None:
     if not is_s3(filesystem):
         filesystem.rm(glob.escape(path), recursive=True)  # rm takes the path for a pattern
         return
-    bucket, prefix = _prefix(path)
+    bucket, prefix = split_prefix(path)
     if prefix:  # the object of this name, and the one that stands for an empty folder
         _delete_keys(filesystem, bucket, [prefix.rstrip("/"), prefix])
     for page in store_pages(filesystem, path, "", True):
@@ -251,16 +251,6 @@ def _delete_keys(filesystem: Any, bucket: str, keys: list[str]) -> None:
     done = filesystem.call_s3("delete_objects", Bucket=bucket, Delete=request)
     for refused in done.get("Errors", ()):
         raise PermissionError(f"{refused['Key']}: {refused['Code']}")
-
-
-def is_s3(filesystem: Any) -> bool:
-    """Tell whether S3's own requests can be sent."""
-    return hasattr(filesystem, "call_s3")
-
-
-def _prefix(path: str) -> tuple[str, str]:
-    bucket, _, key = path.partition("/")
-    return bucket, f"{key}/" if key else ""
 
 
 def cause(error: Exception, scheme: str) -> str:

@@ -1,12 +1,8 @@
 """Keeping the round that lies in the usual places of a run, before the next one is begun."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 from iem_batch.data import run_folder
+from iem_batch.data.read_ahead import LARGE_REQUESTS, map_ahead
 from iem_batch.data.run_folder import ROUND_STEPS, RunFolder
-
-COPIERS = 8
-"""Files that are copied at once."""
 
 
 def copy_round(run: RunFolder, number: int) -> None:
@@ -22,9 +18,9 @@ def copy_round(run: RunFolder, number: int) -> None:
     def copy(name: str) -> None:
         there.write_bytes(name, run.read_bytes(name))
 
-    with ThreadPoolExecutor(COPIERS) as pool:
-        for folder in (*ROUND_STEPS, *(f"_run/stats/{step}" for step in ROUND_STEPS)):
-            list(pool.map(copy, [f"{folder}/{name}" for name in run.names(folder)]))
+    for folder in (*ROUND_STEPS, *(f"_run/stats/{step}" for step in ROUND_STEPS)):
+        names = [f"{folder}/{name}" for name in run.names(folder)]
+        list(map_ahead(copy, names, num_threads=LARGE_REQUESTS))
     # The record of the selection comes last: by it a round is there.
     for name in (run_folder.CONFIG, *map(run_folder.step_record, reversed(ROUND_STEPS))):
         if run.exists(name):

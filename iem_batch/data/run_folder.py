@@ -18,9 +18,7 @@ RUN/
 
 import json
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iem_batch.data.range_file import RangeFile
+from iem_batch.data.read_ahead import map_ahead
 from iem_batch.data.step_records import VERSIONS, are_versions, changes, refusal
 from iem_batch.data.storage import Folder
 from iem_batch.data.tables import encode_table
@@ -56,9 +55,6 @@ TRAIN = "_run/train"
 EVALUATION = "evaluation/summary.json"
 REPORT = "report/index.html"
 DRIVERS = "_run/drivers"
-
-READERS = 16
-"""Small files that are read at once: on an object store each takes a round trip."""
 
 _OF_ROUND = re.compile(
     rf"(?:_run/(?:stats|failures|steps)/)?(?:{'|'.join(ROUND_STEPS)})(?:[/.].*)?"
@@ -171,7 +167,7 @@ class RunFolder(Folder):
             FileNotFoundError: there is no such file.
             StorageError: it is damaged, or cannot be read.
         """
-        source = self.url_of(name) if self.is_local else pa.PythonFile(RangeFile(self, name), "r")
+        source = self.url_of(name) if self.is_local else RangeFile(self, name, 0, self.size(name))
         try:
             with pq.ParquetFile(source, pre_buffer=not self.is_local) as file:
                 yield file
@@ -209,14 +205,7 @@ class RunFolder(Folder):
 
     def each_mark(self, step: str, shards: Iterable[int]) -> Iterator[dict[str, Any]]:
         """Read commit marks in the order given, several at once, and keep only a few in memory."""
-        with ThreadPoolExecutor(READERS) as pool:
-            ahead: deque[Future[dict[str, Any]]] = deque()
-            for shard in shards:
-                ahead.append(pool.submit(self.read_json, mark(step, shard)))
-                if len(ahead) > 4 * READERS:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+        return map_ahead(lambda shard: self.read_json(mark(step, shard)), shards)
 
     def begin_step(
         self, step: str, depends_on: dict[str, Any], accept_versions: bool = False

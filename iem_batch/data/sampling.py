@@ -76,8 +76,11 @@ def _number(
 
 
 def _chance(entry: Entry, seed: int, prefix: str) -> float:
-    """Draw a number in [0, 1) that depends on the seed and the entry's name in the source alone."""
-    name = f"{seed} {entry.uri.removeprefix(prefix)} {entry.start}"
+    return draw(f"{seed} {entry.uri.removeprefix(prefix)} {entry.start}")
+
+
+def draw(name: str) -> float:
+    """Draw a number in [0, 1) that depends on the name alone, in every run and version."""
     digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 

@@ -1,4 +1,4 @@
-"""Comparing what a step was begun with and what it would be gone on with."""
+"""Comparing what a step was begun with and what it would be resumed with."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def are_versions(changed: Changes) -> bool:
 
 
 def refusal(url: str, changed: Changes) -> str:
-    """Say why a step is not gone on with, and what can be done.
+    """Say why a step cannot be resumed, and what can be done.
 
     Args:
         url: where its output is.

@@ -10,7 +10,6 @@ import hashlib
 import socket
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,13 +18,11 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 
 from iem_batch.data import run_folder
+from iem_batch.data.read_ahead import LARGE_REQUESTS, map_ahead
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import RunMismatchError, ShardsFailedError
 
 MAX_FAILURES_SHOWN = 5
-
-WRITERS = 8
-"""Files of a shard that are written at once."""
 
 Loaded = TypeVar("Loaded")
 
@@ -101,8 +98,8 @@ def commit(
     """
     assert output.planned == output.ok + output.quarantined, output
     # A corpus may have thousands of small files, and on an object store each is a round trip.
-    with ThreadPoolExecutor(WRITERS) as pool:
-        checksums = list(pool.map(partial(_write, step.run), output.tables, output.tables.values()))
+    write, tables = partial(_write, step.run), output.tables
+    checksums = list(map_ahead(write, tables, tables.values(), num_threads=LARGE_REQUESTS))
     files = {name: sha for name, sha in zip(output.tables, checksums, strict=True) if sha}
     mark = {
         "shard": output.shard,

@@ -13,7 +13,7 @@ from iem_batch.data.sources.protocol import (
     IgnoredFile,
     RawImage,
     UnreadableImage,
-    changed,
+    changed_error,
 )
 from iem_batch.errors import SourceError
 
@@ -104,7 +104,7 @@ class LMDBSource:
         with _reading(self.path) as transaction, transaction.cursor() as cursor:
             assert entry.first_key is not None
             if not cursor.set_range(entry.first_key) or cursor.key() != entry.first_key:
-                raise changed(self.path)
+                raise changed_error(self.path)
             keys = cursor.iternext(keys=True, values=False)
             for key in islice(keys, entry.stop - entry.start):
                 count += 1
@@ -113,7 +113,7 @@ class LMDBSource:
                     uri = f"{self.path}#{image_id}"
                     yield RawImage(image_id=image_id, uri=uri, data=bytes(cursor.value()))
         if count != entry.stop - entry.start:
-            raise changed(self.path)
+            raise changed_error(self.path)
 
 
 def _image_id(key: bytes) -> str:

@@ -17,9 +17,9 @@ from iem_batch.data.sources.protocol import (
     IgnoredFile,
     RawImage,
     UnreadableImage,
-    changed,
+    changed_error,
     duplicate,
-    gone,
+    gone_error,
 )
 from iem_batch.data.sources.repeats import Listed
 from iem_batch.data.storage import FoundFile
@@ -65,7 +65,7 @@ class ParquetSource:
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         if format_of(self.pieces.head(file.name)) != "parquet":
-            yield self.pieces.misfit(file, _EXTENSIONS, "it does not begin as a Parquet file")
+            yield self.pieces.wrong_format(file, _EXTENSIONS, "it does not begin as a Parquet file")
             return
         try:
             yield from self._ranges(file, max_images)
@@ -112,9 +112,9 @@ class ParquetSource:
             table = ParquetTable(self.pieces.whole(name, entry.end))
             yield from self._rows(table, name, entry, wanted)
         except pa.ArrowException as error:
-            raise changed(entry.uri) from error
+            raise changed_error(entry.uri) from error
         except FileNotFoundError as error:
-            raise gone(entry.uri) from error
+            raise gone_error(entry.uri) from error
         except OSError as error:
             raise StorageError(f"cannot read {entry.uri}: {error.strerror or error}") from error
 
@@ -122,7 +122,7 @@ class ParquetSource:
         self, table: ParquetTable, name: str, entry: Entry, wanted: Container[str] | None
     ) -> Iterator[RawImage | UnreadableImage]:
         if table.num_rows < entry.stop:
-            raise changed(entry.uri)
+            raise changed_error(entry.uri)
         is_url = self._is_url(table)
         rows = range(entry.start, entry.stop)
         column = self.id or (self.image if is_url else None)

@@ -130,12 +130,12 @@ def place(url: str) -> str:
     return url.partition("#format=")[0]
 
 
-def changed(uri: str) -> SourceError:
+def changed_error(uri: str) -> SourceError:
     """Make the error for a piece that does not hold what was planned."""
     return SourceError(f"{uri} has changed since the run was planned")
 
 
-def gone(uri: str) -> SourceError:
+def gone_error(uri: str) -> SourceError:
     """Make the error for a piece that is no longer there."""
     return SourceError(f"{uri} is gone; it was there when the run was planned")
 

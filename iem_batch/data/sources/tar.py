@@ -13,7 +13,7 @@ from iem_batch.data.sources.protocol import (
     IgnoredFile,
     RawImage,
     UnreadableImage,
-    changed,
+    changed_error,
     duplicate,
 )
 from iem_batch.data.sources.repeats import Listed
@@ -65,7 +65,7 @@ class TarSource:
                 if format_of(head) == "packed"
                 else "it does not begin as a tar archive"
             )
-            yield self.pieces.misfit(file, _EXTENSIONS, problem)
+            yield self.pieces.wrong_format(file, _EXTENSIONS, problem)
             return
         estimate = self._estimate(file.name, file.num_bytes)
         if estimate is not None and estimate <= max_images:
@@ -140,7 +140,7 @@ class TarSource:
                 elif wanted is None:
                     yield duplicate(image_id, uri)
             if entry.count == "exact" and index != entry.stop:
-                raise changed(entry.uri)
+                raise changed_error(entry.uri)
 
     def _image_id(self, name: str, member: Member) -> str:
         if member.image_id is not None:

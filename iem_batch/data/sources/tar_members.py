@@ -115,7 +115,7 @@ class TarReader:
             tar.members = []  # type: ignore[attr-defined]  # else the headers of millions are kept
             try:
                 info = tar.next()
-            except IEMBatchError:
+            except (IEMBatchError, FileNotFoundError):
                 raise
             except Exception:  # noqa: BLE001 - a header may hold anything; the damage is an item
                 tar.offset += tarfile.BLOCKSIZE

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from iem_batch.data.sources.fetch import Request, fetch
 from iem_batch.data.sources.pieces import Pieces
@@ -10,11 +11,11 @@ from iem_batch.data.sources.protocol import (
     IgnoredFile,
     RawImage,
     UnreadableImage,
-    changed,
+    changed_error,
     duplicate,
 )
-from iem_batch.data.sources.repeats import Listed, mark_repeats
-from iem_batch.errors import SourceError, StorageError
+from iem_batch.data.sources.repeats import Listed
+from iem_batch.data.storage import FoundFile
 
 MAX_LINE_BYTES = 1 << 16
 """A line of more bytes than this is no URL."""
@@ -49,15 +50,13 @@ class URLListSource:
         Raises:
             SourceError: the list cannot be read.
         """
-        try:
-            yield from mark_repeats(self._ranges(max_images))
-        except (StorageError, FileNotFoundError) as error:
-            raise SourceError(f"cannot list {self.pieces.folder.url}: {error}") from error
+        return self.pieces.entries(partial(self._ranges, max_images=max_images))
 
-    def _ranges(self, max_images: int) -> Iterator[Listed]:
-        uri = self.pieces.folder.url_of("")
+    def _ranges(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
+        assert file.num_bytes is not None
+        uri = self.pieces.uri(file.name)
         index, offset, urls = 0, 0, list[str]()
-        for start, stop, url in self._lines(0, self.pieces.folder.size("")):
+        for start, stop, url in self._lines(0, file.num_bytes):
             if not urls:
                 offset = start
             urls.append(url)
@@ -91,7 +90,7 @@ class URLListSource:
         lines = enumerate(self._lines(entry.offset, entry.end), entry.start)
         urls = {index: url for index, (_, _, url) in lines}
         if len(urls) < entry.stop - entry.start:
-            raise changed(entry.uri)
+            raise changed_error(entry.uri)
         repeats = frozenset(entry.repeats)
         urls = {index: url for index, url in urls.items() if index < entry.stop}
         if wanted is None:

@@ -1,6 +1,5 @@
 """Which pairs make which file of a corpus."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ import pyarrow as pa
 from iem_batch.data import run_folder
 from iem_batch.data.plan import read_plan
 from iem_batch.data.run_folder import RunFolder
+from iem_batch.data.sampling import draw
 from iem_batch.stages.corpus.settings import ExportSettings
 
 SPLITS = ("train", "val")
@@ -42,7 +42,7 @@ def corpus_files(run: RunFolder, settings: ExportSettings) -> list[CorpusFile]:
         [("shard", "ascending"), ("rank", "ascending")]
     )
     is_val = np.array(
-        [_share(image_id) < settings.val_share for image_id in selection["image_id"].to_pylist()],
+        [draw(image_id) < settings.val_share for image_id in selection["image_id"].to_pylist()],
         dtype=np.bool_,
     )
     pairs_per_file = _pairs_per_file(run, settings)
@@ -60,12 +60,6 @@ def corpus_files(run: RunFolder, settings: ExportSettings) -> list[CorpusFile]:
 def num_corpus_files(run: RunFolder, settings: ExportSettings) -> int:
     """Count the files of RUN/corpus, where the settings may ask for another corpus as well."""
     return len(corpus_files(run, settings.for_training))
-
-
-def _share(image_id: str) -> float:
-    """Give a number in [0, 1) that is drawn once and for all for an image, in every run."""
-    digest = hashlib.blake2b(image_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def _pairs_per_file(run: RunFolder, settings: ExportSettings) -> int:

@@ -3,20 +3,18 @@
 Beside the corpus it holds _run/, with what the corpus was made from and the commit marks.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from iem_batch.data import run_folder
 from iem_batch.data.card import write_corpus_card
 from iem_batch.data.formats import write_annotations
+from iem_batch.data.read_ahead import map_ahead
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import RunMismatchError
 from iem_batch.stages.corpus.files import SPLITS
 from iem_batch.stages.corpus.settings import ExportSettings
 
 STEP = "corpus"
-
-DELETERS = 8
 
 
 def corpus_target(run: RunFolder, settings: ExportSettings) -> RunFolder:
@@ -44,8 +42,7 @@ def require_own(target: RunFolder) -> None:
 def clear(target: RunFolder) -> None:
     """Delete a corpus, and nothing that is not of it."""
     for mark in target.each_mark(STEP, sorted(target.committed(STEP))):
-        with ThreadPoolExecutor(DELETERS) as pool:
-            list(pool.map(target.delete, mark["files"]))
+        list(map_ahead(target.delete, mark["files"]))
     for split in SPLITS:
         target.delete(f"annotations/instances_{split}.json")
     target.delete(run_folder.README)

@@ -4,7 +4,6 @@ H, W = pixels of a photo, S = side of the engine's square.
 """
 
 from collections.abc import Callable, Container
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from iem_batch.data.decode import decode_whole
 from iem_batch.data.killers import guard
 from iem_batch.data.load import read_entries
 from iem_batch.data.plan import shard_entries
+from iem_batch.data.read_ahead import map_ahead
 from iem_batch.data.sources import RawImage, open_source
 from iem_batch.errors import BackendUnavailableError, ImageRejectedError
 from iem_batch.iem.backends import Segment, load_backend
@@ -95,9 +95,8 @@ class UpscaleStep(ImageStep):
 
     def _compute(self, engine: Segment, num_threads: int, small: SmallMasks) -> ShardOutput:
         # Each thread holds one decoded photo; decoding and filtering leave Python's lock.
-        with ThreadPoolExecutor(num_threads) as pool:
-            one = partial(self._row_or_reason, engine)
-            results = list(pool.map(one, small.rows.to_pylist(), small.photos))
+        one, rows = partial(self._row_or_reason, engine), small.rows.to_pylist()
+        results = list(map_ahead(one, rows, small.photos, num_threads=num_threads))
         made = [row for row in results if "error_class" not in row]
         rejected = [row for row in results if "error_class" in row]
         table = pa.Table.from_pylist(made, schema=schema.UPSCALED)

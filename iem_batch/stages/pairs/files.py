@@ -4,7 +4,6 @@ N = pairs, H, W = pixels.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 
 from iem_batch.data import schema
-from iem_batch.data.run_folder import READERS, RunFolder
+from iem_batch.data.read_ahead import map_ahead
+from iem_batch.data.run_folder import RunFolder
 from iem_batch.errors import SettingsError, StorageError
 
 ROWS_AT_ONCE = 64
@@ -65,8 +65,7 @@ def find_pairs(run: RunFolder) -> PairFiles:
     """
     # Those called val- are set apart for validation.
     names = tuple(name for name in run.names("corpus") if not name.startswith("val-"))
-    with ThreadPoolExecutor(READERS) as pool:
-        num_rows = tuple(pool.map(partial(_count_rows, run), names))
+    num_rows = tuple(map_ahead(partial(_count_rows, run), names))
     shape_HW = _first_shape_with_two_sides(run, names)
     if shape_HW is None:
         count = sum(num_rows)

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from iem_batch.data import run_folder
-from iem_batch.data.read_ahead import read_ahead
+from iem_batch.data.read_ahead import map_ahead
 from iem_batch.data.run_folder import RunFolder
-from iem_batch.stages.report.survey import READERS
 
 STEPS = {
     "masks": "segment",
@@ -73,7 +70,7 @@ def rejections(run: RunFolder, marks: Iterable[dict[str, Any]]) -> list[Rejectio
     """Count the rejected images by reason, the most frequent first, with a few examples."""
     by_reason: dict[str, Rejections] = {}
     names = [run_folder.part("quarantine", mark["shard"]) for mark in marks if mark["quarantined"]]
-    for table in read_ahead((partial(_tables, run, name) for name in names), READERS):
+    for table in map_ahead(run.read_table, names):
         for item in table["error_class"].value_counts().to_pylist():
             reason = item["values"]
             found = by_reason.setdefault(reason, Rejections(reason=reason))
@@ -82,7 +79,3 @@ def rejections(run: RunFolder, marks: Iterable[dict[str, Any]]) -> list[Rejectio
             rows = table.filter(pc.equal(table["error_class"], reason)).slice(0, missing)
             found.examples += rows.to_pylist()
     return sorted(by_reason.values(), key=lambda item: (-item.num_images, item.reason))
-
-
-def _tables(run: RunFolder, name: str) -> Iterable[pa.Table]:
-    yield run.read_table(name)

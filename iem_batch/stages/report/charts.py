@@ -10,11 +10,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from iem_batch.data import run_folder
-from iem_batch.data.read_ahead import read_ahead
+from iem_batch.data.read_ahead import map_ahead
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.segnet.collapse import Side, collapsed_to
 from iem_batch.stages.report import svg
-from iem_batch.stages.report.survey import AREA_BINS, ERROR_BINS, READERS, Survey
+from iem_batch.stages.report.survey import AREA_BINS, ERROR_BINS, Survey
 
 IOU_BINS = np.arange(26) / 25
 COARSE_ERROR_BINS = ERROR_BINS[::5]
@@ -79,9 +79,7 @@ def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
     """Draw the error, by which masks are selected, against what it is meant to foretell."""
     counts = np.zeros((len(COARSE_ERROR_BINS) - 1, len(IOU_BINS) - 1), np.int64)
     if run.exists(run_folder.EVALUATION):
-        names = run.names("evaluation/per_image")
-        parts = (partial(_iem, run, f"evaluation/per_image/{name}") for name in names)
-        for error, iou in read_ahead(parts, READERS):
+        for error, iou in map_ahead(partial(_iem, run), run.names("evaluation/per_image")):
             counts += np.histogram2d(error, iou, (COARSE_ERROR_BINS, IOU_BINS))[0].astype(np.int64)
     if counts.any():
         yield Chart(
@@ -97,10 +95,10 @@ def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
         )
 
 
-def _iem(run: RunFolder, name: str) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    table = run.read_table(name, ["method", "error", "iou"])
+def _iem(run: RunFolder, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    table = run.read_table(f"evaluation/per_image/{name}", ["method", "error", "iou"])
     rows = table.filter(pc.equal(table["method"], "iem"))
-    yield rows["error"].to_numpy(), rows["iou"].to_numpy()
+    return rows["error"].to_numpy(), rows["iou"].to_numpy()
 
 
 def _training(run: RunFolder) -> Iterator[Chart]:

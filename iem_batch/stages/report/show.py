@@ -1,6 +1,5 @@
 """One image of a run with everything there is of it."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import pyarrow as pa
@@ -8,11 +7,10 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from iem_batch.data import run_folder
-from iem_batch.data.read_ahead import read_ahead
+from iem_batch.data.read_ahead import map_ahead
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.stages.report.gallery import COLUMNS, Sources, draw_cards
 from iem_batch.stages.report.sheet import Row, draw_sheet
-from iem_batch.stages.report.survey import READERS
 from iem_batch.stages.selection.choose import chosen_rows, dataset_side
 from iem_batch.stages.selection.settings import InitChoice
 
@@ -30,8 +28,8 @@ def draw_image(sources: Sources, image_id: str, init_choice: InitChoice) -> Imag
     """
     run = sources.run
     shards = sorted(run.committed("masks"))
-    parts = (partial(_find, run, shard, image_id) for shard in shards)
-    rows = next(read_ahead(parts, READERS), None)
+    found = map_ahead(partial(_find, run, image_id), shards)
+    rows = next((rows for rows in found if len(rows)), None)
     if rows is None:
         return None
     side = dataset_side(run.each_mark("masks", shards))
@@ -40,8 +38,7 @@ def draw_image(sources: Sources, image_id: str, init_choice: InitChoice) -> Imag
     return draw_sheet([Row(caption=f"{image_id}: {card.facts}", panels=card.panels)])
 
 
-def _find(run: RunFolder, shard: int, image_id: str) -> Iterator[pa.Table]:
+def _find(run: RunFolder, image_id: str, shard: int) -> pa.Table:
     table = run.read_table(run_folder.part("masks", shard), columns=COLUMNS)
     rows = table.filter(pc.equal(table["image_id"], image_id))
-    if len(rows):
-        yield rows.append_column("shard", pa.array([shard] * len(rows), pa.int32()))
+    return rows.append_column("shard", pa.array([shard] * len(rows), pa.int32()))

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from iem_batch.data import run_folder
-from iem_batch.data.read_ahead import read_ahead
+from iem_batch.data.read_ahead import map_ahead
 from iem_batch.data.run_folder import RunFolder
 from iem_batch.stages.report.gallery import COLUMNS
 from iem_batch.stages.report.settings import ReportSettings
@@ -29,9 +29,6 @@ AREA_BINS = np.arange(51) / 50
 NUM_TYPICAL = 2048
 """Masks drawn at random among which the median is looked for: exact up to so many, and else off by
 a percentile or two."""
-
-READERS = 16
-"""Files read at once: on an object store each takes a round trip."""
 
 
 @dataclass(kw_only=True)
@@ -80,8 +77,7 @@ def survey(
         area=np.zeros(len(AREA_BINS) - 1, np.int64),
         samples={},
     )
-    parts = (partial(_rows, run, shard, side, init_choice) for shard in shards)
-    for shard, rows in read_ahead(parts, READERS):
+    for shard, rows in map_ahead(partial(_rows, run, side, init_choice), shards):
         _count(found, rows)
         _sample(
             found, rows, cut, settings.num_samples, np.random.default_rng((settings.seed, shard))
@@ -90,12 +86,10 @@ def survey(
     return found
 
 
-def _rows(
-    run: RunFolder, shard: int, side: int, init_choice: InitChoice
-) -> Iterable[tuple[int, pa.Table]]:
+def _rows(run: RunFolder, side: int, init_choice: InitChoice, shard: int) -> tuple[int, pa.Table]:
     table = run.read_table(run_folder.part("masks", shard), columns=COLUMNS)
     rows = chosen_rows(table, init_choice, side)
-    yield shard, rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
+    return shard, rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
 
 
 def _count(found: Survey, rows: pa.Table) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from iem_batch.data import run_folder
+from iem_batch.data import run_folder, schema
 from iem_batch.data.load import read_entries
 from iem_batch.data.plan import shard_entries
 from iem_batch.data.run_folder import RunFolder
@@ -79,7 +79,7 @@ def _read(run: RunFolder, name: str, checksum: str, found: CheckedShard) -> pa.T
         found.findings.append(("unreadable", str(error)))
         return None
     found.files[name] = len(data)
-    if hashlib.sha256(data).hexdigest() != checksum:
+    if schema.checksum(data) != checksum:
         found.findings.append(("checksum", f"{name} is not what was written: its bytes differ"))
         return None  # a Parquet reader may not survive what is in it
     if not name.endswith(".parquet"):
