@@ -57,7 +57,7 @@ class Decoded:
     Args:
         pixels: uint8 (size_px, size_px, 3), RGB.
         width: of the original, in pixels, as displayed if EXIF orientation is followed.
-        height: likewise.
+        height: of the original, in pixels, as displayed likewise.
     """
 
     pixels: NDArray[np.uint8]

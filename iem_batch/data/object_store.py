@@ -12,9 +12,9 @@ the key, which say nothing secret:
 A URL that holds credentials is refused, and no message repeats them.
 
 Requests that fail because the store is busy or a connection breaks are sent again by the client,
-waiting longer each time. For S3: five attempts, with jitter, or as AWS_MAX_ATTEMPTS and
-AWS_RETRY_MODE say; all that five times by s3fs where the store asks to slow down, where it is
-silent for 15 s, and where an object's transfer was cut, which begins again.
+waiting longer each time. For S3 it makes five attempts, with jitter, or as AWS_MAX_ATTEMPTS and
+AWS_RETRY_MODE say. s3fs repeats all that up to five times where the store asks to slow down, is
+silent for 15 s, or cuts an object's transfer, which then starts over.
 """
 
 import functools

@@ -12,7 +12,7 @@ from iem_batch.data.sampling import chosen
 from iem_batch.data.schema import VERSION
 from iem_batch.data.settings import PlanSettings
 from iem_batch.data.sources import Entry, IgnoredFile, Source
-from iem_batch.data.sources.protocol import place
+from iem_batch.data.sources.protocol import without_format
 from iem_batch.errors import RunMismatchError, SourceError
 
 __all__ = ["Plan", "read_plan", "require_same_settings", "shard_entries", "write_plan"]
@@ -217,10 +217,10 @@ def _shards(entries: Iterator[Entry], shard_size: int) -> Iterator[list[Entry]]:
 
 def _no_images(source: Source, listing: _Listing) -> str:
     if not listing.num_ignored:
-        return f"{place(source.url)} is empty"
+        return f"{without_format(source.url)} is empty"
     names = ", ".join(listing.ignored_examples)
     return (
-        f"{place(source.url)} holds no images, but {listing.num_ignored} other files, "
+        f"{without_format(source.url)} holds no images, but {listing.num_ignored} other files, "
         f"such as {names}"
     )
 
@@ -242,7 +242,7 @@ def _difference(run: RunFolder, before: Plan, source: Source, settings: PlanSett
         if count
     ]
     return (
-        f"{place(source.url)} has changed since {run.url} was planned: "
+        f"{without_format(source.url)} has changed since {run.url} was planned: "
         + "; ".join(parts or ["its pieces come in another order"])
         + ". Use a new run folder, or put the source back as it was."
     )

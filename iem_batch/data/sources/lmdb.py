@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from iem_batch.data.sources.protocol import (
     Entry,
@@ -41,17 +41,15 @@ class LMDBSource:
         path: the folder that holds ``data.mdb``, or the file itself.
     """
 
+    exact_bytes: ClassVar[bool] = False
+    """Sizes are shares of the file: values are not looked at."""
+
     path: str
 
     @property
     def url(self) -> str:
         """Where the database lies."""
         return f"{self.path}#format=lmdb"
-
-    @property
-    def exact_bytes(self) -> bool:
-        """Sizes are shares of the file: values are not looked at."""
-        return False
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List ranges of keys, in the order of the keys.

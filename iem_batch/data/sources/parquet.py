@@ -4,6 +4,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from iem_batch.data.sources.protocol import (
     RawImage,
     UnreadableImage,
     changed_error,
-    duplicate,
+    duplicate_image,
     gone_error,
 )
 from iem_batch.data.sources.repeats import Listed
@@ -41,6 +42,9 @@ class ParquetSource:
         id: column of the ids, also ``<struct>.<field>``; None if there is none.
     """
 
+    exact_bytes: ClassVar[bool] = True
+    """The sizes are those of the column; those of row groups that are cut are shares."""
+
     pieces: Pieces
     image: str
     id: str | None
@@ -49,11 +53,6 @@ class ParquetSource:
     def url(self) -> str:
         """Where the files lie, and the columns."""
         return f"{self.pieces.folder.url}#format=parquet&image={self.image}&id={self.id or ''}"
-
-    @property
-    def exact_bytes(self) -> bool:
-        """The sizes are those of the column; those of row groups that are cut are shares."""
-        return True
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the files in order of their names, cut at row groups where these are small enough.
@@ -132,7 +131,7 @@ class ParquetSource:
             ids = {row: key for row, key in ids.items() if key in wanted}
         repeats = frozenset(entry.repeats)
         for repeat in sorted(repeats & ids.keys()) if wanted is None else ():
-            yield duplicate(ids[repeat], f"{entry.uri}#{repeat}")
+            yield duplicate_image(ids[repeat], f"{entry.uri}#{repeat}")
         values = _values(table, self.image, [row for row in ids if row not in repeats])
         if is_url:
             requests = (Request(ids[row], f"{entry.uri}#{row}", url) for row, url in values)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from iem_batch.data.range_file import RangeFile
 from iem_batch.data.read_ahead import LARGE_REQUESTS, read_ahead
@@ -147,6 +148,53 @@ class Pieces:
         num_bytes = file.num_bytes or 0
         uri = self.uri(file.name)
         return Entry(uri=uri, start=0, stop=1, num_bytes=num_bytes, problem=problem)
+
+
+class Span(NamedTuple):
+    """Where an image lies in a piece."""
+
+    offset: int
+    """First byte."""
+    end: int
+    """One past the last."""
+    image_id: str
+
+
+def list_ranges(
+    uri: str, found: Iterable[Span | IgnoredFile], max_images: int, sized: bool = True
+) -> Iterator[Listed]:
+    """Put the images of a piece that follow one another into entries.
+
+    Args:
+        uri: the piece.
+        found: what is in it, in order.
+        max_images: images in an entry, at most.
+        sized: whether the bytes are those of the images; else `Entry.num_bytes` is 0.
+    """
+    start, spans = 0, list[Span]()
+    for item in found:
+        if isinstance(item, IgnoredFile):
+            yield Listed(item)
+            continue
+        spans.append(item)
+        if len(spans) == max_images:
+            yield _range(uri, start, spans, sized)
+            start, spans = start + max_images, []
+    if spans:
+        yield _range(uri, start, spans, sized)
+
+
+def _range(uri: str, start: int, spans: list[Span], sized: bool) -> Listed:
+    offset, end = spans[0].offset, spans[-1].end
+    entry = Entry(
+        uri=uri,
+        start=start,
+        stop=start + len(spans),
+        num_bytes=end - offset if sized else 0,
+        offset=offset,
+        end=end,
+    )
+    return Listed(entry, [span.image_id for span in spans])
 
 
 def name_below(folder: Folder | WebFile, uri: str) -> str:

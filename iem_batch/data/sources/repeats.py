@@ -1,7 +1,7 @@
 """Finding the images whose id an earlier image of the source has, in bounded memory.
 
 Ids are compared by 128 bits of BLAKE2b. Among 10^9 ids two different ones share these with a
-probability of 10^-21, so a hash that comes again is taken for the id that comes again.
+probability of 10^-21, so equal hashes are taken for equal ids.
 """
 
 import hashlib
