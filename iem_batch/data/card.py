@@ -36,7 +36,7 @@ pair, and rank its place in the whole collection, from 0.
 """
 
 _LAYOUTS = {
-    "parquet": """Each row is a pair, both pictures encoded:
+    "parquet": """Each row is a pair, both pictures encoded{depth}:
 
     datasets.load_dataset("THIS FOLDER")""",
     "webdataset": """Each sample is KEY.jpg (or .png), KEY.mask.png (8-bit grey) and KEY.json,
@@ -59,10 +59,6 @@ grey); index/ says which image is which:
 }
 """Format of a corpus -> how it is laid out, and what opens it."""
 
-_ONE_BIT = """Each row is a pair, both pictures encoded, the mask as 1-bit PNG:
-
-    datasets.load_dataset("THIS FOLDER")"""
-
 _SPLITS = {"train": "train", "val": "validation"}
 """Split of a corpus -> its name in Hugging Face datasets."""
 
@@ -77,7 +73,8 @@ def write_corpus_card(target: RunFolder, kind: str, size: str, splits: Sequence[
         splits: those that have files.
     """
     is_original = size == "original"
-    layout = _LAYOUTS[kind] if is_original or kind != "parquet" else _ONE_BIT
+    depth = "" if is_original else ", the mask as 1-bit PNG"
+    layout = _LAYOUTS[kind].replace("{depth}", depth)  # others hold braces of their own
     beyond = ", 255 what the method did not see of the image, beyond its crop" * is_original
     text = _CORPUS_TEXT.format(layout=layout, beyond=beyond)
     if kind == "parquet":
@@ -97,18 +94,18 @@ def write_card(run: RunFolder, num_ok: int, num_quarantined: int) -> None:
     """
     folders = ("masks", "quarantine", "corpus", "predictions", "refined", "upscaled")
     configs: list[dict[str, Any]] = [
-        {"config_name": folder, "data_files": _data_files(folder, run.names(folder))}
+        {"config_name": folder, "data_files": _data_files(folder, names)}
         for folder in folders
-        if run.names(folder)
+        if (names := run.names(folder))
     ]
     configs += [
         {
             "config_name": f"round_{place.earlier_round}_{folder}",
-            "data_files": _data_files(place.title(folder), place.names(folder)),
+            "data_files": _data_files(place.title(folder), names),
         }
         for place in run.earlier_rounds()
         for folder in ("corpus", "predictions", "refined")
-        if place.names(folder)
+        if (names := place.names(folder))
     ]
     configs[0]["default"] = True
     head = yaml.safe_dump({"configs": configs}, sort_keys=False)
