@@ -65,7 +65,7 @@ class Plan:
 
 
 class _Listing:
-    """Iterates over the entries to plan and keeps count of what went by."""
+    """Iterates over the entries to plan and counts them."""
 
     def __init__(self, source: Source, settings: PlanSettings) -> None:
         self.source = source
@@ -136,10 +136,7 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
         return before
     plan = Plan(
         source_url=source.url,
-        shard_size=settings.shard_size,
-        limit=settings.limit,
-        sample=settings.sample,
-        seed=settings.seed,
+        **asdict(settings),
         num_images=listing.num_images,
         is_exact=listing.is_exact,
         num_repeats=listing.num_repeats,
@@ -183,10 +180,7 @@ def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings
     before = read_plan(run)
     now = {
         "source": (before.source_url, source.url),
-        "shard_size": (before.shard_size, settings.shard_size),
-        "limit": (before.limit, settings.limit),
-        "sample": (before.sample, settings.sample),
-        "seed": (before.seed, settings.seed),
+        **{name: (getattr(before, name), value) for name, value in asdict(settings).items()},
         "schema_version": (before.schema_version, VERSION),
     }
     changed = [
