@@ -9,7 +9,6 @@ import faulthandler
 import socket
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +21,7 @@ from iem_batch.exec.settings import LimitSettings
 from iem_batch.run.deletion import delete_own
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Mark, Summary, write_mark
-from iem_batch.storage.read_ahead import READERS
+from iem_batch.storage.read_ahead import map_ahead
 
 MAX_FAILURES_SHOWN = 5
 
@@ -173,9 +172,8 @@ def commit(
         settings_digest: of the step's record.
     """
     # A corpus may have thousands of small files, and on an object store each is a round trip.
-    with ThreadPoolExecutor(READERS) as pool:
-        write = partial(_write, step.place)
-        checksums = list(pool.map(write, output.tables, output.tables.values()))
+    write = partial(_write, step.place)
+    checksums = list(map_ahead(write, output.tables, output.tables.values()))
     files = {name: sha for name, sha in zip(output.tables, checksums, strict=True) if sha}
     mark = Mark(
         shard=output.shard,

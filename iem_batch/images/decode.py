@@ -57,7 +57,7 @@ class Decoded:
     Args:
         pixels: uint8 (size_px, size_px, 3), RGB.
         width: of the original, in pixels, as displayed if EXIF orientation is followed.
-        height: likewise.
+        height: of the original, in pixels, as displayed likewise.
     """
 
     pixels: NDArray[np.uint8]
@@ -105,12 +105,23 @@ def decode_whole(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
 @contextmanager
 def _opened(data: bytes, settings: DecodeSettings) -> Iterator[Image.Image]:
     """Open an image whose pixels are not read yet, and give all errors of the block a reason."""
+    with _rejecting(data), open_image(data) as image:
+        _require_decodable(image, data, settings)
+        yield image
+
+
+@contextmanager
+def open_image(data: bytes) -> Iterator[Image.Image]:
+    """Read the header of an image, without warnings; its pixels are not read yet.
+
+    Raises:
+        Exception: nearly any, from Pillow's plugins: the header cannot be read.
+    """
     # Pillow warns of what is odd in a file, and of large ones. That is a matter of the row, not of
     # the log, and must not raise where warnings are errors.
-    with warnings.catch_warnings(), _rejecting(data):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _require_decodable(image, data, settings)
             yield image
 
 

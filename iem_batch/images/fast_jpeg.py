@@ -5,8 +5,8 @@ transform or in the interpolation of colours. So the first use in a process deco
 show such differences both ways, and if one pixel differs, Pillow does everything. That is why no
 setting chooses: pixels depend on it as little as on the number of threads.
 
-Only the pixels come from here. Pillow still reads the header and judges the image; and whatever
-libjpeg so much as warns of is left to Pillow as a whole.
+Only the pixels come from here. Pillow still reads the header and judges the image, and decodes
+every image that libjpeg has a warning for.
 """
 
 import functools
@@ -24,7 +24,7 @@ _SUBSAMPLINGS = ("444", "422", "420", "440", "411", "Gray")
 
 
 def decode_jpeg(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
-    """Decode a JPEG whose header Pillow has read; only where nothing is `unavailable`.
+    """Decode a JPEG whose header Pillow has read; only where `unavailable` gives None.
 
     Args:
         image: opened by Pillow, not loaded.

@@ -11,13 +11,7 @@ from dataclasses import replace
 from iem_batch.errors import StorageError
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import (
-    committed,
-    read_marks,
-    read_record,
-    read_summary,
-    write_record,
-)
+from iem_batch.run.marks import committed, read_marks, read_record, read_summary, write_record
 from iem_batch.storage import local_files
 
 

@@ -1,24 +1,19 @@
-"""Images that must not be decoded again: they killed the process that did, or they are too large.
+"""Images that must not be decoded: they killed the process that did, or are too large for it.
 
-An image that makes a decoder crash takes its process with it, so it cannot become a row by raising
-an error. Whoever finds it writes it into the run folder, and from then on it is not decoded.
+An image that crashes a decoder takes the process with it and cannot become a row by an error.
+Whoever finds it writes it into the run folder, and from then on it is not decoded.
 """
 
-import io
-import warnings
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from PIL import Image
 
 from iem_batch.errors import WorkerMemoryError
-from iem_batch.images.decode import FORMATS
+from iem_batch.images.decode import open_image
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Entry, RawImage, Source, UnreadableImage
 
 REASON = "kills_worker"
@@ -31,7 +26,7 @@ those of one conversion and one copy."""
 
 @dataclass(frozen=True)
 class GuardedSource:
-    """Reads a source, some of whose images are not given out.
+    """Reads a source, but keeps back images that must not be decoded.
 
     Args:
         source: the source itself.
@@ -96,25 +91,27 @@ def read_killers(run: RunFolder, steps: Container[str], shard: int) -> dict[str,
 
     Those of later steps must not count, so that doing a step again gives what it gave before.
     """
-    try:
-        found: dict[str, dict[str, Any]] = run.read_json(layout.killers(shard))
-    except FileNotFoundError:
-        return {}
     return {
         image_id: killer["message"]
-        for image_id, killer in found.items()
+        for image_id, killer in _read(run, shard).items()
         if killer["step"] in steps
     }
 
 
 def add_killers(run: RunFolder, step: str, shard: int, messages: Mapping[str, str]) -> None:
     """Write down images that killed their process in a step."""
-    try:
-        found = run.read_json(layout.killers(shard))
-    except FileNotFoundError:
-        found = {}
-    found |= {key: {"step": step, "message": message} for key, message in messages.items()}
+    found = {key: {"step": step, "message": message} for key, message in messages.items()}
+    found = _read(run, shard) | found
     run.write_json(layout.killers(shard), dict(sorted(found.items())))
+
+
+def _read(run: RunFolder, shard: int) -> dict[str, dict[str, str]]:
+    """Read image_id -> the step that found it and a message."""
+    try:
+        killers: dict[str, dict[str, str]] = run.read_json(layout.killers(shard))
+    except FileNotFoundError:
+        return {}
+    return killers
 
 
 def planned_ids(run: RunFolder, shard: int, source: Source) -> list[str]:
@@ -136,14 +133,12 @@ def largest_images(run: RunFolder, shard: int, source: Source, count: int = 3) -
 
 def header_size(data: bytes) -> tuple[int, int] | None:
     """Read width and height from an image's header; None if it has none that can be read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return image.size
-        # Pillow lets nearly any exception of its plugins through; the decoder gives the reason.
-        except Exception:  # noqa: BLE001
-            return None
+    try:
+        with open_image(data) as image:
+            return image.size
+    # Pillow lets nearly any exception of its plugins through; the decoder gives the reason.
+    except Exception:  # noqa: BLE001
+        return None
 
 
 def _require_memory(item: RawImage, memory_bytes: int, max_pixels: int) -> None:

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images.decode import decode
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import shard_entries
 from iem_batch.run.schema import quarantine_row
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Entry, RawImage, Reader, UnreadableImage
-from iem_batch.storage.read_ahead import read_ahead
-
-NUM_READERS = 8
-"""Files of a remote store that are read at a time: each takes a round trip."""
+from iem_batch.storage.read_ahead import LARGE_REQUESTS, read_ahead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +114,8 @@ def read_entries(
         SourceError: the source has vanished or is not what was planned.
     """
     parts = [partial(source.read, entry, wanted) for entry in entries]
-    if len(entries) > NUM_READERS and "://" in entries[0].uri:
-        return read_ahead(parts, NUM_READERS)
+    if len(entries) > LARGE_REQUESTS and "://" in entries[0].uri:
+        return read_ahead(parts, LARGE_REQUESTS)
     return chain.from_iterable(part() for part in parts)
 
 

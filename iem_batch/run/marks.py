@@ -14,7 +14,7 @@ from iem_batch.errors import IntegrityError, RunMismatchError, ShardsFailedError
 from iem_batch.run import layout
 from iem_batch.run.differences import changes, refusal
 from iem_batch.run.folder import RunFolder
-from iem_batch.storage.read_ahead import READERS, map_ahead
+from iem_batch.storage.read_ahead import map_ahead
 
 Kind = TypeVar("Kind", "Mark", "Failure", "StepRecord", "Summary")
 
@@ -126,7 +126,7 @@ def read_mark(place: RunFolder, step: str, shard: int) -> Mark:
 
 def read_marks(place: RunFolder, step: str, shards: Iterable[int]) -> Iterator[Mark]:
     """Read commit marks in the order given, several at once; only a few are in memory."""
-    return map_ahead(partial(read_mark, place, step), shards, READERS)
+    return map_ahead(partial(read_mark, place, step), shards)
 
 
 def write_mark(place: RunFolder, step: str, mark: Mark) -> None:

@@ -1,19 +1,15 @@
 """Images of a shard as they lie in the source, not resized, for a corpus at the original size."""
 
-import io
-import warnings
 from collections.abc import Container
 from dataclasses import dataclass
 
-from PIL import Image
-
 from iem_batch.errors import ImageRejectedError
-from iem_batch.images.decode import FORMATS, decode_whole
+from iem_batch.images.decode import decode_whole, open_image
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import data_of, read_entries
 from iem_batch.run.plan import shard_entries
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import RawImage, Reader, UnreadableImage
 
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
@@ -102,13 +98,11 @@ def _original(
 
 def _plain_kind(data: bytes) -> str | None:
     """Name the encoding of an image that all readers show alike; None for any other."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            is_plain = (
-                image.mode in ("L", "RGB")
-                and "transparency" not in image.info
-                and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT
-            )
-            kind = "JPEG" if image.format == "MPO" else image.format
-            return kind if is_plain else None
+    with open_image(data) as image:
+        is_plain = (
+            image.mode in ("L", "RGB")
+            and "transparency" not in image.info
+            and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT
+        )
+        kind = "JPEG" if image.format == "MPO" else image.format
+        return kind if is_plain else None

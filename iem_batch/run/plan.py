@@ -13,7 +13,7 @@ from iem_batch.run.sampling import chosen
 from iem_batch.run.schema import VERSION
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Entry, IgnoredFile, Source
-from iem_batch.sources.protocol import place
+from iem_batch.sources.protocol import without_format
 
 __all__ = ["Plan", "read_plan", "require_same_settings", "shard_entries", "write_plan"]
 
@@ -65,7 +65,7 @@ class Plan:
 
 
 class _Listing:
-    """Iterates over the entries to plan and keeps count of what went by."""
+    """Iterates over the entries to plan and counts them."""
 
     def __init__(self, source: Source, settings: PlanSettings) -> None:
         self.source = source
@@ -136,10 +136,7 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
         return before
     plan = Plan(
         source_url=source.url,
-        shard_size=settings.shard_size,
-        limit=settings.limit,
-        sample=settings.sample,
-        seed=settings.seed,
+        **asdict(settings),
         num_images=listing.num_images,
         is_exact=listing.is_exact,
         num_repeats=listing.num_repeats,
@@ -183,10 +180,7 @@ def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings
     before = read_plan(run)
     now = {
         "source": (before.source_url, source.url),
-        "shard_size": (before.shard_size, settings.shard_size),
-        "limit": (before.limit, settings.limit),
-        "sample": (before.sample, settings.sample),
-        "seed": (before.seed, settings.seed),
+        **{name: (getattr(before, name), value) for name, value in asdict(settings).items()},
         "schema_version": (before.schema_version, VERSION),
     }
     changed = [
@@ -217,10 +211,10 @@ def _shards(entries: Iterator[Entry], shard_size: int) -> Iterator[list[Entry]]:
 
 def _no_images(source: Source, listing: _Listing) -> str:
     if not listing.num_ignored:
-        return f"{place(source.url)} is empty"
+        return f"{without_format(source.url)} is empty"
     names = ", ".join(listing.ignored_examples)
     return (
-        f"{place(source.url)} holds no images, but {listing.num_ignored} other files, "
+        f"{without_format(source.url)} holds no images, but {listing.num_ignored} other files, "
         f"such as {names}"
     )
 
@@ -242,7 +236,7 @@ def _difference(run: RunFolder, before: Plan, source: Source, settings: PlanSett
         if count
     ]
     return (
-        f"{place(source.url)} has changed since {run.url} was planned: "
+        f"{without_format(source.url)} has changed since {run.url} was planned: "
         + "; ".join(parts or ["its pieces come in another order"])
         + ". Use a new run folder, or put the source back as it was."
     )

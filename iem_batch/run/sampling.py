@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Count, Entry, IgnoredFile, Source
-from iem_batch.sources.protocol import place
+from iem_batch.sources.protocol import without_format
 
 SAMPLED_TOGETHER = 16
 """Images in an entry, at most, of which a sample is drawn: neighbours in a tar, Parquet or LMDB
@@ -26,15 +26,15 @@ def chosen(source: Source, settings: PlanSettings) -> Iterator[Entry | IgnoredFi
         else min(SAMPLED_TOGETHER, settings.shard_size)
     )
     if settings.sample is not None:
-        prefix = place(source.url)
+        prefix = without_format(source.url)
         if settings.sample < 1:
-            items = _share(items, settings.sample, settings.seed, prefix)
+            items = _take_share(items, settings.sample, settings.seed, prefix)
         else:
-            items = _number(items, int(settings.sample), settings.seed, prefix)
-    return items if settings.limit is None else _first(items, settings.limit)
+            items = _take_number(items, int(settings.sample), settings.seed, prefix)
+    return items if settings.limit is None else _take_first(items, settings.limit)
 
 
-def _first(items: Iterator[Entry | IgnoredFile], limit: int) -> Iterator[Entry | IgnoredFile]:
+def _take_first(items: Iterator[Entry | IgnoredFile], limit: int) -> Iterator[Entry | IgnoredFile]:
     left = limit
     for item in items:
         if isinstance(item, Entry):
@@ -45,7 +45,7 @@ def _first(items: Iterator[Entry | IgnoredFile], limit: int) -> Iterator[Entry |
             return
 
 
-def _share(
+def _take_share(
     items: Iterator[Entry | IgnoredFile], share: float, seed: int, prefix: str
 ) -> Iterator[Entry | IgnoredFile]:
     for item in items:
@@ -53,7 +53,7 @@ def _share(
             yield item
 
 
-def _number(
+def _take_number(
     items: Iterator[Entry | IgnoredFile], number: int, seed: int, prefix: str
 ) -> Iterator[Entry | IgnoredFile]:
     """Take the entries of lowest chance until there are so many images; holds no more than that."""
@@ -76,8 +76,11 @@ def _number(
 
 
 def _chance(entry: Entry, seed: int, prefix: str) -> float:
-    """Draw a number in [0, 1) that depends on the seed and the entry's name in the source alone."""
-    name = f"{seed} {entry.uri.removeprefix(prefix)} {entry.start}"
+    return draw(f"{seed} {entry.uri.removeprefix(prefix)} {entry.start}")
+
+
+def draw(name: str) -> float:
+    """Draw a number in [0, 1) that depends on the name alone, in every run and version."""
     digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 

@@ -169,9 +169,7 @@ def quarantine_row(image_id: str, uri: str, error_class: str, message: str) -> d
 
 def encode_mask(mask_HW: NDArray[np.bool_]) -> bytes:
     """Encode a mask as a 1-bit PNG; white is foreground."""
-    buffer = io.BytesIO()
-    Image.fromarray(mask_HW).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encode_pixels(mask_HW)
 
 
 def decode_mask(png: bytes) -> NDArray[np.bool_]:
@@ -180,8 +178,8 @@ def decode_mask(png: bytes) -> NDArray[np.bool_]:
         return np.asarray(image.convert("1"))
 
 
-def encode_pixels(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode uint8 (H, W) grey or (H, W, 3) RGB as PNG."""
+def encode_pixels(pixels: NDArray[np.uint8 | np.bool_]) -> bytes:
+    """Encode uint8 (H, W) grey or (H, W, 3) RGB, or bool (H, W) in one bit, as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

@@ -3,23 +3,23 @@
 import random
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from iem_batch.errors import StorageError
 from iem_batch.sources.protocol import MAX_FILE_BYTES, RawImage, UnreadableImage
 from iem_batch.storage.folder import Folder
+from iem_batch.storage.read_ahead import map_ahead
 from iem_batch.storage.web import BusyError, WebFile, is_web
 
-NUM_THREADS = 16
 MAX_ATTEMPTS = 3
 PAUSE_S = 0.5
 """Before the second attempt; doubled before each further one, and drawn from half to one and a half
 of that, so that workers do not come back at once."""
 
-MIN_ALL_LOST = 8
-"""If so many URLs in a row give nothing but failures of the network, it is the network."""
+JUDGED_TOGETHER, MIN_ALL_LOST = 64, 8
+"""If none of so many URLs in a row, or of the last ones, can be reached, it is the network."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,16 @@ def fetch(requests: Iterable[Request], allow_local: bool) -> Iterator[RawImage |
     Raises:
         StorageError: none of many URLs could be reached.
     """
-    remaining = iter(requests)
-    with ThreadPoolExecutor(NUM_THREADS) as pool:
-        while some := list(islice(remaining, 4 * NUM_THREADS)):
-            found = list(pool.map(lambda request: _fetch(request, allow_local), some))
-            lost = [item for item in found if isinstance(item, UnreadableImage)]
-            lost = [item for item in lost if item.reason == "unreachable"]
-            if len(lost) == len(found) >= MIN_ALL_LOST:
-                raise StorageError(f"none of {len(lost)} URLs could be reached: {lost[0].message}")
-            yield from found
+    items = map_ahead(partial(_fetch, allow_local), requests)
+    while found := list(islice(items, JUDGED_TOGETHER)):
+        lost = [item for item in found if isinstance(item, UnreadableImage)]
+        lost = [item for item in lost if item.reason == "unreachable"]
+        if len(lost) == len(found) >= MIN_ALL_LOST:
+            raise StorageError(f"none of {len(lost)} URLs could be reached: {lost[0].message}")
+        yield from found
 
 
-def _fetch(request: Request, allow_local: bool) -> RawImage | UnreadableImage:
+def _fetch(allow_local: bool, request: Request) -> RawImage | UnreadableImage:
     uri = request.url if isinstance(request.url, str) else request.uri
 
     def unreadable(reason: str, message: str) -> UnreadableImage:

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.formats import is_image_name
@@ -18,17 +19,15 @@ class FolderSource:
     that are not valid UTF-8, are ignored.
     """
 
+    exact_bytes: ClassVar[bool] = True
+    """The sizes are those of the files."""
+
     folder: Folder
 
     @property
     def url(self) -> str:
         """Where the folder lies."""
         return f"{self.folder.url}#format=folder"
-
-    @property
-    def exact_bytes(self) -> bool:
-        """The sizes are those of the files."""
-        return True
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the files in the order of their names; an entry is one file.

@@ -6,11 +6,11 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from iem_batch.checks import needs_extra
-from iem_batch.sources.protocol import (Entry, IgnoredFile, RawImage, UnreadableImage, changed)
 from iem_batch.errors import SourceError
+from iem_batch.sources.protocol import Entry, IgnoredFile, RawImage, UnreadableImage, changed_error
 
 if TYPE_CHECKING:
     from lmdb import Environment, Transaction
@@ -36,17 +36,15 @@ class LMDBSource:
         path: the folder that holds ``data.mdb``, or the file itself.
     """
 
+    exact_bytes: ClassVar[bool] = False
+    """Sizes are shares of the file: values are not looked at."""
+
     path: str
 
     @property
     def url(self) -> str:
         """Where the database lies."""
         return f"{self.path}#format=lmdb"
-
-    @property
-    def exact_bytes(self) -> bool:
-        """Sizes are shares of the file: values are not looked at."""
-        return False
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List ranges of keys, in the order of the keys.
@@ -99,7 +97,7 @@ class LMDBSource:
         with _reading(self.path) as transaction, transaction.cursor() as cursor:
             assert entry.first_key is not None
             if not cursor.set_range(entry.first_key) or cursor.key() != entry.first_key:
-                raise changed(self.path)
+                raise changed_error(self.path)
             keys = cursor.iternext(keys=True, values=False)
             for key in islice(keys, entry.stop - entry.start):
                 count += 1
@@ -108,7 +106,7 @@ class LMDBSource:
                     uri = f"{self.path}#{image_id}"
                     yield RawImage(image_id=image_id, uri=uri, data=bytes(cursor.value()))
         if count != entry.stop - entry.start:
-            raise changed(self.path)
+            raise changed_error(self.path)
 
 
 def _image_id(key: bytes) -> str:

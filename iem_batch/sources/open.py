@@ -70,41 +70,45 @@ def open_source(url: str) -> Source:
 
 def _open_folder(folder: Folder, options: dict[str, str]) -> Source:
     pieces = Pieces(folder, is_single=False)
-    match options.get("format") or _format_of_folder(folder):
-        case "tar":
-            return TarSource(pieces)
-        case "parquet":
-            return _parquet(pieces, options)
-        case "lmdb":
-            return _lmdb(folder)
-        case "urls":
-            raise SourceError(f"{folder.url} is a folder; give the list of URLs itself")
-    return FolderSource(folder)
+    kind = options.get("format") or _format_of_folder(folder)
+    if kind == "urls":
+        raise SourceError(f"{folder.url} is a folder; give the list of URLs itself")
+    return _open_archive(pieces, kind, options) or FolderSource(folder)
 
 
 def _open_file(file: Folder | WebFile, options: dict[str, str]) -> Source:
     pieces = Pieces(file, is_single=True)
     given = options.get("format")
     head = b"" if given else pieces.head("")
-    match given or format_of(head):
-        case "tar":
-            return TarSource(pieces)
-        case "parquet":
-            return _parquet(pieces, options)
-        case "lmdb":
-            return _lmdb(file)
-        case "image" | "folder":
-            raise SourceError(f"{file.url} is one file; give the folder that holds the images")
-        case "packed":
-            raise SourceError(
-                f"{file.url} is compressed, so images in it cannot be reached without unpacking "
-                "all before them; unpack it, a tar to a plain .tar"
-            )
+    kind = given or format_of(head)
+    if source := _open_archive(pieces, kind, options):
+        return source
+    if kind in ("image", "folder"):
+        raise SourceError(f"{file.url} is one file; give the folder that holds the images")
+    if kind == "packed":
+        raise SourceError(
+            f"{file.url} is compressed, so images in it cannot be reached without unpacking "
+            "all before them; unpack it, a tar to a plain .tar"
+        )
     if given == "urls" or _begins_with_url(head):
         return URLListSource(pieces)
     raise SourceError(
         f"{file.url} is neither tar, Parquet, LMDB nor a list of URLs; it begins with {head[:16]!r}"
     )
+
+
+def _open_archive(pieces: Pieces, kind: str | None, options: dict[str, str]) -> Source | None:
+    """Open what holds many images in a file, however few files; None for any other format."""
+    match kind:
+        case "tar":
+            return TarSource(pieces)
+        case "parquet":
+            return _parquet(pieces, options)
+        case "lmdb":
+            if not pieces.folder.is_local:
+                raise SourceError(f"{pieces.folder.url}: {_LMDB_IS_LOCAL}")
+            return LMDBSource(pieces.folder.url)
+    return None
 
 
 def _begins_with_url(head: bytes) -> bool:
@@ -114,12 +118,6 @@ def _begins_with_url(head: bytes) -> bool:
     return re.match(rb"(?:\w+://|/)[^\x00-\x20]", first) is not None or (
         not first and b"\0" not in head and head.startswith(b"#")
     )
-
-
-def _lmdb(file: Folder | WebFile) -> Source:
-    if not file.is_local:
-        raise SourceError(f"{file.url}: {_LMDB_IS_LOCAL}")
-    return LMDBSource(file.url)
 
 
 def _parquet(pieces: Pieces, options: dict[str, str]) -> Source:

@@ -4,6 +4,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -18,9 +19,9 @@ from iem_batch.sources.protocol import (
     IgnoredFile,
     RawImage,
     UnreadableImage,
-    changed,
-    duplicate,
-    gone,
+    changed_error,
+    duplicate_image,
+    gone_error,
 )
 from iem_batch.sources.repeats import Listed
 from iem_batch.storage.folder import FoundFile
@@ -41,6 +42,9 @@ class ParquetSource:
         id: column of the ids, also ``<struct>.<field>``; None if there is none.
     """
 
+    exact_bytes: ClassVar[bool] = True
+    """The sizes are those of the column; those of row groups that are cut are shares."""
+
     pieces: Pieces
     image: str
     id: str | None
@@ -49,11 +53,6 @@ class ParquetSource:
     def url(self) -> str:
         """Where the files lie, and the columns."""
         return f"{self.pieces.folder.url}#format=parquet&image={self.image}&id={self.id or ''}"
-
-    @property
-    def exact_bytes(self) -> bool:
-        """The sizes are those of the column; those of row groups that are cut are shares."""
-        return True
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the files in order of their names, cut at row groups where these are small enough.
@@ -65,7 +64,7 @@ class ParquetSource:
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         if format_of(self.pieces.head(file.name)) != "parquet":
-            yield self.pieces.misfit(file, _EXTENSIONS, "it does not begin as a Parquet file")
+            yield self.pieces.wrong_format(file, _EXTENSIONS, "it does not begin as a Parquet file")
             return
         try:
             yield from self._ranges(file, max_images)
@@ -112,9 +111,9 @@ class ParquetSource:
             table = ParquetTable(self.pieces.whole(name, entry.end))
             yield from self._rows(table, name, entry, wanted)
         except pa.ArrowException as error:
-            raise changed(entry.uri) from error
+            raise changed_error(entry.uri) from error
         except FileNotFoundError as error:
-            raise gone(entry.uri) from error
+            raise gone_error(entry.uri) from error
         except OSError as error:
             raise StorageError(f"cannot read {entry.uri}: {error.strerror or error}") from error
 
@@ -122,7 +121,7 @@ class ParquetSource:
         self, table: ParquetTable, name: str, entry: Entry, wanted: Container[str] | None
     ) -> Iterator[RawImage | UnreadableImage]:
         if table.num_rows < entry.stop:
-            raise changed(entry.uri)
+            raise changed_error(entry.uri)
         is_url = self._is_url(table)
         rows = range(entry.start, entry.stop)
         column = self.id or (self.image if is_url else None)
@@ -132,7 +131,7 @@ class ParquetSource:
             ids = {row: key for row, key in ids.items() if key in wanted}
         repeats = frozenset(entry.repeats)
         for repeat in sorted(repeats & ids.keys()) if wanted is None else ():
-            yield duplicate(ids[repeat], f"{entry.uri}#{repeat}")
+            yield duplicate_image(ids[repeat], f"{entry.uri}#{repeat}")
         values = _values(table, self.image, [row for row in ids if row not in repeats])
         if is_url:
             requests = (Request(ids[row], f"{entry.uri}#{row}", url) for row, url in values)

@@ -26,7 +26,7 @@ class ParquetTable:
 
     Raises:
         pyarrow.ArrowException: it is no Parquet file.
-        OSError: likewise, or the local disk failed.
+        OSError: it is no Parquet file, or the local disk failed.
         StorageError: the store failed.
     """
 

@@ -5,20 +5,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import NamedTuple
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.formats import HEAD_BYTES, is_hidden
-from iem_batch.sources.protocol import Entry, IgnoredFile, UnreadableImage, gone
+from iem_batch.sources.protocol import Entry, IgnoredFile, UnreadableImage, gone_error
 from iem_batch.sources.repeats import Listed, mark_repeats
 from iem_batch.storage.folder import Folder, FoundFile
-from iem_batch.storage.read_ahead import read_ahead
+from iem_batch.storage.range_file import RangeFile
+from iem_batch.storage.read_ahead import LARGE_REQUESTS, read_ahead
 from iem_batch.storage.web import WebFile
-
-T = TypeVar("T")
-
-NUM_THREADS = 8
-"""Pieces that are looked into at a time while a source is listed."""
 
 RANGES_AHEAD = 8
 """Ranges handed over at once: each has the ids of its images with it."""
@@ -57,7 +53,7 @@ class Pieces:
         """
         try:
             parts = (partial(self._look, look, file) for file in self.files())
-            yield from mark_repeats(read_ahead(parts, NUM_THREADS, RANGES_AHEAD))
+            yield from mark_repeats(read_ahead(parts, LARGE_REQUESTS, RANGES_AHEAD))
         except (StorageError, FileNotFoundError) as error:
             raise SourceError(f"cannot list {self.folder.url}: {error}") from error
 
@@ -96,7 +92,10 @@ class Pieces:
         """Read the first bytes of a piece, which tell its format."""
         return self.folder.read_range(name, 0, HEAD_BYTES)
 
-    def open(self, name: str, start: int, stop: int, block_bytes: int = 0) -> io.BufferedReader:
+    @contextmanager
+    def open(
+        self, name: str, start: int, stop: int, block_bytes: int = 0
+    ) -> Iterator[io.BufferedReader]:
         """Open the bytes start..stop-1 of a piece as a file that reads in large blocks.
 
         Args:
@@ -104,15 +103,25 @@ class Pieces:
             start: first byte.
             stop: one past the last.
             block_bytes: size of a block; 0 takes that of the store.
+
+        Raises:
+            StorageError: the store failed, there or while the file is read.
+            SourceError: the piece has vanished, there or while the file is read.
         """
         block = LOCAL_BLOCK_BYTES if self.folder.is_local else REMOTE_BLOCK_BYTES
-        return io.BufferedReader(_Window(self.folder, name, start, stop), block_bytes or block)
+        try:
+            raw = RangeFile(self.folder, name, start, stop)
+            file: io.BufferedReader = io.BufferedReader(raw, block_bytes or block)
+            with file:
+                yield file
+        except FileNotFoundError as error:
+            raise gone_error(self.uri(name)) from error
 
     def whole(self, name: str, size: int) -> str | io.RawIOBase:
         """Give a piece to a library that reads files itself: its path, or one request a read."""
         if isinstance(self.folder, Folder) and self.folder.is_local:
             return self.folder.url_of(name)
-        return _Window(self.folder, name, 0, size)
+        return RangeFile(self.folder, name, 0, size)
 
     def unreadable(self, entry: Entry) -> UnreadableImage:
         """Make the item for a piece with a problem."""
@@ -122,8 +131,14 @@ class Pieces:
             image_id=name, uri=entry.uri, reason="unreadable", message=entry.problem
         )
 
-    def misfit(self, file: FoundFile, extensions: tuple[str, ...], problem: str) -> Listed:
-        """Judge a piece of another format: a problem if its name or the user says it is one."""
+    def wrong_format(self, file: FoundFile, extensions: tuple[str, ...], problem: str) -> Listed:
+        """List a piece of another format: as a problem if its name or the user promised this one.
+
+        Args:
+            file: the piece.
+            extensions: names of this format end so, in lower case.
+            problem: what is wrong with it, for a person.
+        """
         if self.is_single or file.name.lower().endswith(extensions):
             return Listed(self.entry_of_problem(file, problem))
         return Listed(IgnoredFile(uri=self.uri(file.name)))
@@ -135,6 +150,53 @@ class Pieces:
         return Entry(uri=uri, start=0, stop=1, num_bytes=num_bytes, problem=problem)
 
 
+class Span(NamedTuple):
+    """Where an image lies in a piece."""
+
+    offset: int
+    """First byte."""
+    end: int
+    """One past the last."""
+    image_id: str
+
+
+def list_ranges(
+    uri: str, found: Iterable[Span | IgnoredFile], max_images: int, sized: bool = True
+) -> Iterator[Listed]:
+    """Put the images of a piece that follow one another into entries.
+
+    Args:
+        uri: the piece.
+        found: what is in it, in order.
+        max_images: images in an entry, at most.
+        sized: whether the bytes are those of the images; else `Entry.num_bytes` is 0.
+    """
+    start, spans = 0, list[Span]()
+    for item in found:
+        if isinstance(item, IgnoredFile):
+            yield Listed(item)
+            continue
+        spans.append(item)
+        if len(spans) == max_images:
+            yield _range(uri, start, spans, sized)
+            start, spans = start + max_images, []
+    if spans:
+        yield _range(uri, start, spans, sized)
+
+
+def _range(uri: str, start: int, spans: list[Span], sized: bool) -> Listed:
+    offset, end = spans[0].offset, spans[-1].end
+    entry = Entry(
+        uri=uri,
+        start=start,
+        stop=start + len(spans),
+        num_bytes=end - offset if sized else 0,
+        offset=offset,
+        end=end,
+    )
+    return Listed(entry, [span.image_id for span in spans])
+
+
 def name_below(folder: Folder | WebFile, uri: str) -> str:
     """Give the name in a folder from what `Folder.url_of` made of it."""
     return uri.removeprefix(folder.url_of("*")[:-1])
@@ -143,62 +205,3 @@ def name_below(folder: Folder | WebFile, uri: str) -> str:
 def is_private(name: str) -> bool:
     """Tell whether a piece is hidden, or below a folder of a program's own files (_x)."""
     return is_hidden(name) or any(part.startswith("_") for part in name.split("/"))
-
-
-class _Window(io.RawIOBase):
-    """A range of a file on any storage; each read of a remote one is one request."""
-
-    def __init__(self, folder: Folder | WebFile, name: str, start: int, stop: int) -> None:
-        super().__init__()
-        self._folder, self._name = folder, name
-        self._start, self._size = start, stop - start
-        self._position = 0
-        self._file: Any = None
-        if isinstance(folder, Folder) and folder.is_local:
-            with self._explained():
-                self._file = folder.open(name)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        wanted = min(len(buffer), self._size - self._position)
-        if wanted <= 0:
-            return 0
-        first = self._start + self._position
-        with self._explained():
-            if self._file is not None:
-                self._file.seek(first)
-                count: int = self._file.readinto(memoryview(buffer)[:wanted])
-            else:
-                data = self._folder.read_range(self._name, first, first + wanted)
-                count = len(data)
-                buffer[:count] = data
-        self._position += count
-        return count
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        super().close()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        uri = self._folder.url_of(self._name)
-        try:
-            yield
-        except FileNotFoundError as error:
-            raise gone(uri) from error
-        except OSError as error:
-            raise StorageError(f"cannot read {uri}: {error.strerror or error}") from error

@@ -7,13 +7,13 @@ from typing import Literal, Protocol
 from iem_batch.errors import SourceError
 
 MAX_FILE_BYTES = 1 << 30
-"""An image of more bytes than this is not read: the decoder's limits need no such."""
+"""An image of more bytes is not read: none within the decoder's limits needs as many."""
 
 Count = Literal["exact", "estimated", "at_most"]
 """How sure ``stop`` of an entry is.
 
 ``estimated``: the piece was not looked through, and is read to its end whatever ``stop`` says.
-``at_most``: such a piece of which no more images than these are to be read.
+``at_most``: likewise, but only the images before ``stop`` are read.
 """
 
 
@@ -125,22 +125,22 @@ class Source(Reader, Protocol):
         """
 
 
-def place(url: str) -> str:
-    """Strip what `Source.url` says of the format: the place alone, for a person."""
+def without_format(url: str) -> str:
+    """Strip what `Source.url` says of the format: what a person calls the source."""
     return url.partition("#format=")[0]
 
 
-def changed(uri: str) -> SourceError:
+def changed_error(uri: str) -> SourceError:
     """Make the error for a piece that does not hold what was planned."""
     return SourceError(f"{uri} has changed since the run was planned")
 
 
-def gone(uri: str) -> SourceError:
+def gone_error(uri: str) -> SourceError:
     """Make the error for a piece that is no longer there."""
     return SourceError(f"{uri} is gone; it was there when the run was planned")
 
 
-def duplicate(image_id: str, uri: str) -> UnreadableImage:
+def duplicate_image(image_id: str, uri: str) -> UnreadableImage:
     """Make the item for an image whose id belongs to an earlier one."""
     message = f"an earlier image of the source is {image_id} too; that one is kept"
     return UnreadableImage(image_id=image_id, uri=uri, reason="duplicate", message=message)

@@ -1,7 +1,7 @@
 """Finding the images whose id an earlier image of the source has, in bounded memory.
 
 Ids are compared by 128 bits of BLAKE2b. Among 10^9 ids two different ones share these with a
-probability of 10^-21, so a hash that comes again is taken for the id that comes again.
+probability of 10^-21, so equal hashes are taken for equal ids.
 """
 
 import hashlib
@@ -38,8 +38,8 @@ def mark_repeats(found: Iterable[Listed]) -> Iterator[Entry | IgnoredFile]:
 
     All is listed before the first item comes out; meanwhile it lies in a temporary file.
     """
-    with tempfile.TemporaryFile() as spool, _Ids() as ids:
-        num_items = 0
+    with tempfile.TemporaryFile() as spool, ExitStack() as files:
+        ids, num_items = _Ids(files), 0
         for listed in found:
             pickle.dump((listed.item, len(listed.image_ids)), spool)
             ids.add(listed.image_ids)
@@ -58,19 +58,13 @@ def mark_repeats(found: Iterable[Listed]) -> Iterator[Entry | IgnoredFile]:
 
 
 class _Ids:
-    """Hashes of ids with their positions, in order of arrival."""
+    """Hashes of ids with their positions, in order of arrival; many lie in temporary files."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: ExitStack) -> None:
         self._count = 0
         self._hashes: list[bytes] = []
         self._parts: list[IO[bytes]] = []
-        self._files = ExitStack()
-
-    def __enter__(self) -> "_Ids":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._files.close()
+        self._files = files
 
     def add(self, image_ids: Sequence[str]) -> None:
         self._hashes += [

@@ -2,19 +2,20 @@
 
 import tarfile
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import ClassVar
 
 from iem_batch.sources.formats import format_of
-from iem_batch.sources.pieces import Pieces
+from iem_batch.sources.pieces import Pieces, Span, list_ranges
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
     RawImage,
     UnreadableImage,
-    changed,
-    duplicate,
+    changed_error,
+    duplicate_image,
 )
 from iem_batch.sources.repeats import Listed
 from iem_batch.sources.tar_members import Member, TarReader
@@ -32,8 +33,11 @@ class TarSource:
 
     If there are several archives, the path of the archive stands before it. A member is an image if
     its name or its first bytes say so. Planning looks through all headers, but not through remote
-    archives that seem to hold no more images than an entry may: such are read whole anyway.
+    archives that seem to hold no more images than an entry may: those are read whole anyway.
     """
+
+    exact_bytes: ClassVar[bool] = True
+    """The sizes are those of the ranges of the archives."""
 
     pieces: Pieces
 
@@ -41,11 +45,6 @@ class TarSource:
     def url(self) -> str:
         """Where the archives lie."""
         return f"{self.pieces.folder.url}#format=tar"
-
-    @property
-    def exact_bytes(self) -> bool:
-        """The sizes are those of the ranges of the archives."""
-        return True
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the archives in order of their names, cut into ranges of whole members.
@@ -65,7 +64,7 @@ class TarSource:
                 if format_of(head) == "packed"
                 else "it does not begin as a tar archive"
             )
-            yield self.pieces.misfit(file, _EXTENSIONS, problem)
+            yield self.pieces.wrong_format(file, _EXTENSIONS, problem)
             return
         estimate = self._estimate(file.name, file.num_bytes)
         if estimate is not None and estimate <= max_images:
@@ -94,18 +93,14 @@ class TarSource:
 
     def _indexed(self, name: str, size: int, max_images: int) -> Iterator[Listed]:
         uri = self.pieces.uri(name)
-        some = _Range(uri, 0)
         with self.pieces.open(name, 0, size) as file:
-            for member in TarReader(file, size).members():
-                if member.reason == "":
-                    yield Listed(IgnoredFile(uri=f"{uri}#{member.name}"))
-                    continue
-                some.add(member, self._image_id(name, member))
-                if len(some.image_ids) == max_images:
-                    yield some.listed()
-                    some = _Range(uri, some.start + max_images)
-        if some.image_ids:
-            yield some.listed()
+            found = (
+                IgnoredFile(uri=f"{uri}#{member.name}")
+                if member.reason == ""
+                else Span(member.offset, member.end, self._image_id(name, member))
+                for member in TarReader(file, size).members()
+            )
+            yield from list_ranges(uri, found, max_images)
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None
@@ -138,9 +133,9 @@ class TarSource:
                 if not is_repeat:
                     yield _image(reader, member, image_id, uri)
                 elif wanted is None:
-                    yield duplicate(image_id, uri)
+                    yield duplicate_image(image_id, uri)
             if entry.count == "exact" and index != entry.stop:
-                raise changed(entry.uri)
+                raise changed_error(entry.uri)
 
     def _image_id(self, name: str, member: Member) -> str:
         if member.image_id is not None:
@@ -149,34 +144,6 @@ class TarSource:
             label = name or self.pieces.folder.url.rpartition("/")[2]
             return f"{label}#{member.offset}"
         return self.pieces.image_id(name, member.name, "/")
-
-
-@dataclass
-class _Range:
-    """The members of an entry while they are collected."""
-
-    uri: str
-    start: int
-    image_ids: list[str] = field(default_factory=list)
-    offset: int = 0
-    end: int = 0
-
-    def add(self, member: Member, image_id: str) -> None:
-        if not self.image_ids:
-            self.offset = member.offset
-        self.image_ids.append(image_id)
-        self.end = member.end
-
-    def listed(self) -> Listed:
-        entry = Entry(
-            uri=self.uri,
-            start=self.start,
-            stop=self.start + len(self.image_ids),
-            num_bytes=self.end - self.offset,
-            offset=self.offset,
-            end=self.end,
-        )
-        return Listed(entry, self.image_ids)
 
 
 def _image(

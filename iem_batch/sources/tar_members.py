@@ -1,7 +1,7 @@
 """The members of a tar archive in order, and what is wrong with it; data are read on request.
 
-No name in an archive is ever used as a path. Damage costs the members it touches: as other tools
-do, the reader goes on at the next header whose checksum is right.
+No name in an archive is ever used as a path. Damage costs only the members it touches: the reader
+resumes at the next header whose checksum is right, as other tools do.
 """
 
 import io
@@ -115,7 +115,7 @@ class TarReader:
             tar.members = []  # type: ignore[attr-defined]  # else the headers of millions are kept
             try:
                 info = tar.next()
-            except IEMBatchError:
+            except (IEMBatchError, FileNotFoundError):
                 raise
             except Exception:  # noqa: BLE001 - a header may hold anything; the damage is an item
                 tar.offset += tarfile.BLOCKSIZE
@@ -181,7 +181,7 @@ class TarReader:
 
 
 class _QuickTarInfo(tarfile.TarInfo):
-    """Parses the usual header in a third of the time: only what is used here of it."""
+    """Parses the usual header in a third of the time, and of it only what is used here."""
 
     __slots__ = ()
 

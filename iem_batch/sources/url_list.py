@@ -2,19 +2,21 @@
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
-from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.fetch import Request, fetch
-from iem_batch.sources.pieces import Pieces
+from iem_batch.sources.pieces import Pieces, Span, list_ranges
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
     RawImage,
     UnreadableImage,
-    changed,
-    duplicate,
+    changed_error,
+    duplicate_image,
 )
-from iem_batch.sources.repeats import Listed, mark_repeats
+from iem_batch.sources.repeats import Listed
+from iem_batch.storage.folder import FoundFile
 
 MAX_LINE_BYTES = 1 << 16
 """A line of more bytes than this is no URL."""
@@ -31,6 +33,9 @@ class URLListSource:
         pieces: the list, as the only piece.
     """
 
+    exact_bytes: ClassVar[bool] = False
+    """The sizes of the images are not known before they are read."""
+
     pieces: Pieces
 
     @property
@@ -38,44 +43,27 @@ class URLListSource:
         """Where the list lies."""
         return f"{self.pieces.folder.url}#format=urls"
 
-    @property
-    def exact_bytes(self) -> bool:
-        """The sizes of the images are not known before they are read."""
-        return False
-
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List ranges of lines; no URL is opened.
 
         Raises:
             SourceError: the list cannot be read.
         """
-        try:
-            yield from mark_repeats(self._ranges(max_images))
-        except (StorageError, FileNotFoundError) as error:
-            raise SourceError(f"cannot list {self.pieces.folder.url}: {error}") from error
+        return self.pieces.entries(partial(self._ranges, max_images=max_images))
 
-    def _ranges(self, max_images: int) -> Iterator[Listed]:
-        uri = self.pieces.folder.url_of("")
-        index, offset, urls = 0, 0, list[str]()
-        for start, stop, url in self._lines(0, self.pieces.folder.size("")):
-            if not urls:
-                offset = start
-            urls.append(url)
-            end = stop
-            if len(urls) == max_images:
-                yield _listed(uri, index, urls, offset, end)
-                index, urls = index + len(urls), []
-        if urls:
-            yield _listed(uri, index, urls, offset, end)
+    def _ranges(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
+        assert file.num_bytes is not None
+        lines = self._lines(0, file.num_bytes)
+        return list_ranges(self.pieces.uri(file.name), lines, max_images, sized=False)
 
-    def _lines(self, start: int, stop: int) -> Iterator[tuple[int, int, str]]:
-        """Iterate over the lines that hold a URL: first byte, one past the last, and the URL."""
+    def _lines(self, start: int, stop: int) -> Iterator[Span]:
+        """Iterate over the lines that hold a URL, which is the id."""
         with self.pieces.open("", start, stop) as file:
             while line := file.readline(MAX_LINE_BYTES):
                 first, start = start, start + len(line)
                 url = line.strip().decode(errors="backslashreplace").removeprefix("\ufeff")
                 if url and not url.startswith("#"):
-                    yield first, start, url
+                    yield Span(first, start, url)
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None
@@ -89,21 +77,16 @@ class URLListSource:
         assert entry.offset is not None
         assert entry.end is not None
         lines = enumerate(self._lines(entry.offset, entry.end), entry.start)
-        urls = {index: url for index, (_, _, url) in lines}
+        urls = {index: line.image_id for index, line in lines}
         if len(urls) < entry.stop - entry.start:
-            raise changed(entry.uri)
+            raise changed_error(entry.uri)
         repeats = frozenset(entry.repeats)
         urls = {index: url for index, url in urls.items() if index < entry.stop}
         if wanted is None:
-            yield from (duplicate(urls[index], entry.uri) for index in sorted(repeats))
+            yield from (duplicate_image(urls[index], entry.uri) for index in sorted(repeats))
         requests = (
             Request(url, entry.uri, url)
             for index, url in urls.items()
             if index not in repeats and (wanted is None or url in wanted)
         )
         yield from fetch(requests, self.pieces.folder.is_local)
-
-
-def _listed(uri: str, index: int, urls: list[str], offset: int, end: int) -> Listed:
-    entry = Entry(uri=uri, start=index, stop=index + len(urls), num_bytes=0, offset=offset, end=end)
-    return Listed(entry, urls)

@@ -1,4 +1,4 @@
-"""Writing local files whole, and taking away what a kill has left of a write."""
+"""Writing local files whole, and deleting what a killed process has left of a write."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from iem_batch.processes import birth
 
 SECONDS_TO_WRITE = 600.0
-"""What another machine left untouched for so long is taken for cut off."""
+"""A hidden file of another machine that is untouched for so long is taken for abandoned."""
 
 _HIDDEN = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp", re.DOTALL)
 
@@ -53,11 +53,11 @@ def delete_unfinished_writes(folder: str) -> None:
     for parent, _, names in os.walk(folder):
         for name in names:
             file = Path(parent, name)
-            if is_unfinished_write(name) and _is_cut_off(file):
+            if is_unfinished_write(name) and _is_abandoned(file):
                 file.unlink(missing_ok=True)
 
 
-def _is_cut_off(file: Path) -> bool:
+def _is_abandoned(file: Path) -> bool:
     writer = _HIDDEN.fullmatch(file.name)
     if writer is not None and writer["host"] == _host():
         return birth(int(writer["pid"])) is None

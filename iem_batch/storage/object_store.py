@@ -12,9 +12,9 @@ the key, which say nothing secret:
 A URL that holds credentials is refused, and no message repeats them.
 
 Requests that fail because the store is busy or a connection breaks are sent again by the client,
-waiting longer each time. For S3: five attempts, with jitter, or as AWS_MAX_ATTEMPTS and
-AWS_RETRY_MODE say; all that five times by s3fs where the store asks to slow down, where it is
-silent for 15 s, and where an object's transfer was cut, which begins again.
+waiting longer each time. For S3 it makes five attempts, with jitter, or as AWS_MAX_ATTEMPTS and
+AWS_RETRY_MODE say. s3fs repeats all that up to five times where the store asks to slow down, is
+silent for 15 s, or cuts an object's transfer, which then starts over.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ from typing import Any
 import fsspec
 
 from iem_batch.errors import StorageError
+from iem_batch.storage.store_pages import is_s3, split_prefix
 
 PART_BYTES = 16 << 20
 """Size of the parts in which an object is written that has more bytes than two of them."""
@@ -223,7 +224,7 @@ def is_empty(filesystem: Any, path: str) -> bool:
     """Tell whether no object lies below a path; lists as little as it can."""
     if not is_s3(filesystem):
         return not any(filesystem.find(path))
-    bucket, prefix = _prefix(path)
+    bucket, prefix = split_prefix(path)
     # One may be the object without bytes that stands for the folder itself.
     found = filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=2)
     return all(item["Key"] == prefix for item in found.get("Contents", ()))
@@ -253,16 +254,6 @@ def _delete_keys(filesystem: Any, bucket: str, keys: Sequence[str]) -> None:
     done = filesystem.call_s3("delete_objects", Bucket=bucket, Delete=request)
     for refused in done.get("Errors", ()):
         raise PermissionError(f"{refused['Key']}: {refused['Code']}")
-
-
-def is_s3(filesystem: Any) -> bool:
-    """Tell whether S3's own requests can be sent."""
-    return hasattr(filesystem, "call_s3")
-
-
-def _prefix(path: str) -> tuple[str, str]:
-    bucket, _, key = path.partition("/")
-    return bucket, f"{key}/" if key else ""
 
 
 def cause(error: Exception, scheme: str) -> str:

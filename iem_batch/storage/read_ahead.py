@@ -1,4 +1,8 @@
-"""Iterating over the parts of something in order while threads work on the next parts."""
+"""Doing the next items in threads while the results of the earlier ones are used, in order.
+
+`map_ahead` is for results that are one value each, `read_ahead` for parts that are too large to be
+held whole.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -6,13 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from queue import Full, Queue
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-S = TypeVar("S")
 
-READERS = 16
-"""Small files of a store that are read at once: each takes a round trip."""
+REQUESTS = 16
+"""Small files read or written at once: a thread mostly waits for the store's round trip."""
+
+LARGE_REQUESTS = 8
+"""The same for what fills memory while it waits: listings, images, whole shards."""
 
 BATCH = 1000
 """Items a thread hands over at once, if they are as small as names."""
@@ -27,17 +33,29 @@ _Queue = Queue[list[T] | BaseException | None]
 
 
 def map_ahead(
-    function: Callable[[S], T], items: Iterable[S], num_threads: int = READERS
+    function: Callable[..., T], *items: Iterable[Any], num_threads: int = REQUESTS
 ) -> Iterator[T]:
-    """Call a function for each item by threads; results come in order, and only a few wait."""
-    with ThreadPoolExecutor(num_threads) as pool:
-        ahead: deque[Future[T]] = deque()
-        for item in items:
-            ahead.append(pool.submit(function, item))
-            if len(ahead) > 2 * num_threads:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    """Give the results of `map` in order, some computed ahead; holds 2 x `num_threads` of them.
+
+    Args:
+        function: is called in threads.
+        items: one iterable for each argument of `function`, all of one length; read as needed.
+        num_threads: calls at a time.
+
+    Raises:
+        BaseException: whatever a call raises, after the results before it.
+    """
+    pool = ThreadPoolExecutor(num_threads)
+    try:
+        waiting: deque[Future[T]] = deque()
+        for arguments in zip(*items, strict=True):
+            waiting.append(pool.submit(function, *arguments))
+            if len(waiting) == 2 * num_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def read_ahead(

@@ -6,9 +6,20 @@ from typing import Any
 from iem_batch.storage.walk import Page
 
 
+def is_s3(filesystem: Any) -> bool:
+    """Tell whether S3's own requests can be sent."""
+    return hasattr(filesystem, "call_s3")
+
+
+def split_prefix(path: str) -> tuple[str, str]:
+    """Give a folder's bucket, and the prefix of the keys below it."""
+    bucket, _, key = path.partition("/")
+    return bucket, f"{key}/" if key else ""
+
+
 def store_pages(filesystem: Any, root: str, prefix: str, deep: bool) -> Iterator[Page]:
     """List a prefix below a folder of an object store; see `iem_batch.storage.walk.Pages`."""
-    if hasattr(filesystem, "call_s3"):
+    if is_s3(filesystem):
         yield from _s3_pages(filesystem, root, prefix, deep)
         return
     # Other clients give a listing as a whole.
@@ -27,8 +38,7 @@ def _by_name(filesystem: Any, path: str) -> dict[str, Any]:
 
 
 def _s3_pages(filesystem: Any, root: str, prefix: str, deep: bool) -> Iterator[Page]:
-    bucket, _, top = root.partition("/")
-    top = f"{top}/" if top else ""
+    bucket, top = split_prefix(root)
     request = {"Bucket": bucket, "Prefix": top + prefix}
     if not deep:
         request["Delimiter"] = "/"

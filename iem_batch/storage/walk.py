@@ -17,10 +17,7 @@ from itertools import groupby, islice
 from typing import IO
 
 from iem_batch.errors import StorageError
-from iem_batch.storage.read_ahead import read_ahead
-
-NUM_THREADS = 8
-"""Folders listed at a time; listing waits for disks and stores, not for the processor."""
+from iem_batch.storage.read_ahead import LARGE_REQUESTS, read_ahead
 
 MAX_NAMES_IN_MEMORY = 100_000
 """Names of one folder that are sorted in memory; more are sorted in files."""
@@ -52,7 +49,7 @@ def walk_pages(pages: Pages) -> Iterator[Found]:
         StorageError: the store does not list keys in the order of their bytes.
     """
     before = ""
-    for name, size in read_ahead(_store_parts(pages), NUM_THREADS):
+    for name, size in read_ahead(_store_parts(pages), LARGE_REQUESTS):
         if name <= before:
             raise StorageError(f"the store lists {name} after {before}: not in order of names")
         before = name
@@ -102,7 +99,7 @@ def walk_local(root: str) -> Iterator[Found]:
     """
     os.stat(root)
     links = _Links(root)
-    for name, size in read_ahead(_local_parts(root), NUM_THREADS):
+    for name, size in read_ahead(_local_parts(root), LARGE_REQUESTS):
         if size is not None or not name.endswith("/"):
             yield name, size
         else:

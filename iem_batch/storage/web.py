@@ -1,7 +1,7 @@
 """Reading files over HTTP; nothing is written there."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import fsspec
 
@@ -42,18 +42,6 @@ class WebFile:
         """Give the URL."""
         return self.url
 
-    def kind(self) -> Literal["file", "absent"]:
-        """Tell whether the file is there.
-
-        Raises:
-            StorageError: the server does not answer, or refuses.
-        """
-        try:
-            self.size("")
-        except FileNotFoundError:
-            return "absent"
-        return "file"
-
     def size(self, name: str) -> int:
         """Give the size in bytes.
 
@@ -61,12 +49,7 @@ class WebFile:
             FileNotFoundError: there is no such file.
             StorageError: the server does not say, does not answer, or refuses.
         """
-        try:
-            size = _filesystem().info(self.url)["size"]
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise self._explained(error) from error
+        size = self._ask("info")["size"]
         if size is None:
             raise StorageError(
                 f"{redacted(self.url)}: the server does not say how large the file is"
@@ -80,7 +63,7 @@ class WebFile:
             FileNotFoundError: there is no such file.
             StorageError: the server does not answer (`BusyError`), or refuses.
         """
-        return self._read()
+        return cast(bytes, self._ask("cat_file"))
 
     def read_range(self, name: str, start: int, stop: int) -> bytes:
         """Read the bytes start..stop-1.
@@ -89,14 +72,14 @@ class WebFile:
             FileNotFoundError: there is no such file.
             StorageError: as `read_bytes`.
         """
-        data = self._read(start=start, end=stop)
+        data = cast(bytes, self._ask("cat_file", start=start, end=stop))
         if len(data) > stop - start:  # a server that knows no ranges sends all
             return data[start:stop]
         return data
 
-    def _read(self, **limits: int) -> bytes:
+    def _ask(self, method: str, **limits: int) -> Any:
         try:
-            return cast(bytes, _filesystem().cat_file(self.url, **limits))
+            return getattr(_filesystem(), method)(self.url, **limits)
         except FileNotFoundError:
             raise
         except Exception as error:

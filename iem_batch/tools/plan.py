@@ -105,5 +105,3 @@ def plan_lines(planned: Plan) -> list[str]:
         examples = ", ".join(planned.ignored_examples)
         lines.append(f"{planned.num_ignored:,} other files are not images, such as {examples}")
     return lines
-
-

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iem_batch.errors import SourceError, StorageError
-from iem_batch.run import layout
+from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import read_entries
 from iem_batch.run.plan import shard_entries
@@ -79,7 +79,7 @@ def _read(run: RunFolder, name: str, checksum: str, found: CheckedShard) -> pa.T
         found.findings.append(("unreadable", str(error)))
         return None
     found.files[name] = len(data)
-    if hashlib.sha256(data).hexdigest() != checksum:
+    if schema.checksum(data) != checksum:
         found.findings.append(("checksum", f"{name} is not what was written: its bytes differ"))
         return None  # a Parquet reader may not survive what is in it
     if not name.endswith(".parquet"):

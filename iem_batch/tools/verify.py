@@ -7,25 +7,21 @@ an id that comes twice is found.
 """
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
+from iem_batch.run.run_folder import ROUND_STEPS, RunFolder
 
 from iem_batch.run import layout
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.run.run_folder import ROUND_STEPS, RunFolder
 from iem_batch.sources import Source
-from iem_batch.steps.export.step import num_corpus_files
 from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.export.step import num_corpus_files
 from iem_batch.storage.folder import Folder
 from iem_batch.storage.local_files import is_unfinished_write
+from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
 from iem_batch.tools.shard_check import CheckedShard, check_shard, id_hashes, image_ids
-
-THREADS = 8
-"""Shards that are read and hashed at once."""
 
 EXAMPLES = 10
 """Findings of one kind that are told one by one; the others are counted."""
@@ -154,18 +150,8 @@ def _each_shard(
             "not done", f"{len(missing):,} of {num_shards:,} shards of {step}, first {missing[0]}"
         )
     check = partial(check_shard, run, step, source)
-    yield from _in_threads(check, sorted(committed & set(range(num_shards))))
-
-
-def _in_threads(check: Any, shards: Iterable[int]) -> Iterator[CheckedShard]:
-    with ThreadPoolExecutor(THREADS) as pool:
-        ahead: list[Future[CheckedShard]] = []
-        for shard in shards:
-            ahead.append(pool.submit(check, shard))
-            if len(ahead) > 2 * THREADS:
-                yield ahead.pop(0).result()
-        while ahead:
-            yield ahead.pop(0).result()
+    done = sorted(committed & set(range(num_shards)))
+    return map_ahead(check, done, num_threads=LARGE_REQUESTS)
 
 
 def _find_foreign(

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from iem_batch.errors import StorageError
 from iem_batch.storage import walk
-from iem_batch.storage.read_ahead import BATCH, BATCHES_AHEAD, read_ahead
 from iem_batch.storage.walk import Page, walk_local, walk_pages
 
 # Characters around '/', which orders by itself: 'a-b' < 'a/b' < 'a0'.
@@ -103,29 +102,3 @@ def test_links_between_folders_elsewhere(tmp_path: Path) -> None:
         ("c/link", None),
         ("d/link/z", 1),
     ]
-
-
-def test_read_ahead_is_bounded_and_keeps_order() -> None:
-    """Catches a thread that reads a whole part into memory while another one is slow."""
-    taken = [0, 0]
-
-    def part(index: int) -> Iterator[int]:
-        for item in range(20 * BATCH):
-            taken[index] += 1
-            yield item
-
-    items = read_ahead([lambda: part(0), lambda: part(1)], num_threads=2)
-    assert next(items) == 0
-    assert [1 + item for item in islice(items, 3 * BATCH)] == list(range(2, 3 * BATCH + 2))
-    assert taken[1] <= (BATCHES_AHEAD + 2) * BATCH
-    items.close()
-
-
-def test_read_ahead_raises_where_the_part_does() -> None:
-    def part() -> Iterator[int]:
-        yield 1
-        raise StorageError("disk on fire")
-
-    items = read_ahead([part, lambda: [2]], num_threads=2)
-    with pytest.raises(StorageError, match="disk on fire"):
-        list(items)

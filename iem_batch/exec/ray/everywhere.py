@@ -59,7 +59,12 @@ def call_everywhere(
                 Answer(host=host, result=result, error=error, sent=sent, received=time.time())
             )
     return found + [
-        Answer(host=host, result=None, error=f"has not answered in {timeout_s:.0f} s", sent=sent,
-               received=time.time())
+        Answer(
+            host=host,
+            result=None,
+            error=f"has not answered in {timeout_s:.0f} s",
+            sent=sent,
+            received=time.time(),
+        )
         for host in asked.values()
     ]

@@ -1,7 +1,6 @@
 """Which pairs make which file of a corpus."""
 
 import functools
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ import pyarrow as pa
 
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import Plan
+from iem_batch.run.sampling import draw
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.topk.step import TABLE
 
@@ -57,7 +57,7 @@ def corpus_files(selected: Selected) -> tuple[CorpusFile, ...]:
         [("shard", "ascending"), ("rank", "ascending")]
     )
     ids = selection["image_id"].to_pylist()
-    is_val = np.array([_share(image_id) < selected.val_share for image_id in ids], dtype=np.bool_)
+    is_val = np.array([draw(image_id) < selected.val_share for image_id in ids], dtype=np.bool_)
     files: list[CorpusFile] = []
     first = 0
     for split, chosen in zip(SPLITS, (~is_val, is_val), strict=True):
@@ -67,12 +67,6 @@ def corpus_files(selected: Selected) -> tuple[CorpusFile, ...]:
             files.append(CorpusFile(split=split, number=number, first=first, rows=part))
             first += len(part)
     return tuple(files)
-
-
-def _share(image_id: str) -> float:
-    """Give a number in [0, 1) that is drawn once and for all for an image, in every run."""
-    digest = hashlib.blake2b(image_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def pairs_per_file(plan: Plan, settings: ExportSettings, size_px: int) -> int:

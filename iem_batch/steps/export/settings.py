@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import (Section, above, at_least, share_below_1)
+from iem_batch.checks import Section, above, at_least, share_below_1
 
 CorpusFormat = Literal["parquet", "webdataset", "coco", "folder"]
 

@@ -182,7 +182,9 @@ class ExportStep:
 
     def keep_back(self, shard: int, killers: Mapping[str, str]) -> None:
         """Write down images of a corpus file that kill, image_id -> how."""
-        for image_id, source_shard in _tuples(corpus_files(self.selected)[shard].rows, "image_id", "shard"):
+        for image_id, source_shard in _tuples(
+            corpus_files(self.selected)[shard].rows, "image_id", "shard"
+        ):
             if image_id in killers:
                 killer = {image_id: killers[image_id]}
                 add_killers(self.run, self.name, source_shard, killer)
@@ -196,9 +198,7 @@ class ExportStep:
     ) -> tuple[list[Original], list[dict[str, str]]]:
         if self.export.size == "original":
             passed_on = PASSED_ON[self.export.format]
-            return load_originals(
-                self.run, source_shard, source, self.decode, wanted, passed_on
-            )
+            return load_originals(self.run, source_shard, source, self.decode, wanted, passed_on)
         loaded = load_shard(self.run, source_shard, source, self.decode, wanted)
         images = [
             Original(

@@ -143,5 +143,3 @@ def _predictions_table(
     greys = [schema.encode_pixels(grey_HW) for grey_HW in grey_BHW]
     columns["probability"] = schema.image_column(greys)
     return pa.table(columns, schema=schema.PREDICTIONS_WITH_PROBABILITY)
-
-

@@ -126,5 +126,3 @@ class RefineStep(ImageStep):
             ok=len(images.image_id),
             quarantined=len(images.rejected),
         )
-
-

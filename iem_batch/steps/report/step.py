@@ -193,9 +193,7 @@ def _selection(job: Job) -> tuple[float | None, int]:
     return selection.cut if is_by_error else None, selection.num_selected
 
 
-def open_sources(
-    job: Job, plan: Plan, evaluation: Evaluation | None
-) -> tuple[Sources, list[str]]:
+def open_sources(job: Job, plan: Plan, evaluation: Evaluation | None) -> tuple[Sources, list[str]]:
     """Open what pictures are drawn from.
 
     Returns:

@@ -86,9 +86,7 @@ def survey(
     return found
 
 
-def _rows(
-    run: RunFolder, side: int, init_choice: InitChoice, shard: int
-) -> tuple[int, pa.Table]:
+def _rows(run: RunFolder, side: int, init_choice: InitChoice, shard: int) -> tuple[int, pa.Table]:
     table = run.read_table(layout.part("segment", shard), columns=COLUMNS)
     rows = chosen_rows(table, init_choice, side)
     return shard, rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))

@@ -6,7 +6,6 @@ read in any order and by any number of workers, and nobody holds more than k row
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -23,10 +22,7 @@ from iem_batch.steps.topk.choose import chosen_rows
 from iem_batch.steps.topk.groups import Groups, open_groups
 from iem_batch.steps.topk.labels import Labels
 from iem_batch.steps.topk.settings import TopkSettings
-
-REMOTE_READERS = 16
-"""Shards that are read at once from an object store, where a request is mostly waiting. From a
-local disk a thread for each processor is quickest: more cost a fifth of the processor time."""
+from iem_batch.storage.read_ahead import REQUESTS, map_ahead
 
 ERROR_BINS = np.arange(401) / 100
 """Edges of the bins of inpainting errors and scores; both terms of E are in [0, 2]."""
@@ -85,16 +81,16 @@ def candidates(query: Query, shards: Sequence[int], num_threads: int) -> Candida
     found: list[Candidates] = []
     floor = -np.inf
     todo, size = iter(shards), FIRST_SHARDS
-    num_readers = num_threads if query.labels.place.is_local else max(num_threads, REMOTE_READERS)
-    with ThreadPoolExecutor(num_readers) as pool:
-        while batch := list(islice(todo, size)):
-            size = min(2 * size, SHARDS_PER_PRUNING)
-            offers = list(pool.map(partial(_offer, query, floor), batch))
-            found = [merge(query.k, [*found, _gathered(offers, groups)])]
-            best = found[0].best
-            if groups is None and len(best) == query.k > 0:
-                # What is below the k-th best so far is not looked at further, its id not even read.
-                floor = best["score"][-1].as_py()
+    if not query.labels.place.is_local:  # from a disk more cost a fifth of the processor time
+        num_threads = max(num_threads, REQUESTS)
+    while batch := list(islice(todo, size)):
+        size = min(2 * size, SHARDS_PER_PRUNING)
+        offers = list(map_ahead(partial(_offer, query, floor), batch, num_threads=num_threads))
+        found = [merge(query.k, [*found, _gathered(offers, groups)])]
+        best = found[0].best
+        if groups is None and len(best) == query.k > 0:
+            # What is below the k-th best so far is not looked at further, its id not even read.
+            floor = best["score"][-1].as_py()
     return found[0]
 
 

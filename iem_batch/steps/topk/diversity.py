@@ -1,7 +1,6 @@
 """Leaving out images that look like one of higher error, by a perceptual hash of a library."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,17 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iem_batch.checks import needs_extra
+from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import read_plan
-from iem_batch.run.folder import RunFolder
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Source, open_source
+from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
 
 POOL = 2
 """So many times k images are looked at, to have k that differ; there may be fewer."""
-
-READERS = 8
-"""Shards whose images are read at once."""
 
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
@@ -75,9 +72,9 @@ def without_near_duplicates(
 def _hashes(run: RunFolder, best: pa.Table, decode: DecodeSettings) -> dict[str, NDArray[np.uint8]]:
     shards = pc.unique(best["shard"]).to_pylist()
     source = open_source(read_plan(run).source_url)
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(partial(_hashes_of_shard, run, best, source, decode), shards)
-        return {image_id: bits for of_shard in found for image_id, bits in of_shard}
+    hashes = partial(_hashes_of_shard, run, best, source, decode)
+    found = map_ahead(hashes, shards, num_threads=LARGE_REQUESTS)
+    return {image_id: bits for of_shard in found for image_id, bits in of_shard}
 
 
 def _hashes_of_shard(

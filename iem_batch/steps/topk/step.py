@@ -99,9 +99,7 @@ def build(job: Job) -> WholeStep:
         look, put_together = partial(candidates, query), partial(merge, query.k)
         return job.executor.reduce_shards(look, put_together, made.num_shards)
 
-    return WholeStep(
-        name="topk", run=job.run, place=job.place, depends_on=depends, compute=compute
-    )
+    return WholeStep(name="topk", run=job.run, place=job.place, depends_on=depends, compute=compute)
 
 
 def finish(job: Job, built: WholeStep, summary: Summary) -> None:
@@ -169,9 +167,7 @@ def select(
         side=dataset_side(made) if labels.step == "segment" else None,
         is_by_agreement=settings.by == "error_agreement" and len(sides) > 1,
         ids_at_once=(
-            settings.init_choice == "image"
-            or settings.per_group is not None
-            or k > made.num_shards
+            settings.init_choice == "image" or settings.per_group is not None or k > made.num_shards
         ),
     )
     left_out = LeftOut()

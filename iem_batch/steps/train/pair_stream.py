@@ -68,7 +68,7 @@ class PairStream:
             yield from self._batches_of(window, first, epoch)
 
     def close(self) -> None:
-        """Let a read that has begun end soon."""
+        """Stop a read in progress at its next rows."""
         self._closed.set()
 
     def _visits(self, epoch: int) -> list[int]:

@@ -16,6 +16,7 @@ from iem_batch.segnet.training import Training, begin_training, train_epoch
 from iem_batch.steps.train.pair_stream import PairStream, open_stream
 from iem_batch.steps.train.work import TrainWork
 
+
 def train_worker(work: TrainWork, records: Queue) -> SettingsError | None:
     """Train a worker's share.
 
@@ -50,9 +51,7 @@ def train_worker(work: TrainWork, records: Queue) -> SettingsError | None:
     return None
 
 
-def _train(
-    work: TrainWork, training: Training, stream: PairStream, records: Queue | None
-) -> None:
+def _train(work: TrainWork, training: Training, stream: PairStream, records: Queue | None) -> None:
     """Train to the end; only the first worker has records to put and checkpoints to write."""
     while not training.finished:
         batches = stream.batches(len(training.history))

@@ -4,7 +4,6 @@ H, W = pixels of a photo, S = side of the engine's square.
 """
 
 from collections.abc import Callable, Container
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -32,6 +31,7 @@ from iem_batch.steps.topk.choose import chosen_rows, dataset_side
 from iem_batch.steps.topk.settings import InitChoice
 from iem_batch.steps.upscale.settings import UpscaleSettings
 from iem_batch.steps.upscale.upsampling import upsample
+from iem_batch.storage.read_ahead import map_ahead
 
 
 def build(job: Job) -> "UpscaleStep":
@@ -136,8 +136,8 @@ class UpscaleStep(ImageStep):
 
     def _compute(self, num_threads: int, small: SmallMasks) -> ShardOutput:
         # Each thread holds one decoded photo; decoding and filtering leave Python's lock.
-        with ThreadPoolExecutor(num_threads) as pool:
-            results = list(pool.map(self._row_or_reason, small.rows.to_pylist(), small.photos))
+        rows = small.rows.to_pylist()
+        results = list(map_ahead(self._row_or_reason, rows, small.photos, num_threads=num_threads))
         made = [row for row in results if "error_class" not in row]
         rejected = [row for row in results if "error_class" in row]
         table = pa.Table.from_pylist(made, schema=schema.UPSCALED)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from iem_batch.checks import needs_extra
 from iem_batch.steps.export.formats.image_folder import image_files
-from iem_batch.steps.export.formats.pair import (FOREGROUND, IGNORE, Pair, Place)
+from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
 from iem_batch.run.folder import RunFolder
 
 PARTS = "_run/annotations"
