@@ -1,10 +1,12 @@
 """The command line `iem-batch`: flags over a YAML file over what the run folder has stored."""
 
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
@@ -13,82 +15,88 @@ from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_y
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.interrupts import Interrupt, raising_interrupts
-from iem_batch.steps.settings import DEMO_DEFAULTS
+from iem_batch.steps.registry import PLAN_FLAGS, STEPS, Step
+from iem_batch.tools.settings import DEMO_DEFAULTS
+
+if TYPE_CHECKING:
+    from iem_batch.job import Job
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command; the function of its name in `iem_batch.commands` does the work."""
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A command that is no step; the function of its name in `iem_batch.tools.MODULE` does it."""
 
     summary: str
+    module: str
     arguments: tuple[str, ...] = ("run",)
-    """Those of `ARGUMENTS` it takes, besides the settings."""
+    """Names of `ARGUMENTS` and `SHORT`."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Settings it has other defaults for."""
     paper: tuple[str, ...] = ()
     """Sections in which --paper sets the paper's recipe."""
 
 
-PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
-"""Short for the settings plan.limit, plan.sample and plan.shard_size."""
+SHORT = {
+    "--limit": "plan.limit",
+    "--sample": "plan.sample",
+    "--shard-size": "plan.shard_size",
+    "-k": "topk.k",
+    "--fraction": "topk.fraction",
+    "--per-group": "topk.per_group",
+    "--rounds": "topk.rounds",
+    "--backbone": "segnet.backbone",
+    "--truth": "evaluate.truth",
+    "--ignore": "evaluate.ignore",
+    "--to": "convert.to",
+}
+"""Short flag -> the setting it stands for."""
 
-SELECT_FLAGS = ("-k", "--fraction", "--per-group", "--rounds")
-"""Short for the settings select.k, select.fraction, select.per_group and select.rounds."""
-
-SEGNET_FLAGS = ("--backbone",)
-"""Short for the setting segnet.backbone."""
-
-COMMANDS = {
-    "run": Command(
-        "Do all steps, from images to report.",
-        ("source", "run", "--truth", "--ignore", "--rounds", *SEGNET_FLAGS, *PLAN_FLAGS),
-        paper=("decode", "iem", "segment", "select", "export", "segnet", "train", "predict"),
+TOOLS = {
+    "run": Tool(
+        summary="Do all steps, from images to report.",
+        module="pipeline",
+        arguments=("source", "run", "--truth", "--ignore", "-k", "--fraction", "--rounds")
+        + ("--backbone", *PLAN_FLAGS),
+        paper=tuple(dict.fromkeys(name for step in STEPS.values() for name in step.paper)),
     ),
-    "plan": Command(
-        "List the images of a source and cut them into shards.",
-        ("source", "run", "--estimate", *PLAN_FLAGS),
+    "plan": Tool(
+        summary="List the images of a source and cut them into shards.",
+        module="plan",
+        arguments=("source", "run", "--estimate", *PLAN_FLAGS),
     ),
-    "segment": Command(
-        "Run IEM on every image: masks and errors.",
-        ("source", "run", *PLAN_FLAGS),
-        paper=("decode", "iem", "segment"),
+    "show": Tool(
+        summary="Draw one image of a run, or any photo.",
+        module="show",
+        arguments=("image", "run?", "--png"),
     ),
-    "topk": Command(
-        "Select the masks of highest inpainting error, times agreement, in the run.",
-        ("run", *SELECT_FLAGS),
-        paper=("select",),
+    "status": Tool(
+        summary="Print what is done and what is left.",
+        module="status",
+        arguments=("run", "--json"),
     ),
-    "export": Command("Write the selected (image, mask) pairs as a corpus.", paper=("export",)),
-    "train": Command(
-        "Train SegNet on the corpus.", ("run", *SEGNET_FLAGS), paper=("segnet", "train")
+    "verify": Tool(
+        summary="Compare a run with its plan and its commit marks, byte by byte.",
+        module="verify",
+        arguments=("run", "--json", "--reread"),
     ),
-    "predict": Command("Predict SegNet's mask for every image of the plan.", paper=("predict",)),
-    "refine": Command("Run IEM again, started from SegNet's masks."),
-    "upscale": Command("Bring masks to the size of their photos."),
-    "evaluate": Command(
-        "Measure masks against ground truth.", ("run", "--truth", "--ignore", "--against")
+    "retry": Tool(
+        summary="Do again the shards that failed.",
+        module="retry",
+        arguments=("run", "--quarantined"),
     ),
-    "report": Command("Write one HTML page about the run."),
-    "show": Command("Draw one image of a run, or any photo.", ("image", "run?", "--png")),
-    "status": Command("Print what is done and what is left.", ("run", "--json")),
-    "verify": Command(
-        "Compare a run with its plan and its commit marks, byte by byte.",
-        ("run", "--json", "--reread"),
+    "demo": Tool(
+        summary="Make pictures whose masks are known, and do all steps on them.",
+        module="pipeline",
+        defaults=DEMO_DEFAULTS,
     ),
-    "retry": Command("Do again the shards that failed.", ("run", "--quarantined")),
-    "demo": Command(
-        "Make pictures whose masks are known, and do all steps on them.", defaults=DEMO_DEFAULTS
-    ),
-    "convert": Command(
-        "Copy the images of a source into Parquet or tar shards, byte for byte.",
-        ("source", "out", "--to", *PLAN_FLAGS),
-        defaults={"plan.shard_size": 1024},
-    ),
-    "doctor": Command(
-        "Print what this machine or a cluster can run, and what to do where it cannot.",
-        ("--address", "--run", "--source"),
+    "doctor": Tool(
+        summary="Print what this machine or a cluster can run, and what to do where it cannot.",
+        module="doctor",
+        arguments=("--address", "--run", "--source"),
     ),
 }
+
+COMMANDS: dict[str, Step | Tool] = {**STEPS, **TOOLS}
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "source": {
@@ -99,7 +107,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "image": {"help": "an image of the run, by its image_id, or any image file"},
     "--png": {"default": None, "help": "file for the picture; IMAGE.iem.png if not given"},
     "out": {"help": "folder for the shards: a local path or any fsspec URL"},
-    "--to": {"default": "parquet", "help": "parquet or tar (WebDataset)"},
     "--address": {"default": None, "help": "Ray cluster to look at, e.g. auto or head:6379"},
     "--run": {"default": None, "help": "folder to write to, read from and delete from"},
     "--source": {"default": None, "help": "images to read one of"},
@@ -107,18 +114,15 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "time a sample of the images and print the hours and the cost of segment",
     },
-    "--limit": {"type": int, "default": None, "help": "short for --plan.limit"},
-    "--sample": {"type": float, "default": None, "help": "short for --plan.sample"},
-    "--shard-size": {"type": int, "default": None, "help": "short for --plan.shard_size"},
-    "--truth": {
-        "default": None,
-        "help": "ground truth: a folder of masks named like the images, COCO JSON, or Parquet",
-    },
-    "--ignore": {"default": None, "help": "folder of masks of the pixels that count nowhere"},
     "--against": {
         "nargs": "+",
         "default": [],
         "help": "other runs, evaluated before, to print beside this one",
+    },
+    "--shards": {
+        "default": None,
+        "metavar": "A:B",
+        "help": "do only the shards A to B - 1, so that several commands can share a run",
     },
     "--json": {"action": "store_true", "help": "print JSON instead of a table"},
     "--reread": {
@@ -129,11 +133,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "also shards with images that were missing, unreadable or killed their worker",
     },
-    "-k": {"type": int, "default": None, "help": "short for --select.k"},
-    "--fraction": {"type": float, "default": None, "help": "short for --select.fraction"},
-    "--per-group": {"default": None, "help": "short for --select.per_group"},
-    "--rounds": {"type": int, "default": None, "help": "short for --select.rounds"},
-    "--backbone": {"default": None, "help": "short for --segnet.backbone"},
 }
 
 
@@ -164,9 +163,12 @@ def build_parser(command: str | None) -> tuple[ArgumentParser, ArgumentParser | 
     return parser, chosen
 
 
-def _add_arguments(parser: ArgumentParser, command: Command) -> None:
+def _add_arguments(parser: ArgumentParser, command: Step | Tool) -> None:
     for name in command.arguments:
-        parser.add_argument(name.rstrip("?"), **ARGUMENTS[name])
+        if name in SHORT:
+            parser.add_argument(name, type=_type_of(SHORT[name]), default=None, help=_short(name))
+        else:
+            parser.add_argument(name.rstrip("?"), **ARGUMENTS[name])
     if not {"run", "run?", "out"} & set(command.arguments):
         return
     parser.add_argument("--config", action="config", help="YAML file with any of the settings")
@@ -179,7 +181,7 @@ def _add_arguments(parser: ArgumentParser, command: Command) -> None:
     parser.add_argument(
         "--accept-versions",
         action="store_true",
-        help="go on with a step that other versions of the code or its libraries have begun",
+        help="resume a step that other versions of the code or its libraries have begun",
     )
     if command.paper:
         parser.add_argument(
@@ -191,6 +193,16 @@ def _add_arguments(parser: ArgumentParser, command: Command) -> None:
     for section, kind in SECTIONS.items():
         parser.add_class_arguments(kind, section)
     parser.set_defaults(dict(command.defaults))
+
+
+def _type_of(setting: str) -> Any:
+    """Give the type of a setting, as its class declares it."""
+    section, _, name = setting.partition(".")
+    return get_type_hints(SECTIONS[section], include_extras=False)[name] | None
+
+
+def _short(flag: str) -> str:
+    return f"short for --{SHORT[flag]}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -221,57 +233,87 @@ def _dispatch(arguments: Sequence[str]) -> None:
     command: str = parsed.command
     assert subparser is not None
     assert command == given
-    # Only now: these import pyarrow and torch, and --help must not wait for them.
-    from iem_batch import commands
-    from iem_batch.job import Job
-    from iem_batch.run.run_folder import CONFIG, RunFolder
-
     if command == "doctor":
-        commands.doctor(**{name: parsed.doctor[name] for name in ("address", "run", "source")})
+        _tool(command)(**{name: parsed.doctor[name] for name in ("address", "run", "source")})
         return
+    # Only now: these import pyarrow and torch, and --help must not wait for them.
+    from iem_batch.exec.executor import open_executor
+    from iem_batch.job import Job
+    from iem_batch.run.folder import RunFolder
+    from iem_batch.run.layout import CONFIG
+
     run = RunFolder(parsed[command].get("run") or parsed[command].out)
     if run.exists(CONFIG):
         stored = settings_from_yaml(run.read_bytes(CONFIG), run.url_of(CONFIG))
         subparser.set_defaults(stored)
     if parsed[command].get("paper"):
         subparser.set_defaults(paper_settings(COMMANDS[command].paper))
-    parsed = parser.parse_args(arguments)
-    options = subparser.instantiate(parsed[command])
-    job = Job(
-        run=run,
-        settings=_settings(options),
-        local=options.local,
-        overwrite=options.overwrite,
-        accept_versions=options.accept_versions,
-    )
-    names = [name.lstrip("-").rstrip("?") for name in COMMANDS[command].arguments]
-    settled = (
-        "run",
-        "out",
-        *(flag.lstrip("-") for flag in PLAN_FLAGS + SELECT_FLAGS + SEGNET_FLAGS),
-    )
-    own = {name: options[name] for name in names if name not in settled}
-    getattr(commands, command)(job, **own)
+    options = subparser.instantiate(parser.parse_args(arguments)[command])
+    settings = _settings(options)
+    with open_executor(settings.cluster, local=options.local) as executor:
+        job = Job(
+            run=run,
+            settings=settings,
+            executor=executor,
+            overwrite=options.overwrite,
+            accept_versions=options.accept_versions,
+            shards=_shards(options.get("shards")),
+        )
+        _do(job, command, options)
+
+
+def _do(job: "Job", command: str, options: Namespace) -> None:
+    """Do a command: a step, after the plan where it takes a source, or a tool."""
+    step = STEPS.get(command)
+    if step is None:
+        names = [name.lstrip("-").rstrip("?") for name in TOOLS[command].arguments]
+        own = {name: options[name] for name in names if name != "run" and not _is_short(name)}
+        _tool(command)(job, **own)
+        return
+    from iem_batch.steps.do import do
+
+    if "source" in step.arguments:
+        from iem_batch.tools.plan import ensure_plan
+
+        ensure_plan(job, options.source, "run" if step.of_run else "images")
+    do(job, command)
+    if options.get("against"):
+        from iem_batch.tools.against import print_comparison
+
+        print_comparison(job, options.against)
+
+
+def _tool(command: str) -> Any:
+    return getattr(import_module(f"iem_batch.tools.{TOOLS[command].module}"), command)
+
+
+def _is_short(name: str) -> bool:
+    return f"--{name}" in SHORT or f"-{name}" in SHORT
 
 
 def _settings(options: Namespace) -> Settings:
+    """Put the settings together; a short flag that is given beats the long one."""
     settings = Settings(**{section: options[section] for section in SECTIONS})
-    settings = replace(
-        settings,
-        plan=replace(settings.plan, **_given(options, PLAN_FLAGS)),
-        select=replace(settings.select, **_given(options, SELECT_FLAGS)),
-        segnet=replace(settings.segnet, **_given(options, SEGNET_FLAGS)),
-    )
+    for flag, setting in SHORT.items():
+        value = options.get(flag.lstrip("-").replace("-", "_"))
+        if value is not None:
+            section, _, name = setting.partition(".")
+            changed = replace(getattr(settings, section), **{name: value})
+            settings = replace(settings, **{section: changed})
     backend = settings.segment.backend
     if backend not in ("auto", *BACKENDS):
         raise SettingsError(f"there is no backend {backend!r}; use auto, {', '.join(BACKENDS)}")
     return settings
 
 
-def _given(options: Namespace, flags: Sequence[str]) -> dict[str, Any]:
-    """Collect the settings that stand in short flags."""
-    names = [flag.lstrip("-").replace("-", "_") for flag in flags]
-    return {name: options[name] for name in names if options.get(name) is not None}
+def _shards(text: str | None) -> range | None:
+    """Read A:B, the shards from A to B - 1."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise SettingsError(f"--shards is {text!r}; it must be A:B with A below B, as in 0:100")
+    return range(int(match[1]), int(match[2]))
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ MAX_FAILURES_SHOWN = 5
 
 Loaded = TypeVar("Loaded")
 
-Content = pa.Table | bytes | Callable[[], pa.Table] | None
+Content: TypeAlias = pa.Table | bytes | Callable[[], pa.Table] | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""."""
+"""From encoded bytes to the pixels that the engine sees, and masks back to photos."""

@@ -45,7 +45,9 @@ class RunFolder(Folder):
             FileNotFoundError: there is no such file.
             StorageError: it is damaged, or cannot be read.
         """
-        source = self.url_of(name) if self.is_local else pa.PythonFile(RangeFile(self, name), "r")
+        source: Any = self.url_of(name)
+        if not self.is_local:
+            source = RangeFile(self, name, 0, self.size(name))
         try:
             with pq.ParquetFile(source, pre_buffer=not self.is_local) as file:
                 yield file

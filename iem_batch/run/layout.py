@@ -12,7 +12,7 @@ RUN/
   _run/done/STEP.json                   the sums over all shards, when the last one is committed
   _run/failures/STEP/part-00000.json    what became of a shard that could not be done
   _run/exports/NAME.json                a corpus of this run that lies elsewhere
-  _run/killers/part-00000.json          the images of a shard that kill the process that decodes them
+  _run/killers/part-00000.json          images of a shard that kill the process that decodes them
   _run/drivers/HOST-PID.json            what a command at work has in flight
 
 A place is a folder with steps of its own: the run, a later round, a corpus elsewhere.

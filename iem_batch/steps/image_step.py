@@ -4,13 +4,13 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import add_killers, guard, largest_images, planned_ids
 from iem_batch.run.load import LoadedShard, load_shard
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.registry import up_to
 

@@ -1,1 +1,1 @@
-"""."""
+"""Folders on disks, object stores and web servers; knows no image and no run."""

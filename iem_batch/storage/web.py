@@ -6,8 +6,8 @@ from typing import Any, cast
 import fsspec
 
 from iem_batch.checks import needs_extra
-from iem_batch.storage.object_store import redacted
 from iem_batch.errors import StorageError
+from iem_batch.storage.object_store import redacted
 
 _BUSY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 

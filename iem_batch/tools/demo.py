@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iem_batch.checks import needs_extra
-from iem_batch.steps.settings import DemoSettings
+from iem_batch.tools.settings import DemoSettings
 
 # H, W = pixels.
 

@@ -9,7 +9,7 @@ from iem_batch.run.deletion import delete_own
 from iem_batch.run.marker import Kind, adopt, require_apart
 from iem_batch.run.plan import Plan, require_same_settings, write_plan
 from iem_batch.sources import open_source
-from iem_batch.sources.protocol import place
+from iem_batch.sources.protocol import without_format
 from iem_batch.steps.do import drop
 
 
@@ -49,7 +49,7 @@ def ensure_plan(job: Job, source: str, kind: Kind) -> None:
 
 def _planned(job: Job, source: str, kind: Kind) -> Plan:
     opened = open_source(source)
-    require_apart(job.run, place(opened.url))
+    require_apart(job.run, without_format(opened.url))
     is_new = adopt(job.run, kind)
     try:
         return write_plan(job.run, opened, job.settings.plan)

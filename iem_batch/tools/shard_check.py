@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +13,10 @@ from iem_batch.errors import SourceError, StorageError
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import read_entries
+from iem_batch.run.marks import Mark, read_mark
 from iem_batch.run.plan import shard_entries
 from iem_batch.sources import Source
+from iem_batch.steps.places import BegunStep
 
 DUPLICATE = "duplicate"
 """Why an image is in the quarantine whose id belongs to an earlier one, which is kept."""
@@ -33,45 +34,41 @@ class CheckedShard:
     """Of masks: of the ids of all its images, those in the quarantine too."""
 
 
-def check_shard(run: RunFolder, step: str, source: Source | None, shard: int) -> CheckedShard:
+def check_shard(begun: BegunStep, source: Source | None, shard: int) -> CheckedShard:
     """Read everything a shard has written and compare it with its mark and the plan.
 
     Args:
-        run: the run.
-        step: name of the step.
-        source: as for `iem_batch.tools.verify.verify`.
+        begun: the step.
+        source: as for `iem_batch.tools.verify.check`.
         shard: a committed shard.
     """
-    name = layout.mark(step, shard)
+    place, step = begun.place, begun.step
+    name = layout.mark(step.name, shard)
     found = CheckedShard()
     try:
-        mark = run.read_json(name)
-        named, planned, ok = mark["files"], mark["planned"], mark["ok"]
-        rejected = mark["quarantined"]
-    except (StorageError, FileNotFoundError, KeyError, TypeError) as error:
-        found.findings.append(("mark", f"{name} cannot be used: {type(error).__name__} {error}"))
+        mark = read_mark(place, step.name, shard)
+    except (StorageError, FileNotFoundError) as error:
+        found.findings.append(("mark", f"{name} cannot be used: {error}"))
         return found
-    if planned != ok + rejected:
-        message = f"{name} says {planned} planned, {ok} ok and {rejected} quarantined"
-        found.findings.append(("counts", message))
-    tables = {file: _read(run, file, checksum, found) for file, checksum in named.items()}
-    if step in ("masks", "predictions", "refined"):
-        rows = tables.get(layout.part(step, shard))
-        if layout.part(step, shard) not in tables:
-            message = f"{name} does not name {layout.part(step, shard)}"
-            found.findings.append(("mark", message))
-        if rows is not None:
-            _check_rows(run, step, shard, mark, rows, found)
-    if step == "masks":
-        quarantine = tables.get(layout.part("quarantine", shard))
-        return _check_images(run, source, shard, mark, rows, quarantine, found)
+    tables = {file: _read(place, file, checksum, found) for file, checksum in mark.files.items()}
+    if not step.of_plan or not step.of_run:
+        return found
+    rows = tables.get(layout.part(step.name, shard))
+    if layout.part(step.name, shard) not in tables:
+        message = f"{name} does not name {layout.part(step.name, shard)}"
+        found.findings.append(("mark", message))
+    if rows is not None:
+        _check_rows(begun, mark, rows, found)
+    if step.name == "segment":
+        quarantine = tables.get(layout.part(layout.QUARANTINE, shard))
+        return _check_images(begun.job.run, source, mark, rows, quarantine, found)
     return found
 
 
-def _read(run: RunFolder, name: str, checksum: str, found: CheckedShard) -> pa.Table | None:
+def _read(place: RunFolder, name: str, checksum: str, found: CheckedShard) -> pa.Table | None:
     """Hash a file; returns its ids and places if it is a table."""
     try:
-        data = run.read_bytes(name)
+        data = place.read_bytes(name)
     except FileNotFoundError:
         found.findings.append(("missing file", f"{name} is gone, its commit mark names it"))
         return None
@@ -93,27 +90,21 @@ def _read(run: RunFolder, name: str, checksum: str, found: CheckedShard) -> pa.T
         return None
 
 
-def _check_rows(
-    run: RunFolder,
-    step: str,
-    shard: int,
-    mark: dict[str, Any],
-    rows: pa.Table,
-    found: CheckedShard,
-) -> None:
+def _check_rows(begun: BegunStep, mark: Mark, rows: pa.Table, found: CheckedShard) -> None:
     """Compare rows and images of a data file with the mark and with the masks."""
-    name = layout.part(step, shard)
+    name = layout.part(begun.step.name, mark.shard)
     ids = rows["image_id"].to_pylist()
-    sides = max(1, len(mark.get("sides", ())))
-    if len(set(ids)) != mark["ok"] or len(ids) != sides * mark["ok"]:
+    sides = max(1, len(mark.facts.get("sides", ())))
+    if len(set(ids)) != mark.ok or len(ids) != sides * mark.ok:
         message = (
-            f"{name} has {len(ids)} rows of {len(set(ids))} images, its mark says {mark['ok']} "
+            f"{name} has {len(ids)} rows of {len(set(ids))} images, its mark says {mark.ok} "
             f"images with {sides} each"
         )
         found.findings.append(("counts", message))
-    if step != "masks":
+    if begun.step.name != "segment":
+        masks = layout.part("segment", mark.shard)
         try:
-            table = run.read_table(layout.part("masks", shard), columns=["image_id"])
+            table = begun.job.run.read_table(masks, columns=["image_id"])
         except (FileNotFoundError, StorageError):
             return  # told of where masks are checked
         for image_id in sorted(set(ids) - set(table["image_id"].to_pylist())):
@@ -124,24 +115,23 @@ def _check_rows(
 def _check_images(
     run: RunFolder,
     source: Source | None,
-    shard: int,
-    mark: dict[str, Any],
+    mark: Mark,
     rows: pa.Table | None,
     quarantine: pa.Table | None,
     found: CheckedShard,
 ) -> CheckedShard:
     """Compare the images with masks and those in the quarantine with the plan."""
     num_rejected = 0 if quarantine is None else len(quarantine)
-    if num_rejected != mark["quarantined"]:
+    if num_rejected != mark.quarantined:
         message = (
-            f"{layout.part('quarantine', shard)} has {num_rejected} rows, the mark of its "
-            f"shard says {mark['quarantined']}"
+            f"{layout.part(layout.QUARANTINE, mark.shard)} has {num_rejected} rows, the mark of "
+            f"its shard says {mark.quarantined}"
         )
         found.findings.append(("counts", message))
     if rows is None:
         return found
     ids, places = _images(rows, quarantine)
-    for kind, message in _against_the_plan(run, source, shard, mark, ids, places):
+    for kind, message in _against_the_plan(run, source, mark, ids, places):
         found.findings.append((kind, message))
     return CheckedShard(
         files=found.files, findings=found.findings, id_hashes=id_hashes(list(ids.elements()))
@@ -163,42 +153,41 @@ def _images(rows: pa.Table, quarantine: pa.Table | None) -> tuple[Counter[str], 
 def _against_the_plan(
     run: RunFolder,
     source: Source | None,
-    shard: int,
-    mark: dict[str, Any],
+    mark: Mark,
     ids: Counter[str],
     places: set[str],
 ) -> list[tuple[str, str]]:
     try:
-        entries = shard_entries(run, shard)
+        entries = shard_entries(run, mark.shard)
     except StorageError as error:
         return [("plan", str(error))]
     found = []
     in_plan = sum(entry.stop - entry.start for entry in entries)
-    if all(entry.count == "exact" for entry in entries) and mark["planned"] != in_plan:
-        message = f"shard {shard} was planned with {in_plan} images and has {mark['planned']}"
+    if all(entry.count == "exact" for entry in entries) and mark.planned != in_plan:
+        message = f"shard {mark.shard} was planned with {in_plan} images and has {mark.planned}"
         found.append(("counts", message))
     single = all(entry.stop - entry.start == 1 and entry.offset is None for entry in entries)
     if source is not None:
         try:
             expected = {item.image_id for item in read_entries(source, entries)}
         except (StorageError, SourceError) as error:
-            return [*found, ("unreadable", f"shard {shard} of the source: {error}")]
+            return [*found, ("unreadable", f"shard {mark.shard} of the source: {error}")]
         there = set(ids)
     elif single and not any(entry.first_key for entry in entries):
         expected, there = {entry.uri for entry in entries}, places
     else:
         return found
     for name in sorted(expected - there):
-        found.append(("missing image", f"{name} of shard {shard} has neither mask nor reason"))
+        found.append(("missing image", f"{name} of shard {mark.shard} has neither mask nor reason"))
     for name in sorted(there - expected):
-        found.append(("extra image", f"{name} is in shard {shard}, but not in its plan"))
+        found.append(("extra image", f"{name} is in shard {mark.shard}, but not in its plan"))
     return found
 
 
 def image_ids(run: RunFolder, shard: int) -> list[str]:
     """List the ids of a shard's images, those in the quarantine too, each as often as it comes."""
-    rows = run.read_table(layout.part("masks", shard), columns=["image_id", "uri"])
-    name = layout.part("quarantine", shard)
+    rows = run.read_table(layout.part("segment", shard), columns=["image_id", "uri"])
+    name = layout.part(layout.QUARANTINE, shard)
     ids, _ = _images(rows, run.read_table(name) if run.exists(name) else None)
     return list(ids.elements())
 

@@ -1,32 +1,36 @@
-"""Checking that a run folder is what its plan and its commit marks say, from the bytes up.
+"""The command `verify`: whether a folder is what its plan and its commit marks say.
 
 Every file that a mark names is read and hashed again, its rows are counted and compared with the
-plan, and whatever lies in a data folder without being named by a mark is reported. Shards are
-checked by threads, a few at a time; what grows with the run is eight bytes for each image, by which
-an id that comes twice is found.
+plan, and whatever lies beside without being named by a mark is reported. Shards are checked by
+threads, a few at a time; what grows with the run is eight bytes for each image, by which an id that
+comes twice is found, and the names of the files of one step.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+import json as json_format
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import numpy as np
-from iem_batch.run.run_folder import ROUND_STEPS, RunFolder
 
+from iem_batch.errors import VerificationError
+from iem_batch.job import Job
 from iem_batch.run import layout
-from iem_batch.run.plan import Plan, read_plan
-from iem_batch.sources import Source
-from iem_batch.steps.export.settings import ExportSettings
-from iem_batch.steps.export.step import num_corpus_files
-from iem_batch.storage.folder import Folder
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import committed, read_summary
+from iem_batch.run.plan import read_plan
+from iem_batch.sources import Source, open_source
+from iem_batch.steps.places import BegunStep, begun_steps
+from iem_batch.steps.registry import STEPS
 from iem_batch.storage.local_files import is_unfinished_write
 from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
-from iem_batch.tools.shard_check import CheckedShard, check_shard, id_hashes, image_ids
+from iem_batch.tools.shard_check import check_shard, id_hashes, image_ids
 
 EXAMPLES = 10
 """Findings of one kind that are told one by one; the others are counted."""
 
-SHARD_STEPS = ("masks", "corpus", "predictions", "refined", "upscaled")
+OWN_NAMES = (layout.README, layout.SUCCESS)
+OWN_FOLDERS = ("_run", "rounds", "exports", layout.QUARANTINE, *STEPS)
 
 
 @dataclass
@@ -42,13 +46,6 @@ class Findings:
         if len(self.examples.setdefault(kind, [])) < EXAMPLES:
             self.examples[kind].append(message)
 
-    def absorb(self, others: "Findings", prefix: str) -> None:
-        """Add what was found elsewhere; the prefix of each message says where."""
-        for kind, count in others.counts.items():
-            for message in others.examples[kind]:
-                self.add(kind, prefix + message)
-            self.counts[kind] += count - len(others.examples[kind])
-
     def lines(self) -> list[str]:
         """Put the findings into lines for a person."""
         lines = []
@@ -63,20 +60,45 @@ class Findings:
 class Verification:
     """The result."""
 
-    findings: Findings
-    num_files: int
-    """Files that were read and hashed."""
-    num_bytes: int
-    num_images: int
+    findings: Findings = field(default_factory=Findings)
+    not_ours: Findings = field(default_factory=Findings)
+    """Files of others, which are no fault and stay as they are."""
+    files: dict[str, int] = field(default_factory=lambda: {"count": 0, "bytes": 0})
+    """What was read and hashed."""
+    steps: list[str] = field(default_factory=list)
+    """Titles of what was checked."""
+    num_images: int = 0
     """Images that have masks or are in the quarantine."""
 
 
-def verify(run: RunFolder, export: ExportSettings, source: Source | None) -> Verification:
-    """Check a run.
+def verify(job: Job, json: bool, reread: bool) -> None:
+    """Compare a run with its plan and its commit marks, byte by byte, and print what is wrong.
+
+    Raises:
+        VerificationError: something is not as it should be; what it is was printed.
+    """
+    source = open_source(read_plan(job.run).source_url) if reread else None
+    result = check(job, source)
+    num_faults = sum(result.findings.counts.values())
+    if json:
+        print(json_format.dumps(asdict(result) | {"num_findings": num_faults}, indent=1))
+    else:
+        for line in (*result.findings.lines(), *result.not_ours.lines()):
+            print(line)
+        print(
+            f"verify: {result.files['count']:,} files ({result.files['bytes'] / 1e6:,.1f} MB) of "
+            f"{', '.join(result.steps) or 'no step'} read, {result.num_images:,} images; "
+            f"{f'{num_faults:,} faults' if num_faults else 'all is well'}"
+        )
+    if num_faults:
+        raise VerificationError(f"{job.run.url} has {num_faults:,} faults")
+
+
+def check(job: Job, source: Source | None) -> Verification:
+    """Check every step that has been begun.
 
     Args:
-        run: a planned run.
-        export: how its corpus is cut into files.
+        job: at a planned run, or at what convert has made.
         source: where the images are, to compare the ids of all images with those there; without
             it, ids are compared where the plan has them (one file for each image), and counts
             elsewhere.
@@ -84,117 +106,101 @@ def verify(run: RunFolder, export: ExportSettings, source: Source | None) -> Ver
     Raises:
         StepMissingError: the run has not been planned.
     """
-    plan = read_plan(run)
-    total = _verify_place(run, SHARD_STEPS, plan, export, source)
-    _check_success(run, plan, total.findings)
-    for place in run.earlier_rounds():
-        steps = [step for step in SHARD_STEPS if step in ROUND_STEPS]
-        earlier = _verify_place(place, steps, plan, export, source)
-        total.findings.absorb(earlier.findings, f"round {place.earlier_round}: ")
-        total = replace(
-            total,
-            num_files=total.num_files + earlier.num_files,
-            num_bytes=total.num_bytes + earlier.num_bytes,
-        )
-    return total
-
-
-def _verify_place(
-    run: RunFolder,
-    steps: Iterable[str],
-    plan: Plan,
-    export: ExportSettings,
-    source: Source | None,
-) -> Verification:
-    """Check some steps and the selection of a run, or of an earlier round."""
-    findings = Findings()
-    num_files = num_bytes = 0
+    read_plan(job.run)
+    result = Verification()
     hashes: list[np.ndarray] = []
-    for step in steps:
-        if not run.exists(layout.step_record(step)) and not run.committed(step):
-            continue
-        num_shards = _num_shards(run, step, plan, export)
-        named: set[str] = set()
-        for checked in _each_shard(run, step, num_shards, source, findings):
-            named |= checked.files.keys()
-            num_files += len(checked.files)
-            num_bytes += sum(checked.files.values())
-            if step == "masks":
-                hashes.append(checked.id_hashes)
-            for kind, message in checked.findings:
-                findings.add(kind, message)
-        _find_foreign(run, step, num_shards, named, findings)
+    begun = list(begun_steps(job))
+    for each in begun:
+        result.steps.append(each.title)
+        hashes += _check_step(each, source, result)
     every = np.concatenate(hashes) if hashes else np.empty(0, np.uint64)
-    _find_repeats(run, plan, every, findings)
-    if run.committed("selection"):
-        for kind, message in check_shard(run, "selection", None, 0).findings:
-            findings.add(kind, message)
-    return Verification(
-        findings=findings, num_files=num_files, num_bytes=num_bytes, num_images=len(every)
-    )
+    _find_repeats(job.run, every, result.findings)
+    _find_others(job.run, begun, result.not_ours)
+    return Verification(**vars(result) | {"num_images": len(every)})
 
 
-def _num_shards(run: RunFolder, step: str, plan: Plan, export: ExportSettings) -> int:
-    if step != "corpus":
-        return plan.num_shards
-    return num_corpus_files(run, export) if run.exists(layout.TOPK) else 0
-
-
-def _each_shard(
-    run: RunFolder, step: str, num_shards: int, source: Source | None, findings: Findings
-) -> Iterator[CheckedShard]:
-    committed = run.committed(step)
-    missing = sorted(set(range(num_shards)) - committed)
-    if missing:
+def _check_step(begun: BegunStep, source: Source | None, result: Verification) -> list[np.ndarray]:
+    """Check the shards of a step; returns the hashes of the ids of its images, if it is segment."""
+    place, step, findings = begun.place, begun.step, result.findings
+    num_shards, done = begun.record.num_shards, committed(place, step.name)
+    if missing := sorted(set(range(num_shards)) - done):
         findings.add(
-            "not done", f"{len(missing):,} of {num_shards:,} shards of {step}, first {missing[0]}"
+            "not done",
+            f"{len(missing):,} of {num_shards:,} shards of {begun.title}, first {missing[0]}",
         )
-    check = partial(check_shard, run, step, source)
-    done = sorted(committed & set(range(num_shards)))
-    return map_ahead(check, done, num_threads=LARGE_REQUESTS)
+    summary = read_summary(place, step.name)
+    if summary is not None and missing:
+        findings.add("success", f"{begun.title} is marked as complete, but shards are missing")
+    if summary is None and not missing:
+        findings.add("not done", f"{begun.title} has all shards and was not completed")
+    named = set(summary.files if summary else ())
+    hashes = []
+    check = partial(check_shard, begun, source)
+    for checked in map_ahead(check, sorted(done), num_threads=LARGE_REQUESTS):
+        named |= checked.files.keys()
+        result.files["count"] += len(checked.files)
+        result.files["bytes"] += sum(checked.files.values())
+        hashes.append(checked.id_hashes)
+        for kind, message in checked.findings:
+            findings.add(kind, message)
+    _find_foreign(begun, named, findings)
+    return hashes
 
 
-def _find_foreign(
-    run: RunFolder, step: str, num_shards: int, named: set[str], findings: Findings
-) -> None:
-    """Look for files that no commit mark names, and for marks of shards that are not planned."""
-    committed = run.committed(step)
-    for folder in (step, "quarantine") if step == "masks" else (step,):
-        try:
-            for file in Folder(run.url_of(folder)).walk():
-                base = file.name.rpartition("/")[2]
-                name = f"{folder}/{file.name}"
-                if name in named or is_unfinished_write(base):
-                    continue  # what an interrupted write has left is deleted by the next command
-                shard = layout.shard_of(base)
-                if shard is not None and shard < num_shards and shard not in committed:
-                    findings.add("half done", f"{name}: its shard has no commit mark yet")
-                else:
-                    findings.add("foreign", f"{name}: no commit mark names it")
-        except FileNotFoundError:
-            continue
-    for base in run.names(f"_run/stats/{step}"):
+def _find_foreign(begun: BegunStep, named: set[str], findings: Findings) -> None:
+    """Look for files among a step's that no mark names, and for marks of shards not planned."""
+    place, step, num_shards = begun.place, begun.step, begun.record.num_shards
+    done = committed(place, step.name)
+    for name in _data_files(begun):
+        base = name.rpartition("/")[2]
+        if name in named or name in step.drafts or is_unfinished_write(base):
+            continue  # what an interrupted write has left is deleted by the next command
+        shard = layout.shard_of(base)
+        if shard is not None and shard < num_shards and shard not in done:
+            findings.add("half done", f"{name}: its shard has no commit mark yet")
+        else:
+            findings.add("foreign", f"{name}: no commit mark names it")
+    for base in place.names(f"_run/stats/{step.name}"):
         shard = layout.shard_of(base)
         if shard is None or shard >= num_shards:
-            findings.add("foreign", f"_run/stats/{step}/{base}: no shard of the plan")
+            findings.add("foreign", f"_run/stats/{step.name}/{base}: no shard of the plan")
 
 
-def _check_success(run: RunFolder, plan: Plan, findings: Findings) -> None:
-    missing = plan.num_shards - len(run.committed("masks"))
-    if run.exists(layout.SUCCESS) and missing > 0:
-        findings.add(
-            "success", f"{layout.SUCCESS} is there, but {missing:,} shards of masks are not"
-        )
+def _data_files(begun: BegunStep) -> Iterator[str]:
+    """List what lies where a step writes its files."""
+    place, step = begun.place, begun.step
+    if place not in (begun.job.run, begun.job.place) or not step.of_run:
+        return (file.name for file in place.walk() if not file.name.startswith("_run/"))
+    folders = [step.name, layout.QUARANTINE] if step.name == "segment" else [step.name]
+    return (f"{folder}/{name}" for folder in folders for name in _below(place, folder))
 
 
-def _find_repeats(run: RunFolder, plan: Plan, hashes: np.ndarray, findings: Findings) -> None:
+def _below(place: RunFolder, folder: str) -> Iterator[str]:
+    try:
+        for file in place.below(folder).walk():
+            yield file.name
+    except FileNotFoundError:
+        return
+
+
+def _find_others(run: RunFolder, begun: list[BegunStep], findings: Findings) -> None:
+    """Look for files of others in a run; those among a step's were found before."""
+    if not all(each.step.of_run for each in begun):
+        return
+    for name in _below(run, ""):
+        folder = name.partition("/")[0]
+        if name not in OWN_NAMES and folder not in OWN_FOLDERS:
+            findings.add("not ours", f"{name}: it stays as it is")
+
+
+def _find_repeats(run: RunFolder, hashes: np.ndarray, findings: Findings) -> None:
     """Find ids that more than one image of the run has, and the shards they are in."""
     values, counts = np.unique(hashes, return_counts=True)
     repeated = values[counts > 1]
     if not len(repeated):
         return
     places: dict[str, list[int]] = {}
-    for shard in sorted(run.committed("masks")):
+    for shard in sorted(committed(run, "segment")):
         ids = image_ids(run, shard)
         for image_id in np.array(ids, dtype=object)[np.isin(id_hashes(ids), repeated)]:
             places.setdefault(image_id, []).append(shard)

@@ -1,1 +1,1 @@
-"""."""
+"""The step `convert`: the images of any source in shards."""

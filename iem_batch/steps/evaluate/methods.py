@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from iem_batch.iem.masks import centred_squares
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.baselines import grabcut, otsu
 from iem_batch.steps.evaluate.settings import EvaluateSettings

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import TruthError
 from iem_batch.images.geometry import mask_to_image, mask_to_square
-from iem_batch.metrics import as_labelled, best_polarity, confusion
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.metrics import as_labelled, best_polarity, confusion
 from iem_batch.steps.evaluate.truth import Truth
 
 

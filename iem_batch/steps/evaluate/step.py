@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import SettingsError, TruthError
 from iem_batch.exec.step import ShardOutput, WholeStep
-from iem_batch.metrics import METRICS
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
+from iem_batch.metrics import METRICS
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, read_summary
 from iem_batch.run.plan import read_plan
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.evaluate.baselines import require_opencv
 from iem_batch.steps.evaluate.bootstrap import interval
@@ -40,7 +40,6 @@ from iem_batch.steps.evaluate.truth import MaskFolder, Truth, open_truth
 from iem_batch.steps.segment.step import segmented_so_far
 from iem_batch.steps.topk.choose import chosen_rows, dataset_side
 from iem_batch.steps.topk.settings import InitChoice
-
 
 SUMMARY = "evaluate/summary.json"
 

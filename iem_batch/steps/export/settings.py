@@ -35,8 +35,8 @@ class ExportSettings(Section, name="export"):
     its size, and the margins that the engine did not see marked to be ignored."""
 
     masks: CorpusMasks = "segment"
-    """Folder of the run the masks are taken from; which images are taken, `topk` says. `segment` are
-    those it selected among: of a later round the masks of the round before."""
+    """Folder of the run the masks are taken from; which images are taken, `topk` says. `segment`
+    are those it selected among: of a later round the masks of the round before."""
 
     foreground: Foreground = "frame"
     """`frame`: the side whose share of the outermost pixels is higher than its share of the image

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from iem_batch.exec.step import ShardOutput
 from iem_batch.foreground import with_consistent_sides
 from iem_batch.images.geometry import mask_to_image
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.exports import Export, note_export
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.killers import add_killers, guard, largest_images
 from iem_batch.run.load import load_shard
-from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.marker import adopt
 from iem_batch.run.marks import Summary, read_record, require_summary
+from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.export.files import CorpusFile, Selected, corpus_files, pairs_per_file
 from iem_batch.steps.export.formats import FOREGROUND, FORMATS, IGNORE, PASSED_ON, Pair, Place

@@ -1,1 +1,1 @@
-"""."""
+"""The step `predict`: SegNet's masks."""

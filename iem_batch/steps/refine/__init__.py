@@ -1,1 +1,1 @@
-"""."""
+"""The step `refine`: IEM from SegNet's masks."""

@@ -84,9 +84,9 @@ class RefineStep(ImageStep):
         if predicted_id != images.image_id:
             changed = sorted(set(predicted_id) ^ set(images.image_id))
             raise SourceError(
-                f"{len(changed)} images of {self.plan.source_url} have vanished or come back since they "
-                f"were predicted, the first is {changed[0]}; run `iem-batch predict` again with "
-                "--overwrite"
+                f"{len(changed)} images of {self.plan.source_url} have vanished or come back since "
+                f"they were predicted, the first is {changed[0]}; run `iem-batch predict` again "
+                "with --overwrite"
             )
         size = self.decode.size_px
         masks = [schema.decode_mask(mask["bytes"]) for mask in predictions["mask"].to_pylist()]

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from iem_batch.errors import SourceError
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.geometry import mask_to_square
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import read_summary
 from iem_batch.run.load import load_shard
-from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.marks import read_summary
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.step import PER_IMAGE
 from iem_batch.steps.evaluate.truth import Truth

@@ -1,1 +1,1 @@
-"""."""
+"""The step `segment`: IEM on every image."""

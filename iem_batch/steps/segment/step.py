@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iem_batch.exec.step import ShardOutput
 from iem_batch.errors import IntegrityError, StepMissingError
+from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status

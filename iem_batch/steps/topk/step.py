@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from iem_batch.exec.step import ShardOutput, WholeStep
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, read_summary, require_summary
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.topk.candidates import (
     NO_ROWS,
     ORDER,
@@ -97,7 +97,8 @@ def build(job: Job) -> WholeStep:
 
     def search(query: Query) -> Candidates:
         look, put_together = partial(candidates, query), partial(merge, query.k)
-        return job.executor.reduce_shards(look, put_together, made.num_shards)
+        found: Candidates = job.executor.reduce_shards(look, put_together, made.num_shards)
+        return found
 
     return WholeStep(name="topk", run=job.run, place=job.place, depends_on=depends, compute=compute)
 

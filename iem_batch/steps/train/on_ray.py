@@ -39,6 +39,7 @@ from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iem_batch.errors import SettingsError, ShardsFailedError
+from iem_batch.exec.executor import Executor
 from iem_batch.exec.ray.executor import RayExecutor
 from iem_batch.exec.settings import Device
 from iem_batch.segnet import allocator
@@ -53,7 +54,7 @@ MAX_FAILURES = 3
 
 
 def train_on_ray(
-    work: TrainWork, progress: EpochProgress, executor: RayExecutor, device: Device
+    work: TrainWork, progress: EpochProgress, executor: Executor, device: Device
 ) -> Training:
     """Train with `settings.num_workers` workers of the Ray cluster.
 
@@ -63,7 +64,7 @@ def train_on_ray(
         work: the training; with `min_workers` a worker that is lost is done without where no other
             node can take its place.
         progress: called here after each epoch; again for epochs done again after a failure.
-        executor: joins the cluster.
+        executor: a `RayExecutor`, which joins the cluster.
         device: as in `ClusterSettings`; with gpu the nodes may come when they are asked for.
 
     Raises:
@@ -71,6 +72,7 @@ def train_on_ray(
             cache is too small.
         ShardsFailedError: workers failed more than `MAX_FAILURES` times; the checkpoint is kept.
     """
+    assert isinstance(executor, RayExecutor)
     executor.join()
     settings = work.settings
     # Before any worker starts: it tells what is wrong with the settings of the network.

@@ -178,5 +178,6 @@ def _named(place: RunFolder, row: dict[str, Any]) -> Iterator[None]:
         yield
     except (UnidentifiedImageError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise StorageError(
-            f"{place.url_of('export')}: the picture or mask of {row['image_id']} is damaged: {error}"
+            f"{place.url_of('export')}: the picture or mask of {row['image_id']} is damaged: "
+            f"{error}"
         ) from error

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.checks import needs_extra
-from iem_batch.storage.folder import Folder
 from iem_batch.errors import TruthError
 from iem_batch.steps.evaluate.truth.protocol import require_shape
+from iem_batch.storage.folder import Folder
 
 
 class CocoMasks:

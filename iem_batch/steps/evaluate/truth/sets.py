@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.checks import needs_extra
+from iem_batch.errors import ImageRejectedError, TruthError
 from iem_batch.images.decode import decode_whole
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.storage.folder import Folder
-from iem_batch.errors import ImageRejectedError, TruthError
 from iem_batch.steps.evaluate.settings import Split
 from iem_batch.steps.evaluate.truth.coco import CocoMasks
 from iem_batch.steps.evaluate.truth.folder import MaskFolder
 from iem_batch.steps.evaluate.truth.protocol import require_shape
+from iem_batch.storage.folder import Folder
 
 SOURCES = {"cub200": "images", "flowers102": "jpg"}
 """Set -> the folder in it that a run is planned from."""

@@ -13,9 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from iem_batch.checks import needs_extra
+from iem_batch.run.folder import RunFolder
 from iem_batch.steps.export.formats.image_folder import image_files
 from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
-from iem_batch.run.folder import RunFolder
 
 PARTS = "_run/annotations"
 """Where the annotations wait until all files of a corpus are written."""

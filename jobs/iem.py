@@ -1,0 +1,6 @@
+"""Entry point: ray job submit --working-dir . -- python jobs/iem.py segment SOURCE RUN."""
+
+from iem_batch.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,0 @@
-"""Entry point: ray job submit --working-dir . -- python jobs/run.py SOURCE RUN."""
-
-import sys
-
-from iem_batch.cli import main
-
-if __name__ == "__main__":
-    main(["run", *sys.argv[1:]])
