@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from iem_batch.errors import SourceError
 from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.deletion import delete_own
@@ -50,13 +49,8 @@ def ensure_plan(job: Job, source: str, kind: Kind) -> None:
 def _planned(job: Job, source: str, kind: Kind) -> Plan:
     opened = open_source(source)
     require_apart(job.run, without_format(opened.url))
-    is_new = adopt(job.run, kind)
-    try:
-        return write_plan(job.run, opened, job.settings.plan)
-    except SourceError:
-        if is_new:
-            delete_own(job.run, layout.MARKER)
-        raise
+    adopt(job.run, kind)
+    return write_plan(job.run, opened, job.settings.plan)
 
 
 def _estimate(job: Job, planned: Plan) -> None:

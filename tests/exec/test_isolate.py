@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from iem_batch.exec.in_process import run_in_process
-from iem_batch.run.run_folder import DRIVERS, RunFolder, mark, part
+from iem_batch.run.folder import DRIVERS, RunFolder, mark, part
 
 from iem_batch.errors import WorkerKilledError
 from iem_batch.exec.isolate import do_alone
-from iem_batch.exec.settings import ShardSettings
+from iem_batch.exec.settings import LimitSettings
 from iem_batch.run.killers import read_killers
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.plan import write_plan
@@ -26,7 +26,7 @@ from tests.pictures import textured_disc, write_folder
 from tests.steps.conftest import make_segment_step
 from tests.steps.poisoned import PoisonedStep, suffer
 
-SETTINGS = ShardSettings()
+SETTINGS = LimitSettings()
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_an_engine_that_always_dies_is_not_the_images_fault(
     assert not step.run.exists("_run/killers")
 
 
-def do_shards_in_a_process(step: PoisonedStep, settings: ShardSettings) -> int:
+def do_shards_in_a_process(step: PoisonedStep, settings: LimitSettings) -> int:
     """Do shards 0 to 2 in a process of their own, as --local does; returns how it ended."""
     code = (
         "import pickle, sys\n"
@@ -129,7 +129,7 @@ def test_a_command_that_hangs_ends_and_finds_the_image_when_started_again(
     """Catches a run that stands still for ever because of one image."""
     monkeypatch.setattr("iem_batch.exec.isolate.MIN_PROBE_TIMEOUT_S", 3.0)
     (step.trouble / "hang-1.0").touch()
-    settings = ShardSettings(timeout_s=3)
+    settings = LimitSettings(timeout_s=3)
     assert do_shards_in_a_process(step, settings) == 1
     assert step.run.committed("masks") == {0}
     run_in_process(step, [1, 2], lambda mark: None, settings)

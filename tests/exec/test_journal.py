@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, mark
+from iem_batch.run.folder import DRIVERS, RunFolder, failure, mark
 
 from iem_batch.errors import StorageError
 from iem_batch.exec.attempts import Attempt

@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from iem_batch.exec.in_process import run_in_process
-from iem_batch.run.run_folder import RunFolder, failure, mark, part
+from iem_batch.run.folder import RunFolder, failure, mark, part
 
 from iem_batch.errors import RunMismatchError, ShardsFailedError, StorageError
-from iem_batch.exec.settings import ShardSettings
+from iem_batch.exec.settings import LimitSettings
 from iem_batch.exec.step import ShardOutput, commit, outputs_digest, totals
 
 
@@ -122,7 +122,7 @@ def test_a_shard_that_fails_at_first_is_tried_again_and_its_mark_says_so(
         return shard
 
     monkeypatch.setattr(CountingStep, "load", flaky)
-    run_in_process(step, [7], ignore, ShardSettings(max_attempts=3))
+    run_in_process(step, [7], ignore, LimitSettings(max_attempts=3))
     [done] = run.marks("masks", [7])
     assert done["attempts"] == 3
     assert not run.names("_run/failures/masks")
@@ -133,7 +133,7 @@ def test_attempts_are_counted_over_commands(run: RunFolder) -> None:
     for _ in range(2):
         with pytest.raises(ShardsFailedError):
             run_in_process(
-                CountingStep(run, frozenset({1})), [1], ignore, ShardSettings(max_attempts=2)
+                CountingStep(run, frozenset({1})), [1], ignore, LimitSettings(max_attempts=2)
             )
     account = run.read_json(failure("masks", 1))
     assert (account["attempts"], account["error"]) == (4, "StorageError: no route to shard 1")

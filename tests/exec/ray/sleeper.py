@@ -6,7 +6,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import pyarrow as pa
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ClusterSettings
 
 from iem_batch.exec.ray.cluster import cluster
 from iem_batch.exec.ray.pipeline import run_on_cluster

@@ -1,5 +1,5 @@
 import pytest
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ClusterSettings
 
 from iem_batch.errors import BackendUnavailableError, SettingsError
 from iem_batch.exec.ray.engines import (

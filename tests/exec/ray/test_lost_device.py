@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ClusterSettings
 
 from iem_batch.errors import DeviceLostError
 from iem_batch.exec.ray.pipeline import run_on_cluster

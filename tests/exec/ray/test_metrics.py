@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ClusterSettings
 
 from iem_batch.errors import ShardsFailedError
 from iem_batch.exec.ray.pipeline import run_on_cluster

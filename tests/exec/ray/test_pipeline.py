@@ -2,13 +2,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ClusterSettings
 from iem_batch.exec.in_process import run_in_process
-from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, part
+from iem_batch.run.folder import DRIVERS, RunFolder, failure, part
 
 from iem_batch.errors import SettingsError, ShardsFailedError
 from iem_batch.exec.ray.pipeline import run_on_cluster
-from iem_batch.exec.settings import ShardSettings
+from iem_batch.exec.settings import LimitSettings
 from iem_batch.exec.step import outputs_digest
 from iem_batch.run.killers import read_killers
 from tests.steps.poisoned import PoisonedStep
@@ -70,7 +70,7 @@ def test_images_that_kill_their_worker_are_named_and_all_else_done(step: Poisone
 
 def test_a_worker_that_hangs_is_stopped_and_its_shard_done(step: PoisonedStep) -> None:
     (step.trouble / "hangonce-2.5").touch()
-    run_on_cluster(step, range(4), SETTINGS, ignore, ShardSettings(timeout_s=10))
+    run_on_cluster(step, range(4), SETTINGS, ignore, LimitSettings(timeout_s=10))
     marks = step.run.marks("masks", range(4))
     assert [mark["ok"] for mark in marks] == [6] * 4
     assert [mark["attempts"] for mark in marks] == [1, 1, 2, 1]
@@ -109,6 +109,6 @@ def test_bad_settings_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"cluster.shards_per_worker is 0; it must be at least"):
         ClusterSettings(shards_per_worker=0)
     with pytest.raises(SettingsError, match=r"shards.max_attempts is 0; it must be at least 1"):
-        ShardSettings(max_attempts=0)
+        LimitSettings(max_attempts=0)
     with pytest.raises(SettingsError, match=r"shards.timeout_s is 0.0; it must be above 0"):
-        ShardSettings(timeout_s=0.0)
+        LimitSettings(timeout_s=0.0)
