@@ -12,7 +12,7 @@ from rich.table import Table
 from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.bootstrap import interval
-from iem_batch.steps.evaluate.step import PER_IMAGE, Evaluation, read_evaluation
+from iem_batch.steps.evaluate.evaluation import PER_IMAGE, Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import label
 
 SCORES = ("iou", "best_iou")

@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from iem_batch.steps.topk.candidates import ERROR_BINS
-from iem_batch.steps.topk.step import Selection
+from iem_batch.steps.topk.selection import Selection
 
 MAX_ROWS = 20
 BAR_WIDTH = 32
