@@ -23,7 +23,7 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import read_plan
 from iem_batch.sources import open_source
-from iem_batch.steps.evaluate.baselines import require_opencv
+from iem_batch.steps.evaluate.baselines import methods_of
 from iem_batch.steps.evaluate.bootstrap import interval
 from iem_batch.steps.evaluate.evaluation import (
     PER_IMAGE,
@@ -170,7 +170,8 @@ def evaluate(
         BackendUnavailableError: a baseline needs a package that is not installed.
     """
     run, decode, truth = places[0], truths.decode, truths.truth
-    pixels = _pixels(run, decode) if settings.baselines else None
+    baselines = methods_of(settings.baselines, settings.grabcut_sides)
+    pixels = _pixels(run, decode) if baselines else None
     num_rows = 0
     totals: dict[str, _Total] = {}
     tables: dict[str, pa.Table] = {}
@@ -187,7 +188,7 @@ def evaluate(
             *cheap_baselines(rows, known, decode.size_px),
         ]
         if pixels is not None:
-            methods += pixel_baselines(run, shard, known, pixels, settings)
+            methods += pixel_baselines(run, shard, known, pixels, baselines)
         found = _score(methods, known, truths)
         tables[layout.part(PER_IMAGE, shard)] = _table(found)
         for method, scores in found.items():
@@ -212,7 +213,6 @@ def evaluate(
 
 
 def _pixels(run: RunFolder, decode: DecodeSettings) -> Pixels:
-    require_opencv()
     return Pixels(source=open_source(read_plan(run).source_url), decode=decode)
 
 

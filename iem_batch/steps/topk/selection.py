@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import read_summary
-from iem_batch.steps.topk.settings import TopkBy
 
 TABLE = "topk/topk.parquet"
 
@@ -33,8 +32,9 @@ class Selection:
     """Images with a defined mask by score, in `ERROR_BINS`."""
     histogram_selected: list[int]
     """The selected ones, likewise."""
-    by: TopkBy
-    """What the score is; `error` also where the masks have no agreement to multiply it by."""
+    by: str
+    """The score, a name of `SCORES`; `error` also where the one asked for compares first masks and
+    each image has one mask."""
 
 
 def read_selection(place: RunFolder) -> Selection | None:

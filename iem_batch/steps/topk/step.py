@@ -29,6 +29,7 @@ from iem_batch.steps.topk.diversity import POOL, LeftOut, without_near_duplicate
 from iem_batch.steps.topk.groups import groups_digest
 from iem_batch.steps.topk.histogram import histogram_table
 from iem_batch.steps.topk.labels import Labels, labels_of
+from iem_batch.steps.topk.scores import SCORES
 from iem_batch.steps.topk.selection import TABLE, Selection
 from iem_batch.steps.topk.settings import TopkSettings
 
@@ -81,8 +82,11 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
 
     selection, labels, settings = Selection(**summary.facts), labels_of(job), job.settings.topk
     Console().print(histogram_table(selection))
-    score = "errors" if selection.by == "error" else "errors x agreement"
-    cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
+    cut = (
+        ""
+        if selection.cut is None
+        else f", {SCORES[selection.by].label} down to {selection.cut:.4f}"
+    )
     among = f"among {labels.place.url_of(labels.step)}"
     if selection.side is not None and settings.init_choice == "dataset":
         among = f"first mask of highest mean error {selection.side}"
@@ -136,7 +140,7 @@ def select(
         settings=settings,
         k=k,
         side=dataset_side(made) if labels.step == "segment" else None,
-        is_by_agreement=settings.by == "error_agreement" and len(sides) > 1,
+        by="error" if SCORES[settings.by].compares_first_masks and len(sides) < 2 else settings.by,
         ids_at_once=(
             settings.init_choice == "image" or settings.per_group is not None or k > made.num_shards
         ),
@@ -169,7 +173,7 @@ def _selection(
         side=query.side,
         histogram=found.histogram.tolist(),
         histogram_selected=error_histogram(score).tolist(),
-        by="error_agreement" if query.is_by_agreement else "error",
+        by=query.by,
     )
     rank = pa.array(np.arange(len(best), dtype=np.int32))
     table = best.select(NO_ROWS.column_names).append_column("rank", rank).cast(schema.SELECTION)
