@@ -1,6 +1,11 @@
-"""Methods to hold IEM against that need the pixels. H, W = pixels."""
+"""Methods to compare IEM with that need the pixels. H, W = pixels."""
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from types import ModuleType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +18,10 @@ GRABCUT_ITERATIONS = 5
 
 FRAME_SHARE = 1 / 16
 """Width of the frame whose mean colour is Otsu's background, as a share of the side."""
+
+
+Segment: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
+"""From image_HW3, RGB, to mask_HW."""
 
 
 def grabcut(image_HW3: NDArray[np.uint8], side_px: int) -> NDArray[np.bool_]:
@@ -73,13 +82,49 @@ def otsu(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(mask_HW, dtype=np.bool_)
 
 
-def require_opencv() -> None:
-    """Check that the baselines can run here.
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A method to compare IEM with."""
+
+    label: str
+    """What it is called in tables."""
+    segment: Callable[..., NDArray[np.bool_]]
+    """From image_HW3, uint8 RGB, to mask_HW; and from side_px, if it starts from a square."""
+    is_from_square: bool = False
+    """Whether it starts from a centred square; it is run for each of evaluate.grabcut_sides."""
+    package: str | None = None
+    """What it imports from the extra truth."""
+
+
+BASELINES = {
+    "grabcut": Baseline(label="GrabCut", segment=grabcut, is_from_square=True, package="cv2"),
+    "otsu": Baseline(label="Otsu", segment=otsu, package="cv2"),
+}
+"""Name in `evaluate.baselines` -> the method."""
+
+
+def methods_of(names: Iterable[str], sides: Iterable[int]) -> dict[str, Segment]:
+    """Give the methods of some baselines, by their names in an evaluation.
+
+    Args:
+        names: of the baselines.
+        sides: in pixels, of the squares that some of them start from.
 
     Raises:
-        BackendUnavailableError: OpenCV is not installed.
+        BackendUnavailableError: a package is not installed.
     """
-    _cv2()
+    methods: dict[str, Segment] = {}
+    for name in names:
+        baseline = BASELINES[name]
+        if baseline.package is not None:
+            with needs_extra("truth", f"the baseline {name}"):
+                import_module(baseline.package)
+        if baseline.is_from_square:
+            for side in sides:
+                methods[f"{name}_{side}"] = partial(baseline.segment, side_px=side)
+        else:
+            methods[name] = baseline.segment
+    return methods
 
 
 def _cv2() -> ModuleType:

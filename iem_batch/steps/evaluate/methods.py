@@ -3,7 +3,7 @@
 B = images of a shard that have a truth, S = pixels of a side of the engine's square.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,8 +18,7 @@ from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.sources import Source
-from iem_batch.steps.evaluate.baselines import grabcut, otsu
-from iem_batch.steps.evaluate.settings import EvaluateSettings
+from iem_batch.steps.evaluate.baselines import Segment
 from iem_batch.steps.registry import MASKS
 
 EARLIER_ROUND = "predict_round"
@@ -104,7 +103,7 @@ def cheap_baselines(rows: pa.Table, known: pa.Table, size_px: int) -> Iterator[M
 
 
 def pixel_baselines(
-    run: RunFolder, shard: int, known: pa.Table, pixels: Pixels, settings: EvaluateSettings
+    run: RunFolder, shard: int, known: pa.Table, pixels: Pixels, methods: Mapping[str, Segment]
 ) -> Iterator[Masks]:
     """Give the baselines asked for, which read the images again; one that is gone has no mask.
 
@@ -113,19 +112,13 @@ def pixel_baselines(
         shard: the shard.
         known: rows of the B images.
         pixels: where the images are.
-        settings: which baselines, and GrabCut's rectangles.
+        methods: name in an evaluation -> what segments an image.
     """
     image_id = known["image_id"].to_pylist()
     loaded = load_shard(run, shard, pixels.source, pixels.decode, frozenset(image_id))
     image_of = dict(zip(loaded.image_id, loaded.image_BHW3, strict=True))
-    methods: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.bool_]]] = {}
-    if "grabcut" in settings.baselines:
-        for side in settings.grabcut_sides:
-            methods[f"grabcut_{side}"] = partial(grabcut, side_px=side)
-    if "otsu" in settings.baselines:
-        methods["otsu"] = otsu
 
-    def draw(draw_one: Callable[..., NDArray[np.bool_]], b: int) -> NDArray[np.bool_] | None:
+    def draw(draw_one: Segment, b: int) -> NDArray[np.bool_] | None:
         image_SS3 = image_of.get(image_id[b])
         return None if image_SS3 is None else draw_one(image_SS3)
 

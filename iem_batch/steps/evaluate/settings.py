@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import Section, at_least
+from iem_batch.checks import Section, at_least, one_of
+from iem_batch.steps.evaluate.baselines import BASELINES
 
 TruthFormat = Literal["auto", "folder", "coco", "parquet", "cub200", "flowers102", "lsun_car"]
 
 
 Split = Literal["train", "val", "test", "all"]
-
-
-Baseline = Literal["grabcut", "otsu"]
 
 
 PublishedSet = Literal["flowers102", "cub200", "lsun_car"]
@@ -20,7 +18,7 @@ PublishedSet = Literal["flowers102", "cub200", "lsun_car"]
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings(Section, name="evaluate"):
-    """What ground truth is and how masks are held against it."""
+    """What ground truth is and how masks are compared with it."""
 
     truth: str | None = None
     """Ground truth: a folder of masks named like the images, COCO JSON, Parquet, or a data set."""
@@ -51,8 +49,8 @@ class EvaluateSettings(Section, name="evaluate"):
     min_score: Annotated[float, at_least(0)] = 0.5
     """Of a COCO file of detections: those of a lower score do not count."""
 
-    baselines: tuple[Baseline, ...] = ()
-    """Further methods to compare with, for which the images are read again: `grabcut`, `otsu`."""
+    baselines: tuple[Annotated[str, one_of(BASELINES)], ...] = ()
+    """Further methods to compare with, for which the images are read again."""
 
     grabcut_sides: tuple[Annotated[int, at_least(1)], ...] = (78, 112)
     """Sides in pixels of the centred rectangles GrabCut starts from."""

@@ -20,13 +20,19 @@ from iem_batch.job import Job
 from iem_batch.metrics import METRICS
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Summary, read_summary
+from iem_batch.run.marks import Summary
 from iem_batch.run.plan import read_plan
 from iem_batch.sources import open_source
-from iem_batch.steps.evaluate.baselines import require_opencv
+from iem_batch.steps.evaluate.baselines import methods_of
 from iem_batch.steps.evaluate.bootstrap import interval
+from iem_batch.steps.evaluate.evaluation import (
+    PER_IMAGE,
+    SUMMARY,
+    Evaluation,
+    MethodScores,
+    read_evaluation,
+)
 from iem_batch.steps.evaluate.methods import (
-    EARLIER_ROUND,
     Masks,
     Pixels,
     cheap_baselines,
@@ -36,56 +42,11 @@ from iem_batch.steps.evaluate.methods import (
 )
 from iem_batch.steps.evaluate.scoring import Truths
 from iem_batch.steps.evaluate.settings import EvaluateSettings
+from iem_batch.steps.evaluate.table import notes, rich_tables
 from iem_batch.steps.evaluate.truth import MaskFolder, Truth, open_truth
 from iem_batch.steps.segment.step import segmented_so_far
 from iem_batch.steps.topk.choose import chosen_rows, dataset_side
 from iem_batch.steps.topk.settings import InitChoice
-
-SUMMARY = "evaluate/summary.json"
-
-PER_IMAGE = "evaluate/per_image"
-"""Folder of the scores of each image."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodScores:
-    """Means over images, in [0, 1], by the names in `METRICS`, and the ends of the list."""
-
-    method: str
-    num_images: int
-    as_labelled: dict[str, float]
-    best_polarity: dict[str, float]
-    as_labelled_interval: dict[str, list[float]] = field(default_factory=dict)
-    """Lower and upper end, by metric; none with 0 resamples."""
-    best_polarity_interval: dict[str, list[float]] = field(default_factory=dict)
-    best_images: dict[str, float] = field(default_factory=dict)
-    """image_id -> IoU as labelled, the highest first."""
-    worst_images: dict[str, float] = field(default_factory=dict)
-    """image_id -> IoU as labelled, the lowest first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What `evaluate` found."""
-
-    truth_url: str
-    ignore_url: str | None
-    init_choice: str
-    init_side: int
-    """The first mask with the highest mean error over the data set."""
-    num_images: int
-    """Images with a mask and a truth."""
-    num_without_truth: int
-    """Images with a mask and no truth, or with every pixel ignored; they count nowhere."""
-    methods: list[MethodScores]
-    num_in_truth: int | None = None
-    """Images the truth has, with or without a mask; None where nobody can tell."""
-    settings: EvaluateSettings = field(default_factory=EvaluateSettings)
-
-    @property
-    def num_rounds(self) -> int:
-        """Rounds of training that the run has."""
-        return 1 + sum(scores.method.startswith(EARLIER_ROUND) for scores in self.methods)
 
 
 @dataclass(kw_only=True)
@@ -165,8 +126,6 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     """Print the scores."""
     from rich.console import Console
 
-    from iem_batch.steps.evaluate.table import notes, rich_tables
-
     evaluation = read_evaluation(job.run)
     assert evaluation is not None
     for table in rich_tables(evaluation):
@@ -211,7 +170,8 @@ def evaluate(
         BackendUnavailableError: a baseline needs a package that is not installed.
     """
     run, decode, truth = places[0], truths.decode, truths.truth
-    pixels = _pixels(run, decode) if settings.baselines else None
+    baselines = methods_of(settings.baselines, settings.grabcut_sides)
+    pixels = _pixels(run, decode) if baselines else None
     num_rows = 0
     totals: dict[str, _Total] = {}
     tables: dict[str, pa.Table] = {}
@@ -228,7 +188,7 @@ def evaluate(
             *cheap_baselines(rows, known, decode.size_px),
         ]
         if pixels is not None:
-            methods += pixel_baselines(run, shard, known, pixels, settings)
+            methods += pixel_baselines(run, shard, known, pixels, baselines)
         found = _score(methods, known, truths)
         tables[layout.part(PER_IMAGE, shard)] = _table(found)
         for method, scores in found.items():
@@ -253,20 +213,7 @@ def evaluate(
 
 
 def _pixels(run: RunFolder, decode: DecodeSettings) -> Pixels:
-    require_opencv()
     return Pixels(source=open_source(read_plan(run).source_url), decode=decode)
-
-
-def read_evaluation(run: RunFolder) -> Evaluation | None:
-    """Read what `evaluate` wrote; None if it has not finished."""
-    if read_summary(run, "evaluate") is None:
-        return None
-    stored = run.read_json(SUMMARY)
-    methods = [MethodScores(**scores) for scores in stored.pop("methods")]
-    options = stored.pop("settings", {})
-    tuples = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
-    settings = EvaluateSettings(**(options | tuples))
-    return Evaluation(**stored, methods=methods, settings=settings)
 
 
 def _score(methods: list[Masks], known: pa.Table, truths: Truths) -> dict[str, _Scored]:

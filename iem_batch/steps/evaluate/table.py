@@ -6,18 +6,18 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from iem_batch.metrics import METRICS
+from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import COVERAGE
+from iem_batch.steps.evaluate.evaluation import Evaluation
 from iem_batch.steps.evaluate.methods import EARLIER_ROUND
 from iem_batch.steps.evaluate.published import quoted_rows
-from iem_batch.steps.evaluate.step import Evaluation
 from iem_batch.steps.registry import MASKS, STEPS
 
 LABELS = {
     **{name: STEPS[name].masks for name in MASKS},
     "centre_square": "centre square",
     "all_foreground": "all foreground",
-    "otsu": "Otsu",
-    "grabcut": "GrabCut",
+    **{name: baseline.label for name, baseline in BASELINES.items()},
 }
 """How a method is called in tables. A number behind it is the side of a square: `segment_44` is IEM
 from that first mask alone, `grabcut_78` is GrabCut from that rectangle."""

@@ -21,7 +21,7 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import Source, open_source
-from iem_batch.steps.evaluate.step import Evaluation, read_evaluation
+from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label
 from iem_batch.steps.evaluate.truth import Truth, open_truth
 from iem_batch.steps.places import begun_steps
@@ -32,7 +32,7 @@ from iem_batch.steps.report.panels import LABELS, PHOTO, Panel
 from iem_batch.steps.report.survey import Survey, survey
 from iem_batch.steps.segment.step import segmented_so_far
 from iem_batch.steps.topk.choose import dataset_side
-from iem_batch.steps.topk.step import read_selection
+from iem_batch.steps.topk.selection import read_selection
 
 GALLERIES = {
     "best": ("Highest error", "What IEM is surest of."),

@@ -21,6 +21,7 @@ from iem_batch.run import layout, schema
 from iem_batch.steps.topk.choose import chosen_rows
 from iem_batch.steps.topk.groups import Groups, open_groups
 from iem_batch.steps.topk.labels import Labels
+from iem_batch.steps.topk.scores import SCORES
 from iem_batch.steps.topk.settings import TopkSettings
 from iem_batch.storage.read_ahead import REQUESTS, map_ahead
 
@@ -45,8 +46,8 @@ class Query:
     """Rows wanted: what the settings say has been resolved."""
     side: int | None
     """What `dataset_side` gave; None where each image has one mask."""
-    is_by_agreement: bool
-    """Whether the score is the error times the agreement, or the error alone."""
+    by: str
+    """The score that rows are ranked by, a name of `SCORES`."""
     ids_at_once: bool = False
     """Whether ids are read together with the errors, one request instead of two: worth it where
     nearly every shard has a row among the first k, or where groups are formed by them."""
@@ -123,15 +124,14 @@ class _Offer:
 
 def _offer(query: Query, floor: float, shard: int) -> _Offer:
     """Look through one shard for rows whose score is not below the floor."""
-    settings, labels = query.settings, query.labels
+    settings, labels, score = query.settings, query.labels, SCORES[query.by]
     with labels.place.open_table(layout.part(labels.step, shard)) as file:
-        at_once = ["init_side"] * (query.side is not None) + ["error"]
-        at_once += ["agreement"] * query.is_by_agreement + ["image_id"] * query.ids_at_once
-        rows = file.read(at_once, use_threads=False)
+        at_once = {"error", *score.columns}
+        at_once |= {"init_side"} if query.side is not None else set()
+        at_once |= {"image_id"} if query.ids_at_once else set()
+        rows = file.read(sorted(at_once), use_threads=False)
         all_errors = rows["error"].to_numpy()
-        all_scores = all_errors
-        if query.is_by_agreement:
-            all_scores = all_errors * np.nan_to_num(rows["agreement"].to_numpy())
+        all_scores = score.compute({name: rows[name].to_numpy() for name in score.columns})
         row = _chosen(rows, query)
         error = all_errors[row]
         is_defined = _is_defined(file, row, error)

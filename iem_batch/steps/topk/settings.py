@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import Section, at_least, within
+from iem_batch.checks import Section, at_least, one_of, within
+from iem_batch.steps.topk.scores import SCORES
 
 InitChoice = Literal["dataset", "image"]
 """How one of several first masks is chosen without labels: one for the run, or one per image."""
@@ -11,10 +12,6 @@ InitChoice = Literal["dataset", "image"]
 
 RoundMasks = Literal["predict", "refine"]
 """What a round gives the next one to select from."""
-
-
-TopkBy = Literal["error", "error_agreement"]
-"""What images are ranked by, their score."""
 
 
 GROUP_BY_FOLDER = "folder"
@@ -31,10 +28,10 @@ class TopkSettings(Section, name="topk"):
     k: Annotated[int, at_least(0)] = 8000
     """How many images are taken, those of highest score; all where there are fewer."""
 
-    by: TopkBy = "error_agreement"
-    """`error`: the inpainting error E, as in the paper; `error_agreement`: E times the mean IoU
-    with the masks that the image's other first masks led to. Where each image has one mask they
-    are the same."""
+    by: Annotated[str, one_of(SCORES)] = "error_agreement"
+    """What images are ranked by. `error`: the inpainting error E, as in the paper;
+    `error_agreement`: E times the mean IoU with the masks that the image's other first masks led
+    to, or E where each image has one mask."""
 
     init_choice: InitChoice = "dataset"
     """`dataset`: the first mask whose mean error over the run is highest, as in the paper;
