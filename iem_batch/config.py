@@ -54,6 +54,7 @@ SECTIONS: dict[str, type] = {
 
 PAPER: dict[str, Any] = {
     "decode.size_px": 128,
+    "decode.fit": "crop",
     "decode.resize": "nearest",
     "decode.exif_orientation": False,
     "iem.sigma_px": 5.0,
@@ -62,7 +63,7 @@ PAPER: dict[str, Any] = {
     "iem.iterations": 150,
     "iem.smoothing": True,
     "iem.boundary_only": True,
-    "segment.init_sides": (44, 78, 92),
+    "segment.init_shares": (44 / 128, 78 / 128, 92 / 128),
     "topk.k": 8000,
     "topk.by": "error",
     "topk.init_choice": "dataset",

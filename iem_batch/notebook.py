@@ -74,7 +74,7 @@ def segment(
     *,
     iem: IEMSettings | None = None,
     decode: DecodeSettings | None = None,
-    init_sides: Sequence[int] = (78,),
+    init_shares: Sequence[float] = (78 / 128,),
     backend: str = "auto",
     num_threads: int | None = None,
 ) -> Segmentation:
@@ -89,7 +89,7 @@ def segment(
             and tensors are RGB, uint8 or floating in [0, 1].
         iem: what decides the masks; None takes the paper's settings.
         decode: the size, and how images are brought to it; None takes the paper's.
-        init_sides: sides in pixels of the centred squares to start from. Of several, each image
+        init_shares: sides of the centred squares to start from, as shares. Of several, each image
             keeps the mask of highest error.
         backend: native, torch, reference, or auto for the fastest of this machine.
         num_threads: images worked on at once; None takes one for each processor.
@@ -105,7 +105,7 @@ def segment(
     ]
     size = decode_settings.size_px
     image_BSS3 = np.array([pixels for _, pixels in named], np.uint8).reshape(-1, size, size, 3)
-    first_SHW = centred_squares(size, size, init_sides)
+    first_SHW = centred_squares(size, size, [round(share * size) for share in init_shares])
     result = load_backend(backend)(
         image_BSS3,
         np.broadcast_to(first_SHW, (len(named), *first_SHW.shape)),

@@ -107,7 +107,7 @@ def extend_plan(run: RunFolder, source: Source) -> tuple[Plan, SourceChange | No
         )
     comparison = _Comparison(run, plan, source)
     change, extents = comparison.change, list(plan.extents)
-    # Each extent is in the order of names; what lies behind the plan's shards is not yet part of it.
+    # Each extent is in the order of names; a plan.json without them does not know them.
     for entries in (comparison.new_entries, comparison.tail_entries):
         shards = cut_into_shards(entries(), plan.shard_size)
         extents.append(append_manifest(run, extents[-1], shards))

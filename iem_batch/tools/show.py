@@ -61,6 +61,6 @@ def _of_file(job: Job, image: str) -> "Image | None":
         image,
         iem=settings.iem,
         decode=settings.decode,
-        init_sides=settings.segment.init_sides,
+        init_shares=settings.segment.init_shares,
         backend=settings.segment.backend,
     ).plot()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import TruthError
 from iem_batch.images.geometry import mask_to_image, mask_to_square
-from iem_batch.images.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings, Fit
 from iem_batch.metrics import as_labelled, best_polarity, confusion
 from iem_batch.steps.evaluate.truth import Truth
 
@@ -24,17 +24,18 @@ class Yardstick:
     Args:
         truth_HW: True is foreground.
         ignore_HW: True counts nowhere.
-        is_enlarged: whether masks are brought to the truth's size first.
+        fit: how masks of the engine's size come to the truth's; None where it has that size.
     """
 
     truth_HW: NDArray[np.bool_]
     ignore_HW: NDArray[np.bool_]
-    is_enlarged: bool
+    fit: Fit | None
 
     def score(self, mask_SS: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Score one mask: score_M."""
-        if self.is_enlarged:
-            mask_SS, _ = mask_to_image(mask_SS, *self.truth_HW.shape[::-1])
+        if self.fit is not None:
+            height, width = self.truth_HW.shape
+            mask_SS, _ = mask_to_image(mask_SS, width, height, self.fit)
         counts = confusion(mask_SS[None], self.truth_HW[None], self.ignore_HW[None])
         return np.concatenate([as_labelled(counts)[0], best_polarity(counts)[0]])
 
@@ -65,22 +66,19 @@ class Truths:
         ignore_HW = np.zeros_like(truth_HW)
         if self.ignore is not None and self.ignore.has(image_id):
             ignore_HW = self.ignore.read(image_id, width, height)
-        size_px = self.decode.size_px
         if self.at == "engine":
-            truth_HW = mask_to_square(truth_HW, size_px, self.decode.resize)
-            ignore_HW = mask_to_square(ignore_HW, size_px, self.decode.resize)
+            truth_HW = mask_to_square(truth_HW, self.decode)
+            ignore_HW = mask_to_square(ignore_HW, self.decode)
         else:
             if ignore_HW.shape != truth_HW.shape:
                 raise TruthError(
                     f"the mask of ignored pixels of {image_id} is {_size(ignore_HW)}, its truth "
                     f"{_size(truth_HW)}; with evaluate.at image they must have one size"
                 )
-            nothing_SS = np.zeros((size_px, size_px), dtype=np.bool_)
-            _, seen_HW = mask_to_image(nothing_SS, *truth_HW.shape[::-1])
-            ignore_HW = ignore_HW | ~seen_HW
         if ignore_HW.all():
             return None
-        return Yardstick(truth_HW=truth_HW, ignore_HW=ignore_HW, is_enlarged=self.at == "image")
+        fit = self.decode.fit if self.at == "image" else None
+        return Yardstick(truth_HW=truth_HW, ignore_HW=ignore_HW, fit=fit)
 
 
 def _size(mask_HW: NDArray[np.bool_]) -> str:

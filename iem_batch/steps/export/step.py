@@ -316,7 +316,7 @@ class ExportStep:
     def _label(self, mask_SS: NDArray[np.bool_], image: Original) -> NDArray[np.uint8]:
         if self.export.size == "engine":
             return mask_SS.astype(np.uint8) * np.uint8(FOREGROUND)
-        mask_HW, seen_HW = mask_to_image(mask_SS, image.width, image.height)
+        mask_HW, seen_HW = mask_to_image(mask_SS, image.width, image.height, self.decode.fit)
         return np.where(seen_HW, mask_HW * FOREGROUND, IGNORE).astype(np.uint8)
 
 

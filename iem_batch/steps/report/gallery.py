@@ -164,7 +164,7 @@ def _truth_masks(
     table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
     sizes = {item["image_id"]: (item["width"], item["height"]) for item in table.to_pylist()}
     return {
-        image_id: mask_to_square(truth.read(image_id, *size), decode.size_px, decode.resize)
+        image_id: mask_to_square(truth.read(image_id, *size), decode)
         for image_id, size in sizes.items()
         if truth.has(image_id)
     }

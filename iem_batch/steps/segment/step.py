@@ -72,6 +72,11 @@ class SegmentStep(ImageStep):
         self._first_masks()
 
     @property
+    def sides_px(self) -> tuple[int, ...]:
+        """Sides of the first masks, in pixels."""
+        return self.segment.sides_px(self.decode.size_px)
+
+    @property
     def depends_on(self) -> dict[str, Any]:
         """All that its files depend on."""
         return {
@@ -91,7 +96,7 @@ class SegmentStep(ImageStep):
         return partial(self._compute, engine, self._first_masks(), num_threads)
 
     def _first_masks(self) -> NDArray[np.bool_]:
-        return centred_squares(self.decode.size_px, self.decode.size_px, self.segment.init_sides)
+        return centred_squares(self.decode.size_px, self.decode.size_px, self.sides_px)
 
     def _compute(
         self,
@@ -107,7 +112,7 @@ class SegmentStep(ImageStep):
         rejected = pa.Table.from_pylist(loaded.rejected, schema=schema.QUARANTINE)
         tables = {
             layout.part(self.name, loaded.shard): partial(
-                masks_table, loaded.without_pixels(), result, self.segment.init_sides
+                masks_table, loaded.without_pixels(), result, self.sides_px
             ),
             layout.part(layout.QUARANTINE, loaded.shard): rejected if loaded.rejected else None,
         }
@@ -117,7 +122,7 @@ class SegmentStep(ImageStep):
             planned=loaded.planned,
             ok=len(loaded.image_id),
             quarantined=len(loaded.rejected),
-            facts={"sides": _sums_by_side(result, self.segment.init_sides)},
+            facts={"sides": _sums_by_side(result, self.sides_px)},
         )
 
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class UpscaleStep(ImageStep):
             raise photo
         photo_HW3 = decode_whole(photo.data, self.decode)
         mask_SS = schema.decode_mask(row["mask"]["bytes"])
-        mask_HW, seen_HW = upsample(mask_SS, photo_HW3, self.upscale.method)
+        mask_HW, seen_HW = upsample(mask_SS, photo_HW3, self.upscale.method, self.decode.fit)
         rows_seen, columns_seen = (np.flatnonzero(seen_HW.any(axis=axis)) for axis in (1, 0))
         is_png = self.upscale.encoding == "png"
         return {
