@@ -42,10 +42,10 @@ def _of_run(job: Job, image: str) -> "Image | None":
     from iem_batch.steps.report.show import draw_image
     from iem_batch.steps.report.step import open_sources
 
-    if not committed(job.run, "segment"):
+    if not committed(job.run, "fuse"):
         return None
     sources, notes = open_sources(job, read_plan(job.run), read_evaluation(job.run))
-    picture = draw_image(sources, image, job.settings.topk.init_choice)
+    picture = draw_image(sources, image)
     for note in notes if picture else []:
         print(f"show: {note}")
     return picture

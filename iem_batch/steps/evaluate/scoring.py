@@ -40,6 +40,30 @@ class Yardstick:
         return np.concatenate([as_labelled(counts)[0], best_polarity(counts)[0]])
 
 
+class SeenShares:
+    """How much of the photos, and of their true foreground, the engine has seen."""
+
+    def __init__(self) -> None:
+        self._pixels: list[float] = []
+        self._foreground: list[float] = []
+
+    def add(self, truth_HW: NDArray[np.bool_], seen_HW: NDArray[np.bool_]) -> None:
+        """Count an image."""
+        self._pixels.append(float(seen_HW.mean()))
+        if truth_HW.any():
+            self._foreground.append(float(seen_HW[truth_HW].mean()))
+
+    @property
+    def pixels(self) -> float:
+        """Share of the photos, mean over images."""
+        return float(np.mean(self._pixels)) if self._pixels else 1.0
+
+    @property
+    def foreground(self) -> float:
+        """Share of the true foreground, mean over images that have any."""
+        return float(np.mean(self._foreground)) if self._foreground else 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Truths:
     """The truth of a run and how it is used."""
@@ -51,13 +75,16 @@ class Truths:
     """How the images were decoded."""
     at: Literal["engine", "image"]
 
-    def yardstick(self, image_id: str, width: int, height: int) -> Yardstick | None:
+    def yardstick(
+        self, image_id: str, width: int, height: int, seen: SeenShares
+    ) -> Yardstick | None:
         """Read what the masks of an image are held against; None where no pixel counts.
 
         Args:
             image_id: an image that has a truth.
             width: of the original, in pixels.
             height: of the original, in pixels.
+            seen: where to count what of it the engine saw.
 
         Raises:
             TruthError: the truth cannot be used.
@@ -66,6 +93,9 @@ class Truths:
         ignore_HW = np.zeros_like(truth_HW)
         if self.ignore is not None and self.ignore.has(image_id):
             ignore_HW = self.ignore.read(image_id, width, height)
+        nothing_SS = np.zeros((self.decode.size_px, self.decode.size_px), dtype=np.bool_)
+        rows, columns = truth_HW.shape
+        seen.add(truth_HW, mask_to_image(nothing_SS, columns, rows, self.decode.fit)[1])
         if self.at == "engine":
             truth_HW = mask_to_square(truth_HW, self.decode)
             ignore_HW = mask_to_square(ignore_HW, self.decode)

@@ -43,7 +43,7 @@ def build(job: Job) -> "ExportStep":
     settings, plan = job.settings.export, read_plan(job.run)
     selection = require_summary(job.place, "topk")
     labels = labels_of(job)
-    if settings.masks != "segment":
+    if settings.masks != "fuse":
         labels = Labels(place=job.place, step=settings.masks)
     place = corpus_place(job)
     step = ExportStep(
@@ -101,7 +101,7 @@ class LoadedPairs:
     file: CorpusFile
     images: dict[str, Original]
     masks: dict[str, dict[str, Any]]
-    """image_id -> its row of segment/, predict/ or refine/: mask, status, width and height."""
+    """image_id -> its row of fuse/, predict/ or refine/: mask, status, width and height."""
     rejected: dict[str, dict[str, str]]
     """image_id -> why it cannot be read, a row of `schema.QUARANTINE`."""
 
@@ -149,7 +149,9 @@ class ExportStep:
         }
         return depends | ({"run": self.run.url} if self.is_elsewhere else {})
 
-    def load(self, shard: int, chosen: Container[str] | None = None) -> LoadedPairs:
+    def load(
+        self, shard: int, chosen: Container[str] | None = None, num_threads: int = 1
+    ) -> LoadedPairs:
         """Read the images of one corpus file again from the source, and their masks."""
         file = corpus_files(self.selected)[shard]
         opened = open_source(self.plan.source_url)
@@ -322,16 +324,10 @@ class ExportStep:
 
 def _masks(labels: Labels, source_shard: int, selected: pa.Table) -> dict[str, dict[str, Any]]:
     """Read the masks of the images selected of a shard; image_id -> its row."""
-    has_sides = labels.step == "segment"
-    columns = ["image_id", "mask", "status", "width", "height", *["init_side"] * has_sides]
+    columns = ["image_id", "mask", "status", "width", "height"]
     table = labels.place.read_table(layout.part(labels.step, source_shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], selected["image_id"].combine_chunks()))
-    rows = {(row["image_id"], row.get("init_side")): row for row in table.to_pylist()}
-    keys = (
-        (image_id, side if has_sides else None)
-        for image_id, side in _tuples(selected, "image_id", "init_side")
-    )
-    return {key[0]: rows[key] for key in keys if key in rows}
+    return {row["image_id"]: row for row in table.to_pylist()}
 
 
 def _rejected(image_id: str, error_class: str, message: str) -> dict[str, str]:

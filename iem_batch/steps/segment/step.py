@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iem_batch.errors import IntegrityError, StepMissingError
+from iem_batch.errors import IntegrityError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
@@ -19,9 +19,8 @@ from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
-from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import LoadedShard
-from iem_batch.run.marks import Summary, add_up, committed, read_summary
+from iem_batch.run.marks import Summary
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.segment.estimate import compare_with_truth, read_estimate
 from iem_batch.steps.segment.settings import SegmentSettings
@@ -40,19 +39,6 @@ def finish(job: Job, built: "SegmentStep", summary: Summary) -> None:
         print(f"segment: {summary.quarantined:,} images not usable -> {folder}")
     if (estimate := read_estimate(job.run)) is not None:
         print(f"segment: {compare_with_truth(estimate, summary)}")
-
-
-def segmented_so_far(run: RunFolder) -> tuple[list[int], Summary]:
-    """Give the shards that are done and the sums over them, also where some are missing.
-
-    Raises:
-        StepMissingError: none is done.
-    """
-    shards = sorted(committed(run, "segment"))
-    if not shards:
-        raise StepMissingError(f"{run.url} has no masks; run `iem-batch segment` on it first")
-    summary = read_summary(run, "segment")
-    return shards, summary or add_up(run, "segment", shards, _facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +72,9 @@ class SegmentStep(ImageStep):
             "segment": asdict(self.segment),
         }
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> LoadedShard:
         """Decode the images of a shard."""
         return self.load_images(shard, wanted)
 
@@ -127,7 +115,7 @@ class SegmentStep(ImageStep):
 
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
         """Give the number of masks and the mean of their errors for each first mask."""
-        return _facts(facts)
+        return {"sides": _means_by_side([each["sides"] for each in facts])}
 
     def complete(self, summary: Summary) -> dict[str, str]:
         """Mark the run, once it is sure that no image is lost.
@@ -143,15 +131,13 @@ class SegmentStep(ImageStep):
         return {layout.SUCCESS: self.run.write_bytes(layout.SUCCESS, b"")}
 
 
-def masks_table(
-    loaded: LoadedShard, result: IEMResult, init_sides: tuple[int | None, ...]
-) -> pa.Table:
-    """Make the rows of segment/ or refine/, one for each image and first mask, images in order.
+def masks_table(loaded: LoadedShard, result: IEMResult, init_sides: tuple[int, ...]) -> pa.Table:
+    """Make the rows of segment/, one for each image and first mask, images in order.
 
     Args:
         loaded: the images.
         result: what the engine gave for them, with S first masks each.
-        init_sides: the side of each of the S first masks; None where it was given.
+        init_sides: the side of each of the S first masks.
 
     Returns:
         A table of schema `MASKS` with B * S rows.
@@ -198,10 +184,6 @@ def _sums_by_side(result: IEMResult, init_sides: tuple[int, ...]) -> dict[str, d
         str(side): {"count": len(error_B), "sum_error": float(error_B.sum())}
         for side, error_B in zip(init_sides, result.error_BS.T, strict=True)
     }
-
-
-def _facts(facts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"sides": _means_by_side([each["sides"] for each in facts])}
 
 
 def _means_by_side(shards: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:

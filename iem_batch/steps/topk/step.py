@@ -24,7 +24,6 @@ from iem_batch.steps.topk.candidates import (
     first_rows,
     merge,
 )
-from iem_batch.steps.topk.choose import dataset_side
 from iem_batch.steps.topk.diversity import POOL, LeftOut, without_near_duplicates
 from iem_batch.steps.topk.groups import groups_digest
 from iem_batch.steps.topk.labels import Labels, labels_of
@@ -53,9 +52,6 @@ class Selection:
     num_selected: int
     cut: float | None
     """Score of the last mask selected; None where nothing is selected."""
-    side: int | None
-    """The first mask with the highest mean error over the data set; None in a later round, where
-    each image has one mask."""
     histogram: list[int]
     """Images with a defined mask by score, in `ERROR_BINS`."""
     histogram_selected: list[int]
@@ -113,13 +109,11 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
 
     from iem_batch.steps.topk.histogram import histogram_table
 
-    selection, labels, settings = Selection(**summary.facts), labels_of(job), job.settings.topk
+    selection, labels = Selection(**summary.facts), labels_of(job)
     Console().print(histogram_table(selection))
     score = "errors" if selection.by == "error" else "errors x agreement"
     cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
     among = f"among {labels.place.url_of(labels.step)}"
-    if selection.side is not None and settings.init_choice == "dataset":
-        among = f"first mask of highest mean error {selection.side}"
     print(
         f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
         f"{selection.num_undefined:,} empty or full masks left out; {among} -> "
@@ -152,7 +146,7 @@ def select(
         run: the run, which knows where the images are.
         labels: the masks that it is made among.
         made: the summary of the step that made them.
-        settings: k, how one first mask of each image is chosen, and what is left out.
+        settings: k, and what is left out.
         decode: how images become pixels, which only diversity looks at.
         search: who goes through the shards.
 
@@ -164,16 +158,12 @@ def select(
         SettingsError: the table of groups cannot be used, or the library of hashes is missing.
     """
     k = settings.k if settings.fraction is None else round(settings.fraction * made.ok)
-    sides = made.facts.get("sides", {})
     query = Query(
         labels=labels,
         settings=settings,
         k=k,
-        side=dataset_side(made) if labels.step == "segment" else None,
-        is_by_agreement=settings.by == "error_agreement" and len(sides) > 1,
-        ids_at_once=(
-            settings.init_choice == "image" or settings.per_group is not None or k > made.num_shards
-        ),
+        is_by_agreement=settings.by == "error_agreement" and labels.step == "fuse",
+        ids_at_once=(settings.per_group is not None or k > made.num_shards),
     )
     left_out = LeftOut()
     if settings.diversity_bits is None:
@@ -206,7 +196,6 @@ def _selection(
         num_gone=left_out.num_gone,
         num_selected=len(best),
         cut=float(score[-1]) if len(best) else None,
-        side=query.side,
         histogram=found.histogram.tolist(),
         histogram_selected=error_histogram(score).tolist(),
         by="error_agreement" if query.is_by_agreement else "error",
