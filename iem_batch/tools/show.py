@@ -61,6 +61,6 @@ def _of_file(job: Job, image: str) -> "Image | None":
         image,
         iem=settings.iem,
         decode=settings.decode,
-        init_shares=settings.segment.init_shares,
-        backend=settings.segment.backend,
+        first_masks=settings.segment,
+        fuse=settings.fuse,
     ).plot()

@@ -1,11 +1,8 @@
-"""Choose one of the masks that different first masks gave, without labels.
+"""Choose one first mask for a whole run, without labels.
 
 The paper keeps one first mask for the whole collection: the square whose masks have the highest
 mean inpainting error (Section 4.1).
 """
-
-from collections.abc import Sequence
-from typing import Any
 
 from iem_batch.errors import StepMissingError
 from iem_batch.run.marks import Summary
@@ -29,20 +26,3 @@ def dataset_side(segmented: Summary) -> int:
             "no image of the run has a mask; see quarantine/ for why every image was rejected"
         )
     return min(sides, key=lambda side: (-sides[side]["mean_error"], side))
-
-
-def chosen_row(rows: Sequence[dict[str, Any]], side: int | None) -> int:
-    """Choose one row of an image.
-
-    Args:
-        rows: those of segment/ of one image, with init_side and error.
-        side: what `dataset_side` gave; None takes the row of highest error, of equal ones that of
-            the smallest side.
-
-    Returns:
-        Its number.
-    """
-    numbers = range(len(rows))
-    if side is not None:
-        return next(number for number in numbers if rows[number]["init_side"] == side)
-    return min(numbers, key=lambda number: (-rows[number]["error"], rows[number]["init_side"]))

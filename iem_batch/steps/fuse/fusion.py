@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from iem_batch.foreground import with_consistent_sides
 from iem_batch.iem.masks import centred_squares
+from iem_batch.steps.fuse.settings import FuseMethod
 
 SQUARE_SHARES = (0.25, 0.34, 0.47, 0.61, 0.72, 0.84, 0.94)
 """Centred squares that vote on where photos show what they are of."""
@@ -18,6 +19,33 @@ SQUARE_SHARES = (0.25, 0.34, 0.47, 0.61, 0.72, 0.84, 0.94)
 
 NO_RECTANGLE = (0, 0, 1, 1)
 """GrabCut asks for one, also where it takes a trimap."""
+
+
+def fuse_one(
+    method: FuseMethod,
+    chosen: int,
+    image_HW3: NDArray[np.uint8],
+    mask_SHW: NDArray[np.bool_],
+    error_S: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Fuse the masks of one image.
+
+    Args:
+        method: as in `FuseSettings`.
+        chosen: the first mask of the whole run, which `dataset` takes.
+        image_HW3: uint8 RGB.
+        mask_SHW: True is foreground.
+        error_S: their inpainting errors; of equal ones `image` takes the first.
+
+    Returns:
+        mask_HW: True is foreground.
+    """
+    if method == "dataset":
+        return mask_SHW[chosen]
+    if method == "image":
+        return mask_SHW[int(error_S.argmax())]
+    vote_HW = vote(mask_SHW)
+    return cut(image_HW3, vote_HW) if method == "cut" else vote_HW > 0.5
 
 
 def vote(mask_SHW: NDArray[np.bool_]) -> NDArray[np.float64]:

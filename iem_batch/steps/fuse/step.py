@@ -24,8 +24,8 @@ from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.marks import Summary, committed, require_summary, settings_of
-from iem_batch.steps.fuse.choose import chosen_row, dataset_side
-from iem_batch.steps.fuse.fusion import cut, vote
+from iem_batch.steps.fuse.choose import dataset_side
+from iem_batch.steps.fuse.fusion import fuse_one, vote
 from iem_batch.steps.fuse.settings import FuseSettings
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.lines import say_rows
@@ -144,14 +144,14 @@ class FuseStep(ImageStep):
         self, image_HW3: NDArray[np.uint8], rows: list[dict[str, Any]]
     ) -> tuple[NDArray[np.bool_], bytes]:
         """Fuse the masks of an image; returns the mask, and the vote as 8-bit PNG."""
+        rows = sorted(rows, key=lambda row: row["init_side"])
         mask_SHW = np.stack([schema.decode_mask(row["mask"]["bytes"]) for row in rows])
-        vote_HW = vote(mask_SHW)
-        png = schema.encode_pixels(np.rint(255 * vote_HW).astype(np.uint8))
-        if self.fuse.method == "cut":
-            return cut(image_HW3, vote_HW), png
-        if self.fuse.method == "vote":
-            return vote_HW > 0.5, png
-        return mask_SHW[chosen_row(rows, self.init_side)], png
+        error_S = np.array([row["error"] for row in rows])
+        sides = [row["init_side"] for row in rows]
+        chosen = 0 if self.init_side is None else sides.index(self.init_side)
+        grey_HW = np.rint(255 * vote(mask_SHW)).astype(np.uint8)
+        mask_HW = fuse_one(self.fuse.method, chosen, image_HW3, mask_SHW, error_S)
+        return mask_HW, schema.encode_pixels(grey_HW)
 
     def open_engine(self, num_threads: int) -> Callable[[FusedShard], ShardOutput]:
         """Load the backend that scores the masks."""
