@@ -41,9 +41,9 @@ def fuse_one(
         mask_HW: True is foreground.
     """
     if method == "dataset":
-        return mask_SHW[chosen]
+        return np.asarray(mask_SHW[chosen])
     if method == "image":
-        return mask_SHW[int(error_S.argmax())]
+        return np.asarray(mask_SHW[int(error_S.argmax())])
     vote_HW = vote(mask_SHW)
     return cut(image_HW3, vote_HW) if method == "cut" else vote_HW > 0.5
 
