@@ -247,7 +247,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
         _tool(command)(**{name: parsed.doctor[name] for name in ("address", "run", "source")})
         return
     # Only now: these import pyarrow and torch, and --help must not wait for them.
-    from iem_batch.exec.executor import open_executor
+    from iem_batch.exec.open import open_executor
     from iem_batch.job import Job
     from iem_batch.run.folder import RunFolder
     from iem_batch.run.layout import CONFIG

@@ -38,7 +38,7 @@ def _show_on_terminal(picture: "Image") -> None:
 
 def _of_run(job: Job, image: str) -> "Image | None":
     from iem_batch.run.plan import read_plan
-    from iem_batch.steps.evaluate.step import read_evaluation
+    from iem_batch.steps.evaluate.evaluation import read_evaluation
     from iem_batch.steps.report.show import draw_image
     from iem_batch.steps.report.step import open_sources
 

@@ -13,7 +13,7 @@ from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import interval
-from iem_batch.steps.evaluate.step import PER_IMAGE, Evaluation, read_evaluation
+from iem_batch.steps.evaluate.evaluation import PER_IMAGE, Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import label
 
 SCORES = ("iou", "best_iou")

@@ -8,9 +8,9 @@ from rich.table import Table
 from iem_batch.metrics import METRICS
 from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import COVERAGE
+from iem_batch.steps.evaluate.evaluation import Evaluation, MethodScores
 from iem_batch.steps.evaluate.methods import EARLIER_ROUND
 from iem_batch.steps.evaluate.published import quoted_rows
-from iem_batch.steps.evaluate.step import Evaluation, MethodScores
 from iem_batch.steps.registry import MASKS, STEPS
 
 LABELS = {

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import Section, above, at_least, share_below_1
-
-CorpusFormat = Literal["parquet", "webdataset", "coco", "folder"]
-
+from iem_batch.checks import Section, above, at_least, one_of, share_below_1
+from iem_batch.steps.export.formats import FORMATS
 
 CorpusSize = Literal["engine", "original"]
 
@@ -26,9 +24,8 @@ class ExportSettings(Section, name="export"):
     others is a corpus for other tools and goes into a folder of its own.
     """
 
-    format: CorpusFormat = "parquet"
-    """`parquet`, for Hugging Face datasets; `webdataset`, tar files; `coco`, images and one JSON
-    file of masks; `folder`, images/ and masks/."""
+    format: Annotated[str, one_of(FORMATS)] = "parquet"
+    """How the pairs are laid out; named after the tools that open them."""
 
     size: CorpusSize = "engine"
     """`engine`: what the engine saw; `original`: the image as it is, with the mask brought back to

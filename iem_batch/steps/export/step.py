@@ -25,7 +25,8 @@ from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import open_source
 from iem_batch.steps.export.files import CorpusFile, Selected, corpus_files, pairs_per_file
-from iem_batch.steps.export.formats import FOREGROUND, FORMATS, IGNORE, PASSED_ON, Pair, Place
+from iem_batch.steps.export.formats import FORMATS
+from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.export.target import complete_corpus, corpus_place
 from iem_batch.steps.registry import up_to
@@ -199,7 +200,7 @@ class ExportStep:
         self, source_shard: int, source: Any, wanted: Container[str]
     ) -> tuple[list[Original], list[dict[str, str]]]:
         if self.export.size == "original":
-            passed_on = PASSED_ON[self.export.format]
+            passed_on = FORMATS[self.export.format].encodings
             return load_originals(self.run, source_shard, source, self.decode, wanted, passed_on)
         loaded = load_shard(self.run, source_shard, source, self.decode, wanted)
         images = [
@@ -235,7 +236,7 @@ class ExportStep:
             else:
                 rejected.append(problem)
         place = self._place(loaded.file)
-        files = FORMATS[self.export.format](pairs, place)
+        files = FORMATS[self.export.format].lay_out()(pairs, place)
         folder = "" if self.is_elsewhere else f"{self.name}/"
         return ShardOutput(
             shard=loaded.index,

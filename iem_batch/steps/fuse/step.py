@@ -80,6 +80,8 @@ class FusedShard:
     mask_BHW: NDArray[np.bool_]
     columns: dict[str, Any]
     """The columns of `schema.FUSED` that the engine does not give, B values each."""
+    first_masks: int
+    """Masks that were fused, for each image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +140,7 @@ class FuseStep(ImageStep):
                     [_mean(row["agreement"] for row in each) for each in masks], pa.float64()
                 ),
             },
+            first_masks=len(masks[0]) if masks else 0,
         )
 
     def _fuse(
@@ -172,7 +175,12 @@ class FuseStep(ImageStep):
             planned=images.planned,
             ok=len(images.image_id),
             quarantined=len(images.rejected),
+            facts={"first_masks": fused.first_masks},
         )
+
+    def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Say how many masks each image had."""
+        return {"first_masks": max((each["first_masks"] for each in facts), default=0)}
 
 
 def _table(images: LoadedShard, fused: FusedShard, scores: IEMResult) -> pa.Table:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import read_summary
 from iem_batch.segnet.collapse import Side, collapsed_to
-from iem_batch.steps.evaluate.step import PER_IMAGE
+from iem_batch.steps.evaluate.evaluation import PER_IMAGE
 from iem_batch.steps.report import svg
 from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, Survey
 from iem_batch.steps.train.layout import HISTORY

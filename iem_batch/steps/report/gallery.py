@@ -20,11 +20,11 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.marks import read_summary
 from iem_batch.sources import Source
-from iem_batch.steps.evaluate.step import PER_IMAGE
+from iem_batch.steps.evaluate.evaluation import PER_IMAGE
 from iem_batch.steps.evaluate.truth import Truth
 from iem_batch.steps.registry import MASKS, STEPS
 from iem_batch.steps.report.panels import Panel, draw_panels
-from iem_batch.steps.topk.step import TABLE
+from iem_batch.steps.topk.selection import TABLE
 
 
 @dataclass(frozen=True, kw_only=True)

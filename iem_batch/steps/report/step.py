@@ -22,7 +22,7 @@ from iem_batch.run.marks import Summary, read_marks
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import Source, open_source
 from iem_batch.steps.evaluate.baselines import BASELINES
-from iem_batch.steps.evaluate.step import Evaluation, read_evaluation
+from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label, verdict
 from iem_batch.steps.evaluate.truth import Truth, open_truth
 from iem_batch.steps.fuse.step import fused_so_far
@@ -32,7 +32,7 @@ from iem_batch.steps.report.charts import charts
 from iem_batch.steps.report.gallery import Card, Sources, draw_cards
 from iem_batch.steps.report.panels import LABELS, PHOTO, Panel
 from iem_batch.steps.report.survey import Survey, survey
-from iem_batch.steps.topk.step import read_selection
+from iem_batch.steps.topk.selection import read_selection
 
 GALLERIES = {
     "best": ("Highest error", "What IEM is surest of."),

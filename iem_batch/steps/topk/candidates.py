@@ -20,6 +20,7 @@ from iem_batch.foreground import frame_share
 from iem_batch.run import layout, schema
 from iem_batch.steps.topk.groups import Groups, open_groups
 from iem_batch.steps.topk.labels import Labels
+from iem_batch.steps.topk.scores import SCORES
 from iem_batch.steps.topk.settings import TopkSettings
 from iem_batch.storage.read_ahead import REQUESTS, map_ahead
 
@@ -42,8 +43,8 @@ class Query:
     settings: TopkSettings
     k: int
     """Rows wanted: what the settings say has been resolved."""
-    is_by_agreement: bool
-    """Whether the score is the error times the agreement, or the error alone."""
+    by: str
+    """The score that rows are ranked by, a name of `SCORES`."""
     ids_at_once: bool = False
     """Whether ids are read together with the errors, one request instead of two: worth it where
     nearly every shard has a row among the first k, or where groups are formed by them."""
@@ -118,14 +119,12 @@ class _Offer:
 
 def _offer(query: Query, floor: float, shard: int) -> _Offer:
     """Look through one shard for rows whose score is not below the floor."""
-    settings, labels = query.settings, query.labels
+    settings, labels, by = query.settings, query.labels, SCORES[query.by]
     with labels.place.open_table(layout.part(labels.step, shard)) as file:
-        columns = ["error"] + ["agreement"] * query.is_by_agreement
-        rows = file.read([*columns, *["image_id"] * query.ids_at_once], use_threads=False)
+        columns = {"error", *by.columns, *["image_id"] * query.ids_at_once}
+        rows = file.read(sorted(columns), use_threads=False)
         error = rows["error"].to_numpy()
-        score = error
-        if query.is_by_agreement:
-            score = error * np.nan_to_num(rows["agreement"].to_numpy())
+        score = by.compute({name: rows[name].to_numpy() for name in by.columns})
         is_defined = _is_defined(file, error)
         inside = is_defined
         if (settings.min_area, settings.max_area) != (0, 1):

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import Section, at_least, within
+from iem_batch.checks import Section, at_least, one_of, within
+from iem_batch.steps.topk.scores import SCORES
 
 RoundMasks = Literal["predict", "refine"]
 """What a round gives the next one to select from."""
-
-
-TopkBy = Literal["error", "error_agreement"]
-"""What images are ranked by, their score."""
 
 
 GROUP_BY_FOLDER = "folder"
@@ -27,9 +24,10 @@ class TopkSettings(Section, name="topk"):
     k: Annotated[int, at_least(0)] = 8000
     """How many images are taken, those of highest score; all where there are fewer."""
 
-    by: TopkBy = "error_agreement"
-    """`error`: the inpainting error E, as in the paper; `error_agreement`: E times the mean IoU
-    of the masks that the image's first masks led to; where it has one mask they are the same."""
+    by: Annotated[str, one_of(SCORES)] = "error_agreement"
+    """What images are ranked by. `error`: the inpainting error E, as in the paper;
+    `error_agreement`: E times the mean IoU of the masks that the image's first masks led to, or E
+    where there is one."""
 
     rounds: Annotated[int, at_least(1)] = 1
     """How often images are selected and SegNet is trained on them: the first round selects among

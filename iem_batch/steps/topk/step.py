@@ -1,7 +1,7 @@
 """The step `topk`: the masks of highest score in the whole run, by their inpainting error."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Summary, read_summary, require_summary
+from iem_batch.run.marks import Summary, require_summary
 from iem_batch.steps.topk.candidates import (
     NO_ROWS,
     ORDER,
@@ -26,38 +26,14 @@ from iem_batch.steps.topk.candidates import (
 )
 from iem_batch.steps.topk.diversity import POOL, LeftOut, without_near_duplicates
 from iem_batch.steps.topk.groups import groups_digest
+from iem_batch.steps.topk.histogram import histogram_table
 from iem_batch.steps.topk.labels import Labels, labels_of
-from iem_batch.steps.topk.settings import TopkBy, TopkSettings
-
-TABLE = "topk/topk.parquet"
+from iem_batch.steps.topk.scores import SCORES
+from iem_batch.steps.topk.selection import TABLE, Selection
+from iem_batch.steps.topk.settings import TopkSettings
 
 Search = Callable[[Query], Candidates]
 """Finds the candidates of all shards."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """What `topk` found."""
-
-    num_images: int
-    """Images with a mask."""
-    num_undefined: int
-    """Images whose mask came out empty or full; they are never selected."""
-    num_outside: int
-    """Images left out for the area of their mask, or because they are in no group."""
-    num_near_duplicates: int
-    """Images left out for a near-duplicate of higher error."""
-    num_gone: int
-    """Images left out because they can no longer be read, which only diversity asks for."""
-    num_selected: int
-    cut: float | None
-    """Score of the last mask selected; None where nothing is selected."""
-    histogram: list[int]
-    """Images with a defined mask by score, in `ERROR_BINS`."""
-    histogram_selected: list[int]
-    """The selected ones, likewise."""
-    by: TopkBy
-    """What the score is; `error` also where the masks have no agreement to multiply it by."""
 
 
 def build(job: Job) -> WholeStep:
@@ -107,11 +83,9 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     """Show where the cut falls, and say what was left out."""
     from rich.console import Console
 
-    from iem_batch.steps.topk.histogram import histogram_table
-
     selection, labels = Selection(**summary.facts), labels_of(job)
     Console().print(histogram_table(selection))
-    score = "errors" if selection.by == "error" else "errors x agreement"
+    score = SCORES[selection.by].label
     cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
     among = f"among {labels.place.url_of(labels.step)}"
     print(
@@ -158,11 +132,14 @@ def select(
         SettingsError: the table of groups cannot be used, or the library of hashes is missing.
     """
     k = settings.k if settings.fraction is None else round(settings.fraction * made.ok)
+    has_agreement = made.facts.get("first_masks", 1) > 1
     query = Query(
         labels=labels,
         settings=settings,
         k=k,
-        is_by_agreement=settings.by == "error_agreement" and labels.step == "fuse",
+        by="error"
+        if SCORES[settings.by].compares_first_masks and not has_agreement
+        else settings.by,
         ids_at_once=(settings.per_group is not None or k > made.num_shards),
     )
     left_out = LeftOut()
@@ -176,12 +153,6 @@ def select(
         )
         best = first_rows(best, k)
     return _selection(query, found, best, left_out)
-
-
-def read_selection(place: RunFolder) -> Selection | None:
-    """Read what a finished step has selected; None if it has not finished."""
-    summary = read_summary(place, "topk")
-    return None if summary is None else Selection(**summary.facts)
 
 
 def _selection(
@@ -198,7 +169,7 @@ def _selection(
         cut=float(score[-1]) if len(best) else None,
         histogram=found.histogram.tolist(),
         histogram_selected=error_histogram(score).tolist(),
-        by="error_agreement" if query.is_by_agreement else "error",
+        by=query.by,
     )
     rank = pa.array(np.arange(len(best), dtype=np.int32))
     table = best.select(NO_ROWS.column_names).append_column("rank", rank).cast(schema.SELECTION)
