@@ -35,16 +35,10 @@ def drop_step(place: RunFolder, step: str, further: Iterable[str] = ()) -> None:
         place.delete(layout.mark(step, mark.shard))
         folders |= {name.rpartition("/")[0] for name in mark.files}
     failures = [f"_run/failures/{step}/{name}" for name in place.names(f"_run/failures/{step}")]
-    place.delete(*further, *failures, layout.record(step))
+    place.delete(*further, *failures)
+    place.delete(layout.record(step))  # by itself: a store deletes many in any order
     folders |= {name.rpartition("/")[0] for name in (*further, *failures)}
     place.delete_empty_folders({*folders, f"_run/stats/{step}"})
-
-
-def finish_drop(place: RunFolder, step: str) -> None:
-    """Finish a deletion that was cut off, if there is one."""
-    record = read_record(place, step)
-    if record is not None and record.is_dropped:
-        drop_step(place, step)
 
 
 def delete_summary(place: RunFolder, step: str) -> None:

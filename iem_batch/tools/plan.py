@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from iem_batch.errors import RunMismatchError, SourceError
+from iem_batch.errors import RunMismatchError
 from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.deletion import delete_own
@@ -71,13 +71,8 @@ def ensure_plan(
 
 def _new_plan(job: Job, source: Source, kind: Kind) -> Plan:
     require_apart(job.run, without_format(source.url))
-    is_new = adopt(job.run, kind)
-    try:
-        planned = write_plan(job.run, source, job.settings.plan)
-    except SourceError:
-        if is_new:
-            delete_own(job.run, layout.MARKER)
-        raise
+    adopt(job.run, kind)
+    planned = write_plan(job.run, source, job.settings.plan)
     _say(job, planned)
     return planned
 
