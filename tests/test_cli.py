@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from iem_batch.cli import COMMANDS, main
-from iem_batch.run.folder import RunFolder, part
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import part
 from tests.images.broken import broken_files
 from tests.pictures import Picture, textured_disc, write_folder, write_masks
 
