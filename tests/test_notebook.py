@@ -89,7 +89,7 @@ def test_same_masks_as_the_batch_job(tmp_path, picture_folder):
         segment=SegmentSettings(init_sides=(20,), backend="torch"),
     )
     run_in_process(step, range(read_plan(run).num_shards), lambda mark: None)
-    rows = run.read_table(part("masks", 0)).to_pylist()
+    rows = run.read_table(part("segment", 0)).to_pylist()
     result = quick([picture_folder / row["image_id"] for row in rows])
     masks = np.stack([decode_mask(row["mask"]["bytes"]) for row in rows])
     np.testing.assert_array_equal(result.masks, masks)

@@ -15,7 +15,7 @@ NOT_OF_THE_RECIPE = {
     "decode.max_pixels",
     "segment.backend",
     "select.masks",
-    *(f"export.{name}" for name in ("format", "size", "masks", "to", "pairs_per_file", "file_mb")),
+    *(f"export.{name}" for name in ("format", "size", "segment", "to", "pairs_per_file", "file_mb")),
     "train.seed",
     "train.num_workers",
     "train.min_workers",
@@ -28,7 +28,7 @@ NOT_OF_THE_RECIPE = {
 }
 """Settings of the sections below that decide time, memory, chance, rounding or what is kept."""
 
-RECIPE_SECTIONS = ("decode", "iem", "segment", "select", "export", "segnet", "train", "predict")
+RECIPE_SECTIONS = ("decode", "iem", "segment", "select", "export", "predict", "train", "predict")
 
 
 def test_every_setting_is_of_the_recipe_or_not() -> None:
@@ -44,7 +44,7 @@ def test_recipe_is_the_papers() -> None:
         "segment.init_sides": (44, 78, 92),
         "iem.iterations": 150,
         "iem.diversity_weight": 0.001,
-        "select.k": 8000,
+        "topk.k": 8000,
         "train.epochs": 50,
         "train.batch_size": 128,
         "train.learning_rate": 1e-3,
@@ -80,7 +80,7 @@ def run(tmp_path: Path) -> Path:
         "segment": {"init_sides": [60]},
         "select": {"k": 7, "rounds": 3},
         "export": {"foreground": "frame"},
-        "segnet": {"width": 8},
+        "predict": {"width": 8},
         "train": {"epochs": 3, "batch_size": 4, "horizontal_flips": True, "seed": 5},
         "predict": {"threshold": 0.4},
     }

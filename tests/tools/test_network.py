@@ -35,7 +35,7 @@ def test_fewer_labels_than_shards(run: Path, call: Call) -> None:  # noqa: F811
     assert (
         sum(
             RunFolder(str(run)).read_table(f"corpus/{name}").num_rows
-            for name in RunFolder(str(run)).names("corpus")
+            for name in RunFolder(str(run)).names("export")
         )
         == 2
     )
@@ -69,25 +69,25 @@ def test_training_at_work_is_seen(
     original = step.train_local
     monkeypatch.setattr(step, "train_local", train)
     assert call("train", run, "--local", "--train.epochs=1", "--overwrite")[0] == 0
-    assert [driver.step for driver in seen] == ["segnet"]
+    assert [driver.step for driver in seen] == ["predict"]
     assert not drivers(RunFolder(str(run)))
 
 
 def test_predictions_outlive_weights_that_do_not_fit(run: Path, call: Call) -> None:  # noqa: F811
     """Catches sound predictions dropped before the weights are looked at."""
-    before = (run / "predictions/part-00000.parquet").read_bytes()
+    before = (run / "predict/part-00000.parquet").read_bytes()
     config = (run / "_run/config.yaml").read_bytes()
     status, _, error = call("predict", run, "--local", "--segnet.width=8", "--overwrite")
     assert status == 2
     assert "the weights are of another network" in error
-    weights = (run / "segnet/weights.safetensors").read_bytes()
-    (run / "segnet/weights.safetensors").write_bytes(weights[:-9])
+    weights = (run / "train/weights.safetensors").read_bytes()
+    (run / "train/weights.safetensors").write_bytes(weights[:-9])
     status, _, error = call("predict", run, "--local", "--predict.threshold=0.4", "--overwrite")
     assert status == 1
     assert "the weights are damaged" in error
-    assert (run / "predictions/part-00000.parquet").read_bytes() == before
+    assert (run / "predict/part-00000.parquet").read_bytes() == before
     assert (run / "_run/config.yaml").read_bytes() == config
-    (run / "segnet/weights.safetensors").write_bytes(weights)
+    (run / "train/weights.safetensors").write_bytes(weights)
     assert call("predict", run, "--local")[0] == 0
 
 

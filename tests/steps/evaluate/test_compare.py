@@ -27,10 +27,10 @@ def evaluated(tmp_path):
 
     def make(name, masks, settings=None, segnet=None):
         run = RunFolder(str(tmp_path / name))
-        write_shard(run, "masks", 0, [row(f"{k}.jpg", mask) for k, mask in masks.items()])
+        write_shard(run, "segment", 0, [row(f"{k}.jpg", mask) for k, mask in masks.items()])
         if segnet:
             rows = [prediction(f"{k}.jpg", mask) for k, mask in segnet.items()]
-            write_shard(run, "predictions", 0, rows)
+            write_shard(run, "predict", 0, rows)
         evaluate(run, truth, None, DECODE, "dataset", settings)
         return run
 
@@ -49,7 +49,7 @@ def test_images_in_common_are_paired(evaluated):
     assert rows[True, "iem"].iou == pytest.approx([1 / 3, 1 / 3])
     assert rows[False, "iem"].iou == pytest.approx([2 / 3, 2 / 3])
     assert rows[False, "iem"].difference == pytest.approx([1 / 3, 1 / 3])
-    assert rows[False, "segnet"].iou == pytest.approx([1 / 2, 1])
+    assert rows[False, "predict"].iou == pytest.approx([1 / 2, 1])
     assert rows[True, "iem"].difference_interval == [[0, 0], [0, 0]]
     # Of two images a quarter of the samples draws one twice: the interval reaches to either.
     assert rows[False, "iem"].difference_interval[0] == pytest.approx([0, 2 / 3])

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from iem_batch.run.run_folder import EVALUATION, RunFolder
+from iem_batch.run.folder import EVALUATION, RunFolder
 from PIL import Image
 from rich.console import Console
 
@@ -52,9 +52,9 @@ def iou(evaluation):
 
 
 def test_means_over_shards_and_images_without_truth(run, folder):
-    write_shard(run, "masks", 0, [row("a.jpg", TRUTH), row("b.jpg", HALF), row("c.jpg", HALF)])
-    write_shard(run, "masks", 1, [row("d.jpg", HALF)])
-    write_shard(run, "masks", 2, [row("e.jpg", HALF)])
+    write_shard(run, "segment", 0, [row("a.jpg", TRUTH), row("b.jpg", HALF), row("c.jpg", HALF)])
+    write_shard(run, "segment", 1, [row("d.jpg", HALF)])
+    write_shard(run, "segment", 2, [row("e.jpg", HALF)])
     evaluation = evaluate(run, folder(a=TRUTH, b=TRUTH, d=~HALF), None, DECODE, "dataset")
     assert (evaluation.num_images, evaluation.num_without_truth) == (3, 2)
     assert evaluation.init_side == 4
@@ -67,22 +67,22 @@ def test_means_over_shards_and_images_without_truth(run, folder):
 
 
 def test_all_steps_that_exist_are_scored(run, folder):
-    write_shard(run, "masks", 0, [row("a.jpg", HALF)])
-    write_shard(run, "masks", 1, [row("b.jpg", HALF)])
+    write_shard(run, "segment", 0, [row("a.jpg", HALF)])
+    write_shard(run, "segment", 1, [row("b.jpg", HALF)])
     # Predictions in another order, with an image that has no mask; only one shard is done.
-    write_shard(run, "predictions", 0, [prediction("x.jpg", HALF), prediction("a.jpg", TRUTH)])
-    write_shard(run, "refined", 0, [row("a.jpg", ~TRUTH, side=None)])
-    write_shard(run, "refined", 1, [])
+    write_shard(run, "predict", 0, [prediction("x.jpg", HALF), prediction("a.jpg", TRUTH)])
+    write_shard(run, "refine", 0, [row("a.jpg", ~TRUTH, side=None)])
+    write_shard(run, "refine", 1, [])
     evaluation = evaluate(run, folder(a=TRUTH, b=TRUTH), None, DECODE, "dataset")
     assert [(scores.method, scores.num_images) for scores in evaluation.methods] == [
         ("iem", 2),
-        ("segnet", 1),
-        ("refined", 1),
+        ("predict", 1),
+        ("refine", 1),
         ("centre_square", 2),
         ("all_foreground", 2),
     ]
-    assert iou(evaluation)["segnet"] == 1
-    assert iou(evaluation)["refined"] == 0
+    assert iou(evaluation)["predict"] == 1
+    assert iou(evaluation)["refine"] == 0
 
 
 def test_each_first_mask_is_scored_and_the_choice_follows_the_error(run, folder):
@@ -92,7 +92,7 @@ def test_each_first_mask_is_scored_and_the_choice_follows_the_error(run, folder)
         row("b.jpg", HALF, error=0.4, side=2),
         row("b.jpg", TRUTH, error=0.2, side=4),
     ]
-    write_shard(run, "masks", 0, rows)
+    write_shard(run, "segment", 0, rows)
     truth = folder(a=TRUTH, b=TRUTH)
     by_dataset = evaluate(run, truth, None, DECODE, "dataset")
     assert by_dataset.init_side == 4  # mean error 0.40 against 0.35
@@ -112,7 +112,7 @@ def test_each_first_mask_is_scored_and_the_choice_follows_the_error(run, folder)
 
 
 def test_ignored_pixels_count_nowhere(run, folder):
-    write_shard(run, "masks", 0, [row("a.jpg", HALF), row("b.jpg", HALF), row("c.jpg", HALF)])
+    write_shard(run, "segment", 0, [row("a.jpg", HALF), row("b.jpg", HALF), row("c.jpg", HALF)])
     truth = folder(a=TRUTH, b=TRUTH, c=TRUTH)
     # What HALF has and TRUTH has not is ignored in a; all of b is; c has no ignore mask.
     ignore = folder("ignore", a=HALF & ~TRUTH, b=square(0, 0, SIZE))
@@ -122,8 +122,8 @@ def test_ignored_pixels_count_nowhere(run, folder):
 
 
 def test_files(run, folder, tmp_path):
-    write_shard(run, "masks", 0, [row("a.jpg", TRUTH, error=0.7)])
-    write_shard(run, "masks", 1, [row("b.jpg", HALF)])
+    write_shard(run, "segment", 0, [row("a.jpg", TRUTH, error=0.7)])
+    write_shard(run, "segment", 1, [row("b.jpg", HALF)])
     evaluation = evaluate(run, folder(a=TRUTH), None, DECODE, "dataset")
     summary = json.loads(run.read_bytes(EVALUATION))
     assert summary["methods"][0]["as_labelled"] == evaluation.methods[0].as_labelled
@@ -136,18 +136,18 @@ def test_files(run, folder, tmp_path):
 
 
 def test_second_evaluation_leaves_nothing_of_the_first(run, folder):
-    write_shard(run, "masks", 0, [row("a.jpg", TRUTH)])
-    write_shard(run, "masks", 1, [row("b.jpg", TRUTH)])
+    write_shard(run, "segment", 0, [row("a.jpg", TRUTH)])
+    write_shard(run, "segment", 1, [row("b.jpg", TRUTH)])
     evaluate(run, folder(a=TRUTH, b=TRUTH), None, DECODE, "dataset")
     evaluate(run, folder("other", b=TRUTH), None, DECODE, "dataset")
-    assert run.names("evaluation/per_image") == ["part-00001.parquet"]
+    assert run.names("evaluate/per_image") == ["part-00001.parquet"]
 
 
 def test_nothing_to_evaluate(run, folder):
     truth = folder(other=TRUTH)
     with pytest.raises(StepMissingError, match="run `iem-batch segment`"):
         evaluate(run, truth, None, DECODE, "dataset")
-    write_shard(run, "masks", 0, [row("a.jpg", TRUTH)])
+    write_shard(run, "segment", 0, [row("a.jpg", TRUTH)])
     with pytest.raises(TruthError, match=r"image a\.jpg, the truth has other\.png"):
         evaluate(run, truth, None, DECODE, "dataset")
 
@@ -161,7 +161,7 @@ def printed(evaluation, width=80):
 
 def test_printed_tables(run, folder):
     rows = [row("a.jpg", HALF, side=2), row("a.jpg", TRUTH, error=0.9)]
-    write_shard(run, "masks", 0, rows)
+    write_shard(run, "segment", 0, rows)
     evaluation = evaluate(run, folder(a=TRUTH), None, DECODE, "dataset")
     as_labelled, best = printed(evaluation).split("best polarity")
     cells = {line[:14].strip(): line[14:].split() for line in as_labelled.splitlines()}
@@ -174,7 +174,7 @@ def test_printed_tables(run, folder):
 
 def test_quoted_rows_are_marked(run, folder):
     """A published figure of another data set must not pass for one measured here."""
-    write_shard(run, "masks", 0, [row("a.jpg", HALF)])
+    write_shard(run, "segment", 0, [row("a.jpg", HALF)])
     settings = EvaluateSettings(quote=("flowers102",))
     shown = printed(evaluate(run, folder(a=TRUTH), None, DECODE, "dataset", settings), width=120)
     lines = [line for line in shown.splitlines() if "Flowers-102" in line]
@@ -186,7 +186,7 @@ def test_quoted_rows_are_marked(run, folder):
 def test_intervals_hold_the_mean_and_do_not_change(run, folder):
     rng = np.random.default_rng(0)
     masks = {f"a{k}": rng.random((SIZE, SIZE)) < 0.5 for k in range(20)}
-    write_shard(run, "masks", 0, [row(f"{name}.jpg", TRUTH) for name in masks])
+    write_shard(run, "segment", 0, [row(f"{name}.jpg", TRUTH) for name in masks])
     truth = folder(**masks)
     evaluation = evaluate(run, truth, None, DECODE, "dataset")
     iem = evaluation.methods[0]
@@ -204,7 +204,7 @@ def test_intervals_hold_the_mean_and_do_not_change(run, folder):
 
 def test_worst_and_best_images(run, folder):
     rows = [row("a.jpg", TRUTH), row("b.jpg", HALF), row("c.jpg", ~TRUTH), row("d.jpg", TRUTH)]
-    write_shard(run, "masks", 0, rows)
+    write_shard(run, "segment", 0, rows)
     truth = folder(a=TRUTH, b=TRUTH, c=TRUTH, d=TRUTH)
     settings = EvaluateSettings(num_listed=2)
     evaluation = evaluate(run, truth, None, DECODE, "dataset", settings)
@@ -219,7 +219,7 @@ def test_worst_and_best_images(run, folder):
 def test_at_the_size_of_the_image(run, folder, tmp_path):
     """The image is 32 x 16, the engine sees columns 8 to 23 at half their resolution."""
     mask = square(2, 2, 4)
-    write_shard(run, "masks", 0, [row("a.jpg", mask) | {"width": 32, "height": 16}])
+    write_shard(run, "segment", 0, [row("a.jpg", mask) | {"width": 32, "height": 16}])
     truth = np.zeros((16, 32), dtype=np.bool_)
     truth[4:12, 13:20] = True  # the mask is rows 4 to 11, columns 12 to 19
     truth[0, :8] = True  # not seen
@@ -239,7 +239,7 @@ def test_at_the_size_of_the_image(run, folder, tmp_path):
 
 
 def test_ignore_mask_of_another_size(run, folder, tmp_path):
-    write_shard(run, "masks", 0, [row("a.jpg", TRUTH)])
+    write_shard(run, "segment", 0, [row("a.jpg", TRUTH)])
     truth = folder(a=TRUTH)
     write_png(folder("ignore").url + "/a.png", np.zeros((16, 16), dtype=np.bool_))
     assert iou(evaluate(run, truth, folder("ignore"), DECODE, "dataset"))["iem"] == 1

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from iem_batch.run.run_folder import REPORT
+from iem_batch.run.folder import REPORT
 
 from tests.steps.report.test_page import HOSTILE, do_everything, plan_photos, report
 

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from iem_batch.run.run_folder import CONFIG, HISTORY, REPORT, RunFolder
+from iem_batch.run.folder import CONFIG, HISTORY, REPORT, RunFolder
 from PIL import Image
 
 from iem_batch.errors import StepMissingError
@@ -16,7 +16,7 @@ from iem_batch.steps.evaluate.step import evaluate
 from iem_batch.steps.evaluate.truth import MaskFolder
 from iem_batch.steps.report.step import write_report
 from iem_batch.steps.report.settings import ReportSettings
-from iem_batch.steps.topk.settings import SelectSettings
+from iem_batch.steps.topk.settings import TopkSettings
 from iem_batch.steps.topk.step import topk
 from tests.steps.hand_made import SIZE, prediction, row, square, write_png, write_shard
 
@@ -66,10 +66,10 @@ def segment(run, shards=(0, 1)):
     rejected = {"image_id": "broken.png", "uri": "", "error_class": "truncated"}
     rejected["message"] = "no <b>end</b> of file"
     if 0 in shards:
-        write_shard(run, "masks", 0, rows)
+        write_shard(run, "segment", 0, rows)
     if 1 in shards:
         empty = row("c.png", square(0, 0, 0), 0)
-        write_shard(run, "masks", 1, [empty], [rejected])
+        write_shard(run, "segment", 1, [empty], [rejected])
 
 
 def history(foreground):
@@ -82,8 +82,8 @@ def history(foreground):
 
 def do_everything(run, tmp_path):
     segment(run)
-    topk(run, 2, SelectSettings(k=2))
-    for step in ("predictions", "refined"):
+    topk(run, 2, TopkSettings(k=2))
+    for step in ("predict", "refine"):
         write_shard(run, step, 0, [prediction(HOSTILE, MASK), prediction("a.png", MASK)])
     write_png(tmp_path / "truth" / "a.png", MASK)
     write_png(tmp_path / "truth" / HOSTILE, square(0, 0, 4))
@@ -206,7 +206,7 @@ def test_same_run_gives_the_same_page(planned, tmp_path):
 def test_score_of_another_mask_is_not_shown(planned, tmp_path):
     """evaluate may have run with another choice of first mask, or before segment ran again."""
     do_everything(planned, tmp_path)
-    write_shard(planned, "masks", 0, [row(HOSTILE, MASK, 0.9), row("a.png", MASK, 0.71)])
+    write_shard(planned, "segment", 0, [row(HOSTILE, MASK, 0.9), row("a.png", MASK, 0.71)])
     _, page = report(planned)
     assert "error 0.900 · area 25 % · IoU" in page.text
     assert "error 0.710 · area 25 % · rank 1" in page.text
@@ -241,14 +241,14 @@ def _texts(run, tag):
 
 def test_every_image_rejected(planned):
     row_ = {"image_id": "a.png", "uri": "", "error_class": "empty", "message": "no bytes"}
-    write_shard(planned, "masks", 0, [], [row_])
+    write_shard(planned, "segment", 0, [], [row_])
     _, page = report(planned)
     assert "Quarantine" in page.text
 
 
 def test_everything_selected_has_no_cut_to_look_at(planned):
     segment(planned, shards=[0])
-    topk(planned, 1, SelectSettings(k=100))
+    topk(planned, 1, TopkSettings(k=100))
     _, page = report(planned)
     assert "Just selected" not in page.text
     assert "rank 0" in page.text
@@ -262,7 +262,7 @@ def test_photos_and_truth_are_gone(planned, tmp_path):
     assert "4 photos are not shown" in page.text
     assert "The ground truth is not shown" in page.text
     alts = {attributes["alt"].partition(" ")[0] for attributes in page.all("img")}
-    assert alts == {"IEM", "SegNet", "refined"}
+    assert alts == {"IEM", "SegNet", "refine"}
     assert "inpainted" not in {a["data-label"] for a in page.all("div") if "data-label" in a}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from iem_batch.run.run_folder import CONFIG
+from iem_batch.run.folder import CONFIG
 from PIL import Image
 
 from iem_batch.cli import main

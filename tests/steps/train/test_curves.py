@@ -21,7 +21,7 @@ def test_tensorboard_reads_every_epoch_once(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
     write_curves(run, HISTORY[:2])
     write_curves(run, HISTORY)
-    reader = accumulator.EventAccumulator(str(tmp_path / "segnet"))
+    reader = accumulator.EventAccumulator(str(tmp_path / "predict"))
     reader.Reload()
     assert reader.Tags()["scalars"] == ["loss", "iou", "foreground", "seconds"]
     for tag in reader.Tags()["scalars"]:

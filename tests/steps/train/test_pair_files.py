@@ -45,7 +45,7 @@ def test_ranges_that_end_within_what_is_read_at_once(tmp_path: Path) -> None:
 def test_files_set_apart_are_left_out(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
     write_corpus(run, small_discs(3))
-    run.write_bytes("corpus/val-00000.parquet", run.read_bytes(layout.part("corpus", 0)))
+    run.write_bytes("export/val-00000.parquet", run.read_bytes(layout.part("export", 0)))
     assert find_pairs(run).num_pairs == 3
 
 
@@ -80,10 +80,10 @@ def test_damaged_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_damaged_file(tmp_path: Path, share: float) -> None:
     run = RunFolder(str(tmp_path))
     write_corpus(run, small_discs(2))
-    path = tmp_path / layout.part("corpus", 0)
+    path = tmp_path / layout.part("export", 0)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(StorageError, match=r"corpus/part-00000.parquet"):
+    with pytest.raises(StorageError, match=r"export/part-00000.parquet"):
         find_pairs(run)
 
 
@@ -92,10 +92,10 @@ def test_damaged_bytes_within_a_file(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
     write_corpus(run, small_discs(4), pairs_per_file=2)
     files = find_pairs(run)
-    path = tmp_path / layout.part("corpus", 1)
+    path = tmp_path / layout.part("export", 1)
     content = path.read_bytes()
     path.write_bytes(b"PAR1" + b"\xff" * (len(content) // 2) + content[len(content) // 2 + 4 :])
-    with pytest.raises(StorageError, match=r"corpus/part-00001.parquet"):
+    with pytest.raises(StorageError, match=r"export/part-00001.parquet"):
         read_all(files)
 
 
@@ -104,6 +104,6 @@ def test_a_file_that_has_vanished(tmp_path: Path) -> None:
     write_corpus(run, small_discs(4), pairs_per_file=2)
     files = find_pairs(run)
     write_corpus_file(run, 0, small_discs(2))
-    run.delete(layout.part("corpus", 1))
-    with pytest.raises(StorageError, match=r"cannot read .*corpus/part-00001.parquet"):
+    run.delete(layout.part("export", 1))
+    with pytest.raises(StorageError, match=r"cannot read .*export/part-00001.parquet"):
         read_all(files)

@@ -113,7 +113,7 @@ def test_a_worker_reads_the_files_of_its_share_alone(
 
     monkeypatch.setattr(RunFolder, "open_table", spy)
     epochs_of(files, TrainSettings(epochs=2), rank=0, num_workers=3)
-    assert opened == [f"corpus/part-{index:05d}.parquet" for index in range(5)]
+    assert opened == [f"export/part-{index:05d}.parquet" for index in range(5)]
 
 
 def read_then(
@@ -144,7 +144,7 @@ def test_an_error_of_reading_ahead_reaches_the_training(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
     write_corpus(run, small_discs(12), pairs_per_file=1)
     files = find_pairs(run)
-    run.delete("corpus/part-00007.parquet")
+    run.delete("export/part-00007.parquet")
     settings = TrainSettings(epochs=1, shuffle_images=4)
     with pytest.raises(StorageError, match="cannot read .*part-00007"):
         epochs_of(files, settings)

@@ -83,7 +83,7 @@ def test_corpus_without_pairs(tmp_path: Path) -> None:
 
 def test_corpus_that_lacks_selected_pairs(run: RunFolder) -> None:
     """Catches training on the part that an interrupted export has left."""
-    run.delete(layout.mark("corpus", 1))
+    run.delete(layout.mark("export", 1))
     with pytest.raises(StepMissingError, match="has 4 of the 7 selected pairs"):
         train_local(run, SEGNET, SETTINGS, ignore)
 
@@ -97,7 +97,7 @@ def test_checkpoints_of_a_finished_training_are_cleared(run: RunFolder) -> None:
 
 
 def test_no_corpus(run: RunFolder) -> None:
-    run.delete("corpus")
+    run.delete("export")
     run.delete("_run/stats/corpus")
     with pytest.raises(StepMissingError, match="has 0 of the 7 .*; run `iem-batch export`"):
         train_local(run, SEGNET, SETTINGS, ignore)

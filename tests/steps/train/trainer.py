@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from iem_batch.exec.cluster_settings import ClusterSettings
+from iem_batch.exec.settings import ClusterSettings
 
 from iem_batch.exec.ray.cluster import cluster
 from iem_batch.run.folder import RunFolder
