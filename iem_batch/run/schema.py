@@ -123,6 +123,9 @@ QUARANTINE = _schema(
 )
 """quarantine/: one row for each image that could not be used."""
 
+GONE = _schema([("uri", pa.string()), ("start", pa.int64()), ("stop", pa.int64())])
+"""_run/gone.parquet: pieces of the plan that the source no longer had when it was extended."""
+
 SELECTION = _schema(
     [
         ("image_id", pa.string()),

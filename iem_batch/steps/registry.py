@@ -51,6 +51,7 @@ class Step:
 
 
 PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
+EXTEND_FLAGS = ("--extend", "--as-planned")
 
 STEPS = {
     step.name: step
@@ -58,7 +59,7 @@ STEPS = {
         Step(
             name="segment",
             summary="Run IEM on every image: masks and errors.",
-            arguments=("source", "run", *PLAN_FLAGS, "--shards"),
+            arguments=("source", "run", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="IEM's masks and their errors",
             rows="an image and first mask: its final mask (1-bit PNG, white is foreground), errors",
             masks="IEM",
@@ -142,7 +143,7 @@ STEPS = {
         Step(
             name="convert",
             summary="Copy the images of a source into Parquet or tar shards, byte for byte.",
-            arguments=("source", "out", "--to", *PLAN_FLAGS, "--shards"),
+            arguments=("source", "out", "--to", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="images as they were in the source",
             per_round=False,
             of_run=False,

@@ -20,7 +20,7 @@ from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.killers import add_killers, guard, largest_images
 from iem_batch.run.load import load_shard
 from iem_batch.run.marker import adopt
-from iem_batch.run.marks import Summary, read_record, require_summary
+from iem_batch.run.marks import Summary, read_record, require_summary, settings_of
 from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import open_source
@@ -57,7 +57,7 @@ def build(job: Job) -> "ExportStep":
             val_share=settings.val_share,
         ),
         labels=labels,
-        masks_digest=require_summary(labels.place, labels.step).outputs_digest,
+        masks_digest=settings_of(labels.place, labels.step),
         decode=job.settings.decode,
         export=settings,
         memory_bytes=job.settings.limits.memory_bytes,
@@ -121,7 +121,7 @@ class ExportStep:
     labels: Labels
     """The masks that the corpus takes."""
     masks_digest: str
-    """Of their files."""
+    """Of what they were made with."""
     decode: DecodeSettings
     export: ExportSettings
     memory_bytes: int | None

@@ -17,7 +17,7 @@ from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.killers import REASON
 from iem_batch.run.load import LoadedShard
-from iem_batch.run.marks import Summary, require_summary
+from iem_batch.run.marks import Summary, settings_of
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.lines import say_rows
 from iem_batch.steps.segment.step import masks_table
@@ -35,7 +35,7 @@ def build(job: Job) -> "RefineStep":
         job.place,
         iem=job.settings.iem,
         backend=job.settings.segment.backend,
-        predictions=require_summary(job.place, "predict").outputs_digest,
+        predictions=settings_of(job.place, "predict"),
     )
 
 
@@ -59,7 +59,7 @@ class RefineStep(ImageStep):
     iem: IEMSettings
     backend: str
     predictions: str
-    """Digest of the files of predict/."""
+    """Digest of what predict was made with."""
     name: str = "refine"
 
     @property

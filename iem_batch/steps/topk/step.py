@@ -78,7 +78,11 @@ def build(job: Job) -> WholeStep:
     del decides["rounds"]
     if job.round == 1:
         del decides["masks"]
-    depends: dict[str, Any] = {"topk": decides, "masks": made.outputs_digest}
+    depends: dict[str, Any] = {
+        "topk": decides,
+        "shards": made.num_shards,
+        "masks": made.outputs_digest,
+    }
     if settings.groups is not None:
         depends["groups"] = groups_digest(settings.groups)
     if settings.diversity_bits is not None:

@@ -21,7 +21,7 @@ from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import guard
 from iem_batch.run.load import read_entries
-from iem_batch.run.marks import Summary, require_summary
+from iem_batch.run.marks import Summary, require_summary, settings_of
 from iem_batch.run.plan import shard_entries
 from iem_batch.sources import RawImage, open_source
 from iem_batch.steps.image_step import ImageStep
@@ -51,7 +51,7 @@ def build(job: Job) -> "UpscaleStep":
         init_choice=job.settings.topk.init_choice,
         init_side=dataset_side(made) if wanted == "segment" else None,
         masks=masks,
-        masks_digest=made.outputs_digest,
+        masks_digest=settings_of(masks, wanted),
     )
 
 
@@ -84,7 +84,7 @@ class UpscaleStep(ImageStep):
     masks: RunFolder
     """Where the masks are that are enlarged."""
     masks_digest: str
-    """Digest of their files."""
+    """Digest of what they were made with."""
     name: str = "upscale"
 
     @property
@@ -93,6 +93,7 @@ class UpscaleStep(ImageStep):
         return {
             "upscale": asdict(self.upscale),
             "init_choice": self.init_choice,
+            "init_side": self.init_side,
             "masks": self.masks_digest,
         }
 
