@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from iem_batch import commands
 from iem_batch.cli import COMMANDS, main
 from iem_batch.config import PAPER, SECTIONS
 from iem_batch.job import Job
@@ -14,8 +13,8 @@ from iem_batch.job import Job
 NOT_OF_THE_RECIPE = {
     "decode.max_pixels",
     "segment.backend",
-    "select.masks",
-    *(f"export.{name}" for name in ("format", "size", "segment", "to", "pairs_per_file", "file_mb")),
+    "topk.masks",
+    *(f"export.{name}" for name in ("format", "size", "masks", "to", "pairs_per_file", "file_mb")),
     "train.seed",
     "train.num_workers",
     "train.min_workers",
@@ -28,7 +27,7 @@ NOT_OF_THE_RECIPE = {
 }
 """Settings of the sections below that decide time, memory, chance, rounding or what is kept."""
 
-RECIPE_SECTIONS = ("decode", "iem", "segment", "select", "export", "predict", "train", "predict")
+RECIPE_SECTIONS = ("decode", "iem", "segment", "topk", "export", "segnet", "train", "predict")
 
 
 def test_every_setting_is_of_the_recipe_or_not() -> None:
@@ -65,11 +64,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """What the commands were called with; they do nothing."""
     called: list[Job] = []
 
-    def command(job: Job, *others: object, **options: object) -> None:
-        called.append(job)
-
-    for name in ("run", "segment", "topk", "export", "train", "predict"):
-        monkeypatch.setattr(commands, name, command)
+    monkeypatch.setattr("iem_batch.tools.pipeline.run", lambda job, source, **_: called.append(job))
+    monkeypatch.setattr("iem_batch.tools.plan.ensure_plan", lambda *_, **__: None)
+    monkeypatch.setattr("iem_batch.steps.do.do", lambda job, name: called.append(job))
     return called
 
 
@@ -78,9 +75,9 @@ def run(tmp_path: Path) -> Path:
     """A run folder whose stored settings are others than the paper's."""
     stored = {
         "segment": {"init_sides": [60]},
-        "select": {"k": 7, "rounds": 3},
+        "topk": {"k": 7, "rounds": 3},
         "export": {"foreground": "frame"},
-        "predict": {"width": 8},
+        "segnet": {"width": 8},
         "train": {"epochs": 3, "batch_size": 4, "horizontal_flips": True, "seed": 5},
         "predict": {"threshold": 0.4},
     }

@@ -8,7 +8,9 @@ import pytest
 from iem_batch.cli import main
 from iem_batch.exec.journal import drivers
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.train import step as step
+from iem_batch.segnet.training import Training
+from iem_batch.steps.train.local import train_here
+from iem_batch.steps.train.work import EpochProgress, TrainWork
 from tests.pictures import Picture, write_folder
 from tests.test_cli import QUICK, Call, call  # noqa: F401
 
@@ -34,7 +36,7 @@ def test_fewer_labels_than_shards(run: Path, call: Call) -> None:  # noqa: F811
     assert status == 0, error
     assert (
         sum(
-            RunFolder(str(run)).read_table(f"corpus/{name}").num_rows
+            RunFolder(str(run)).read_table(f"export/{name}").num_rows
             for name in RunFolder(str(run)).names("export")
         )
         == 2
@@ -57,20 +59,20 @@ def test_training_at_work_is_seen(
 ) -> None:
     """Catches a corpus that is made anew below a training, which then leaves its weights there."""
     seen = []
+    folder = RunFolder(str(run))
 
-    def train(folder: RunFolder, *others: object) -> object:
+    def train(work: TrainWork, progress: EpochProgress) -> Training:
         while not seen:  # a thread writes it
             seen.extend(drivers(folder))
         status, _, error = call("topk", run, "-k", "3", "--local", "--overwrite")
         assert status == 1
-        assert "is at work on it (segnet); stop that first" in error
-        return original(folder, *others)
+        assert "is at work on it (train); stop that first" in error
+        return train_here(work, progress)
 
-    original = step.train_local
-    monkeypatch.setattr(step, "train_local", train)
+    monkeypatch.setattr("iem_batch.steps.train.local.train_here", train)
     assert call("train", run, "--local", "--train.epochs=1", "--overwrite")[0] == 0
-    assert [driver.step for driver in seen] == ["predict"]
-    assert not drivers(RunFolder(str(run)))
+    assert [driver.step for driver in seen] == ["train"]
+    assert not drivers(folder)
 
 
 def test_predictions_outlive_weights_that_do_not_fit(run: Path, call: Call) -> None:  # noqa: F811

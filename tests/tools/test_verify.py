@@ -52,7 +52,9 @@ def test_a_byte_that_has_changed(run: RunFolder) -> None:
     data = bytearray(run.read_bytes(part("segment", 1)))
     data[100] ^= 1
     run.write_bytes(part("segment", 1), bytes(data))
-    assert findings(run)[0].startswith("checksum: segment/part-00001.parquet is not what was written")
+    assert findings(run)[0].startswith(
+        "checksum: segment/part-00001.parquet is not what was written"
+    )
 
 
 def test_a_file_that_is_gone(run: RunFolder) -> None:
