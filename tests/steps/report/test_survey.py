@@ -3,6 +3,7 @@ import pytest
 
 from iem_batch.errors import SettingsError
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import committed
 from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, survey
 from tests.steps.hand_made import SIZE, row, square, write_shard
@@ -19,7 +20,7 @@ def write_run(folder, errors, shard_size):
 
 
 def look(run, cut=None, num_samples=3, seed=0, choice="dataset"):
-    shards = sorted(run.committed("masks"))
+    shards = sorted(committed(run, "segment"))
     settings = ReportSettings(num_samples=num_samples, seed=seed)
     return survey(run, shards, 4, choice, cut, settings)
 
@@ -75,7 +76,9 @@ def test_counts(tmp_path):
 def test_one_row_for_each_image(tmp_path):
     run = RunFolder(str(tmp_path))
     rows = [row("a.jpg", MASK, 0.2, side=2), row("a.jpg", MASK, 0.3, side=4)]
-    write_shard(run, "segment", 0, [*rows, row("b.jpg", MASK, 0.9, side=2), row("b.jpg", MASK, 0.1)])
+    write_shard(
+        run, "segment", 0, [*rows, row("b.jpg", MASK, 0.9, side=2), row("b.jpg", MASK, 0.1)]
+    )
     found = look(run)
     assert (found.num_images, found.samples["best"]["error"].to_pylist()) == (2, [0.3, 0.1])
     by_image = look(run, choice="image")
