@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -71,11 +70,14 @@ class PoisonedStep:
     trouble: Path
     name: str = "segment"
     num_shards: int = 8
-    depends_on: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def place(self) -> RunFolder:
         return self.run
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        return {}
 
     def load(self, shard: int, wanted: Container[str] | None = None) -> tuple[int, list[str], int]:
         killers = read_killers(self.run, up_to(self.name), shard)
