@@ -136,8 +136,8 @@ def _claim(job: Job, step: Step, built: Built) -> StepRecord:
             raise
         drop(job, step.name, built.place)
         record = claim(built.place, step.name, record)
-    is_elsewhere = built.place not in (job.run, job.place)
-    if not is_elsewhere and next(made_of(job, step.name), None) is None:
+    may_refuse = (later for _, later in made_of(job, step.name) if not later.is_made_anew)
+    if built.place in (job.run, job.place) and next(may_refuse, None) is None:
         job.store_settings()
     return record
 

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iem_batch.steps.topk.choose import chosen_rows, dataset_side
 
 from iem_batch.errors import StepMissingError
 from iem_batch.run.marks import Summary
 from iem_batch.steps.segment.step import _facts
-from iem_batch.steps.topk.choose import chosen_rows, dataset_side
 
 
 def shard(**sides):
