@@ -3,8 +3,8 @@
     python benchmarks/topk.py make RUN PHOTOS [PHOTOS ...] [--images 5520753] [--shards 1350]
     python benchmarks/topk.py measure RUN [-k 8000] [--rounds 3] [--json OUT.json]
 
-`make` writes segment/ of a run by the program's own writer: ids of 40 hexadecimal characters as in LSUN,
-drawn errors, and the encoded masks that IEM gives for photographs, also turned and
+`make` writes segment/ of a run by the program's own writer: ids of 40 hexadecimal characters as
+LSUN has them, drawn errors, and the encoded masks that IEM gives for photographs, also turned and
 mirrored, in an order drawn for each file. `measure` starts every program in a process of its own,
 one after the other in each round, so that what else the machine does meets all of them; a ratio is
 formed within a round. Before the first round all files are read once, so that none waits for the

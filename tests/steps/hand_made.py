@@ -124,6 +124,7 @@ _COMBINE = {
     "segment": _sides,
     "topk": _whole,
     "export": _pairs,
+    "train": _whole,
     "predict": _nothing,
     "refine": _nothing,
 }

@@ -9,7 +9,7 @@ from iem_batch.steps.export.formats import FORMATS
 CorpusSize = Literal["engine", "original"]
 
 
-CorpusMasks = Literal["segment", "predict", "refine"]
+CorpusMasks = Literal["fuse", "predict", "refine"]
 
 
 Foreground = Literal["frame", "as_found"]
@@ -31,9 +31,9 @@ class ExportSettings(Section, name="export"):
     """`engine`: what the engine saw; `original`: the image as it is, with the mask brought back to
     its size, and the margins that the engine did not see marked to be ignored."""
 
-    masks: CorpusMasks = "segment"
-    """Folder of the run the masks are taken from; which images are taken, `topk` says. `segment`
-    are those it selected among: of a later round the masks of the round before."""
+    masks: CorpusMasks = "fuse"
+    """Folder of the run the masks are taken from; which images are taken, `topk` says. `fuse` are
+    those it selected among: of a later round the masks of the round before."""
 
     foreground: Foreground = "frame"
     """`frame`: the side whose share of the outermost pixels is higher than its share of the image
