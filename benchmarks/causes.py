@@ -27,8 +27,8 @@ from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.objective import centred, diversity, inpainting_errors
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode
-from iem_batch.metrics import as_labelled, confusion
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.metrics import as_labelled, confusion
 
 Masks = NDArray[np.bool_]
 

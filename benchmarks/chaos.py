@@ -29,11 +29,15 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from iem_batch.config import Settings
+from iem_batch.exec.local import LocalExecutor
+from iem_batch.job import Job
 from iem_batch.processes import descendants
-from iem_batch.run.run_folder import SUCCESS, RunFolder
-from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import SUCCESS
+from iem_batch.run.marks import committed
 from iem_batch.storage.folder import Folder
-from iem_batch.tools.verify import verify
+from iem_batch.tools.verify import check
 
 Kind = Literal["driver", "worker", "raylet", "node"]
 
@@ -87,7 +91,7 @@ def write_pictures(folder: Path, count: int) -> None:
 def checksums(run: RunFolder) -> dict[str, str]:
     """Hash every data file of a run."""
     found = {}
-    for folder in ("masks", "quarantine"):
+    for folder in ("segment", "quarantine"):
         with suppress(FileNotFoundError):
             for file in Folder(run.url_of(folder)).walk():
                 if not file.name.startswith("."):
@@ -100,8 +104,7 @@ def start(source: Path, run: RunFolder, address: str | None) -> subprocess.Popen
     """Start the command, on the Ray of an address or without Ray."""
     where = ["--local"] if address is None else [f"--cluster.address={address}"]
     return subprocess.Popen(
-        [sys.executable, "-c", "from iem_batch.cli import main; main()"]
-        + ["segment", str(source), run.url, *_SETTINGS, *where],
+        [sys.executable, "-m", "iem_batch"] + ["segment", str(source), run.url, *_SETTINGS, *where],
         env=os.environ | _QUIET,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -201,16 +204,17 @@ def storm(
     )
     if not run.exists(SUCCESS):
         result.differing.append(SUCCESS)
-    result.faults = verify(run, ExportSettings(), None).findings.lines()
+    job = Job(run=run, settings=Settings(), executor=LocalExecutor())
+    result.faults = check(job, None).findings.lines()
     return result
 
 
 def _await_moment(process: subprocess.Popen[bytes], run: RunFolder, rng: random.Random) -> bool:
     """Wait until some more shards are done and then a little; False if the command ended first."""
-    target = len(run.committed("masks")) + rng.randint(0, 3)
+    target = len(committed(run, "segment")) + rng.randint(0, 3)
     pause = rng.uniform(0.0, 0.15) if rng.random() < 0.8 else rng.uniform(0.0, 1.5)
     deadline = time.monotonic() + PATIENCE_S
-    while process.poll() is None and len(run.committed("masks")) < target:
+    while process.poll() is None and len(committed(run, "segment")) < target:
         if time.monotonic() > deadline:
             raise TimeoutError(f"no progress for {PATIENCE_S} s in {run.url}")
         time.sleep(0.02)

@@ -10,12 +10,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from iem_batch.exec.step import ShardOutput
+from iem_batch.exec.settings import LimitSettings
+from iem_batch.exec.step import ShardOutput, Work
 from iem_batch.iem.result import IEMResult
 from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
+from iem_batch.run.marks import Mark
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.segment.step import SegmentStep
+
+
+@dataclass(kw_only=True)
+class Counter:
+    """Counts images that are done; see `iem_batch.exec.step.Progress`."""
+
+    ok: int = 0
+
+    def done(self, mark: Mark) -> None:
+        """Count one finished shard."""
+        self.ok += mark.ok
+
+    def failed(self, shard: int) -> None:
+        """Give up: a benchmark has no shards that fail."""
+        raise RuntimeError(f"shard {shard} failed")
+
+
+def work_of(step: ImageStep) -> Work:
+    """Make the work of a step, with the limits that are the default."""
+    return Work(step=step, settings_digest="", limits=LimitSettings())
 
 
 class InstantEngine(SegmentStep):

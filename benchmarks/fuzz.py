@@ -30,8 +30,8 @@ from PIL import Image
 from benchmarks.damage import base_files, write_damaged
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images.decode import FORMATS, decode
-from iem_batch.run.folder import RunFolder
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.folder import RunFolder
 
 SIZE_PX = 32
 POLICIES = frozenset({"too_large", "extreme_aspect", "unsupported_mode"})
@@ -58,7 +58,7 @@ def segment(source: Path, run: Path) -> tuple[int, float]:
     """Run the command in a process of its own; returns its status and peak memory in MB."""
     settings = [f"--decode.size_px={SIZE_PX}", "--iem.iterations=1", "--segment.init_sides=[16]"]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from iem_batch.cli import main; main()"]
+        [sys.executable, "-m", "iem_batch"]
         + ["segment", str(source), str(run), "--local", "--segment.backend=torch", *settings],
         stdout=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -95,9 +95,9 @@ def fuzz(
     if status != 0 or segment(alone, folder / "expected")[0] != 0:
         outcome.faults.append(f"the command ended with {status}")
         return outcome
-    expected = rows_of(RunFolder(str(folder / "expected")), "masks")
+    expected = rows_of(RunFolder(str(folder / "expected")), "segment")
     run = RunFolder(str(folder / "run"))
-    _judge(source, rows_of(run, "masks"), rows_of(run, "quarantine"), expected, outcome)
+    _judge(source, rows_of(run, "segment"), rows_of(run, "quarantine"), expected, outcome)
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
 

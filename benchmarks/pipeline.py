@@ -32,26 +32,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from iem_batch.exec.cluster_settings import ClusterSettings
-from iem_batch.exec.in_process import run_in_process
 
-from benchmarks.fake import EmptyStep, InstantEngine, write_parquet
+from benchmarks.fake import Counter, EmptyStep, InstantEngine, work_of, write_parquet
+from iem_batch.exec.local import LocalExecutor
 from iem_batch.exec.ray.cluster import cluster
 from iem_batch.exec.ray.pipeline import run_on_cluster
+from iem_batch.exec.settings import ClusterSettings
+from iem_batch.exec.step import Work
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.processes import descendants
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
+from iem_batch.run.marks import Mark
 from iem_batch.run.plan import Plan, write_plan
 from iem_batch.run.schema import encode_pixels
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
+from iem_batch.steps.segment.settings import SegmentSettings
 from iem_batch.steps.segment.step import SegmentStep
-from iem_batch.steps.settings import SegmentSettings
 
 DECODE = DecodeSettings()
 SHARD_SIZE = 128
@@ -126,21 +128,23 @@ def whole_job(run: RunFolder, plan: Plan, cpus: int) -> dict[str, float]:
     At both ends of it as many shards are in the works, so what is done of them cancels out.
     """
     step = SegmentStep(
-        name="masks",
         run=run,
-        source_url=plan.source_url,
+        place=run,
+        plan=plan,
         decode=DECODE,
+        memory_bytes=None,
         iem=IEMSettings(),
         segment=SegmentSettings(backend="native"),
     )
     points: list[tuple[float, Ticks, int]] = []
 
-    def progress(mark: dict[str, Any]) -> None:
-        done = mark["planned"] + (points[-1][2] if points else 0)
-        points.append((time.monotonic(), processor_ticks(), done))
+    class Points(Counter):
+        def done(self, mark: Mark) -> None:
+            super().done(mark)
+            points.append((time.monotonic(), processor_ticks(), self.ok))
 
     started = time.monotonic()
-    run_on_cluster(step, range(plan.num_shards), ClusterSettings(), progress)
+    run_on_cluster(work_of(step), range(plan.num_shards), ClusterSettings(), Points())
     window = cpus * ClusterSettings().shards_per_worker
     (began, ticks_began, before), (ended, ticks_ended, done) = points[cpus], points[-1 - window]
     cpu = processor_seconds(ticks_began, ticks_ended)
@@ -199,22 +203,18 @@ def driver_memory(num_images: int, folder: Path) -> dict[str, float]:
     plan = write_plan(run, open_source(str(folder / "images")), PlanSettings(shard_size=1000))
     planned = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     step = InstantEngine(
-        name="masks",
         run=run,
-        source_url=plan.source_url,
+        place=run,
+        plan=plan,
         decode=DecodeSettings(size_px=8),
+        memory_bytes=None,
         iem=IEMSettings(),
         segment=SegmentSettings(backend="native", init_sides=(2,)),
     )
-    count = 0
-
-    def progress(mark: dict[str, Any]) -> None:
-        nonlocal count
-        count += mark["ok"]
-
+    counter, settings = Counter(), ClusterSettings(num_workers=CPUS)
     with cluster(ClusterSettings()):
-        run_on_cluster(step, range(plan.num_shards), ClusterSettings(num_workers=CPUS), progress)
-    assert count == num_images
+        run_on_cluster(work_of(step), range(plan.num_shards), settings, counter)
+    assert counter.ok == num_images
     return {
         "images": num_images,
         "MB at most while planning": planned,
@@ -226,19 +226,28 @@ def driver_memory(num_images: int, folder: Path) -> dict[str, float]:
 def overhead(folder: Path) -> dict[str, float]:
     """Send empty shards through Ray and through this process."""
 
-    def step(name: str) -> EmptyStep:
-        url = str(folder / name)
-        return EmptyStep(name="masks", run=RunFolder(url), source_url="", decode=DECODE)
+    def work(name: str) -> Work:
+        run = RunFolder(str(folder / name))
+        return work_of(
+            EmptyStep(
+                name="segment", run=run, place=run, plan=None, decode=DECODE, memory_bytes=None
+            )
+        )
 
     marks: list[float] = []
+
+    class Times(Counter):
+        def done(self, mark: Mark) -> None:
+            marks.append(time.monotonic())
+
     with cluster(ClusterSettings()):
         cpu = time.process_time()
         shards = range(EMPTY_SHARDS)
         settings = ClusterSettings(num_workers=CPUS)
-        run_on_cluster(step("ray"), shards, settings, lambda _: marks.append(time.monotonic()))
+        run_on_cluster(work("ray"), shards, settings, Times())
         cpu = time.process_time() - cpu
     started = time.monotonic()
-    run_in_process(step("here"), range(EMPTY_SHARDS), lambda _: None)
+    LocalExecutor().run(work("here"), range(EMPTY_SHARDS), Counter())
     here = (time.monotonic() - started) / EMPTY_SHARDS
     skipped = 20
     wall = (marks[-1] - marks[skipped]) / (EMPTY_SHARDS - skipped - 1)

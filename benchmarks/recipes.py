@@ -29,9 +29,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.evaluate.step import read_evaluation
+from iem_batch.run.marks import read_record
+from iem_batch.steps.evaluate.evaluation import read_evaluation
+from iem_batch.steps.topk.selection import TABLE
+from iem_batch.steps.train.layout import HISTORY
 
 RECIPES = {
     "paper": ["--paper"],
@@ -42,14 +44,14 @@ RECIPES = {
     "no crops": ["--train.random_crops=0"],
     "no color jitter": ["--train.color_jitter=0"],
     "last weights": ["--train.average_decay=0"],
-    "best half": ["--select.fraction=0.5"],
-    "best half by error": ["--select.fraction=0.5", "--select.by=error"],
+    "best half": ["--topk.fraction=0.5"],
+    "best half by error": ["--topk.fraction=0.5", "--topk.by=error"],
 }
 TITLES = {
-    "iem": "IEM",
-    "segnet_round_1": "SegNet, first round",
-    "segnet": "SegNet",
-    "refined": "SegNet + IEM",
+    "segment": "IEM",
+    "predict_round_1": "SegNet, first round",
+    "predict": "SegNet",
+    "refine": "SegNet + IEM",
 }
 
 
@@ -92,7 +94,7 @@ def run(args: argparse.Namespace, photos: Path, recipe: str, seed: int) -> Outco
     folder = run_folder_of(args, recipe, seed)
     folder.mkdir(parents=True, exist_ok=True)
     done = folder.parent / f"{recipe.replace(' ', '_')}_{seed}.json"
-    if done.exists():  # a later round may have moved what it was read from
+    if done.exists():  # a second round has made the evaluation anew
         return Outcome(**json.loads(done.read_text()))
     program = str(Path(sys.executable).with_name("iem-batch"))
     command = [program, "run", str(photos), str(folder), "--local"]
@@ -112,10 +114,11 @@ def read_outcome(folder: RunFolder, recipe: str, seed: int) -> Outcome:
     """Read what a finished run has stored."""
     evaluation = read_evaluation(folder)
     assert evaluation is not None
-    history = folder.read_json(layout.HISTORY)
-    train = folder.read_json(layout.step_record("segnet"))["train"]
-    pairs = folder.read_table(layout.TOPK).num_rows
-    steps = -(-pairs // train["batch_size"])
+    # The last round, whose masks are evaluated as SegNet's.
+    place = folder.below("rounds/2") if recipe == "rounds" else folder
+    history, record = place.read_json(HISTORY), read_record(place, "train")
+    assert record is not None
+    steps = -(-place.read_table(TABLE).num_rows // record.settings["train"]["batch_size"])
     means = {scores.method: scores for scores in evaluation.methods if scores.method in TITLES}
     return Outcome(
         recipe=recipe,
@@ -138,7 +141,7 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
         for method, title in TITLES.items():
             found = [outcome for outcome in of_recipe if method in outcome.iou]
             if found:
-                above = [outcome.iou[method] - outcome.iou["iem"] for outcome in found]
+                above = [outcome.iou[method] - outcome.iou["segment"] for outcome in found]
                 seconds = statistics.median(outcome.seconds_per_step for outcome in found)
                 yield (
                     f"| {recipe} | {title} | {spread([o.iou[method] for o in found])} "

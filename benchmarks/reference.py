@@ -24,8 +24,8 @@ from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode
-from iem_batch.metrics import METRICS, as_labelled, best_polarity, confusion
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.metrics import METRICS, as_labelled, best_polarity, confusion
 
 SIDE_PX = 78
 DECODE = DecodeSettings()

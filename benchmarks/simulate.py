@@ -22,15 +22,16 @@ from typing import Any
 
 import numpy as np
 import ray
-from iem_batch.exec.cluster_settings import ClusterSettings
 from ray.cluster_utils import Cluster
 
-from benchmarks.fake import PretendStep, write_parquet
+from benchmarks.fake import Counter, PretendStep, work_of, write_parquet
 from iem_batch.exec.ray.pipeline import run_on_cluster
+from iem_batch.exec.settings import ClusterSettings
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import committed
 from iem_batch.run.plan import write_plan
 from iem_batch.run.schema import encode_pixels
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 
@@ -49,10 +50,12 @@ def simulate(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     planned_s = time.monotonic() - started
     planned_mb = _peak_mb()
     step = PretendStep(
-        name="masks",
+        name="segment",
         run=run,
-        source_url=plan.source_url,
+        place=run,
+        plan=plan,
         decode=DecodeSettings(),
+        memory_bytes=None,
         load_rate=LOAD_RATE,
         engine_rate=options.engine_rate,
     )
@@ -61,21 +64,15 @@ def simulate(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         num_workers=options.nodes * options.gpus,
         shards_per_worker=options.in_flight // (options.nodes * options.gpus),
     )
-    marks: list[tuple[float, int]] = []
+    counter = Counter()
     main_s, all_s, started = time.thread_time(), time.process_time(), time.monotonic()
-    run_on_cluster(
-        step,
-        range(plan.num_shards),
-        settings,
-        lambda mark: marks.append((time.monotonic(), mark["ok"])),
-    )
+    run_on_cluster(work_of(step), range(plan.num_shards), settings, counter)
     wall_s = time.monotonic() - started
     main_s, all_s = time.thread_time() - main_s, time.process_time() - all_s
-    committed = sum(ok for _, ok in marks)
-    assert committed == plan.num_images == options.images
-    assert len(run.committed("masks")) == plan.num_shards
+    assert counter.ok == plan.num_images == options.images
+    assert len(committed(run, "segment")) == plan.num_shards
     return {
-        "images": committed,
+        "images": counter.ok,
         "shards": plan.num_shards,
         "shards in flight at most": options.in_flight + options.nodes * options.cpus,
         "raylets, GPUs, CPUs": [
@@ -85,12 +82,12 @@ def simulate(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ],
         "s to plan": planned_s,
         "s to run": wall_s,
-        "images/s here": committed / wall_s,
+        "images/s here": counter.ok / wall_s,
         "driver, ms of processor time for a shard": 1000 * all_s / plan.num_shards,
         "driver, ms of its main thread for a shard": 1000 * main_s / plan.num_shards,
         "driver, share of one processor here": all_s / wall_s,
-        "images/s at which the driver's main thread is busy": committed / main_s,
-        "images/s at which the driver takes one processor": committed / all_s,
+        "images/s at which the driver's main thread is busy": counter.ok / main_s,
+        "images/s at which the driver takes one processor": counter.ok / all_s,
         "MB of the driver at most, planned": planned_mb,
         "MB of the driver at most, at the end": _peak_mb(),
     }

@@ -22,10 +22,10 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from iem_batch.images.decode import decode
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import write_plan
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from tests import collections_of_photos as collections
@@ -78,8 +78,8 @@ def main() -> None:
     works: dict[str, Callable[[], int]] = {}
     for name, write in FORMS.items():
         shutil.rmtree(arguments.folder / name, ignore_errors=True)
+        shutil.rmtree(arguments.folder / f"run-{name}", ignore_errors=True)
         run = RunFolder(str(arguments.folder / f"run-{name}"))
-        run.delete("")
         url = write(arguments.folder / name, photos if name == "lmdb" else named)
         plan = write_plan(run, open_source(url), PlanSettings())
         works[name] = lambda run=run, plan=plan: load_all(run, plan.source_url, plan.num_shards)

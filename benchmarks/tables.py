@@ -33,7 +33,7 @@ from iem_batch.metrics import METRICS
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.bootstrap import interval
 from iem_batch.steps.evaluate.compare import read_scores
-from iem_batch.steps.evaluate.step import Evaluation, read_evaluation
+from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.published import PUBLISHED_ABLATIONS, SET_LABELS, quoted_rows
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label
 from iem_batch.steps.evaluate.truth.sets import SOURCES
@@ -139,20 +139,21 @@ def method_rows(args: argparse.Namespace) -> tuple[list[Row], int]:
     """Score everything but the ablations; also returns the first mask chosen for the set."""
     run = run_iem(args, "paper", [])
     per_image = read_scores(
-        evaluate(args, args.work / args.set.name / "paper", ["--select.init_choice=image"]), EVERY
-    )["iem"]
-    options = ["--select.init_choice=dataset", "--evaluate.baselines=[grabcut,otsu]"]
+        evaluate(args, args.work / args.set.name / "paper", ["--topk.init_choice=image"]), EVERY
+    )["segment"]
+    options = ["--topk.init_choice=dataset", "--evaluate.baselines=[grabcut,otsu]"]
     scores = read_scores(evaluate(args, Path(run.url), options), EVERY)
     side = found(run).init_side
-    rows = [Row(name=f"IEM, first mask {s}", scores=scores[f"iem_{s}"]) for s in SIDES]
+    rows = [Row(name=f"IEM, first mask {s}", scores=scores[f"segment_{s}"]) for s in SIDES]
     chosen = f"IEM, first mask of highest error over the set ({side})"
-    rows.append(Row(name=chosen, scores=scores["iem"]))
+    rows.append(Row(name=chosen, scores=scores["segment"]))
     rows.append(Row(name="IEM, first mask of highest error per image", scores=per_image))
     rows += segnet_rows(args)
     for name in BASELINES:
         rows.append(Row(name=label(name), scores=scores[name], is_baseline=True))
     oracle = {
-        i: np.max([scores[f"iem_{s}"][i] for s in SIDES], axis=0) for i in scores[f"iem_{SIDES[0]}"]
+        i: np.max([scores[f"segment_{s}"][i] for s in SIDES], axis=0)
+        for i in scores[f"segment_{SIDES[0]}"]
     }
     rows.append(Row(name="best of the three first masks, chosen by the truth", scores=oracle))
     return rows, side
@@ -162,7 +163,7 @@ def segnet_rows(args: argparse.Namespace) -> Iterator[Row]:
     """Score SegNet of a run that was made before."""
     if args.run is not None:
         scores = read_scores(evaluate(args, args.run, []), EVERY)
-        for name in ("segnet", "refined"):
+        for name in ("predict", "refine"):
             if name in scores:
                 yield Row(name=label(name), scores=scores[name])
 
@@ -173,8 +174,8 @@ def ablation_rows(args: argparse.Namespace) -> Iterator[tuple[str, int, Row, Row
     for key, (name, options) in ABLATIONS.items():
         scores = read_scores(run_iem(args, key, options), EVERY)
         for side in SIDES:
-            base = Row(name="default", scores=default[f"iem_{side}"])
-            yield key, side, Row(name=name, scores=scores[f"iem_{side}"]), base
+            base = Row(name="default", scores=default[f"segment_{side}"])
+            yield key, side, Row(name=name, scores=scores[f"segment_{side}"]), base
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -3,8 +3,8 @@
     python benchmarks/topk.py make RUN PHOTOS [PHOTOS ...] [--images 5520753] [--shards 1350]
     python benchmarks/topk.py measure RUN [-k 8000] [--rounds 3] [--json OUT.json]
 
-`make` writes masks/ of a run by the program's own writer: ids of 40 hexadecimal characters as LSUN
-has them, drawn errors, and the encoded masks that IEM gives for photographs, also turned and
+`make` writes segment/ of a run by the program's own writer: ids of 40 hexadecimal characters as
+LSUN has them, drawn errors, and the encoded masks that IEM gives for photographs, also turned and
 mirrored, in an order drawn for each file. `measure` starts every program in a process of its own,
 one after the other in each round, so that what else the machine does meets all of them; a ratio is
 formed within a round. Before the first round all files are read once, so that none waits for the
@@ -32,6 +32,8 @@ from numpy.typing import NDArray
 
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import Mark, write_mark, write_summary
+from iem_batch.steps.segment.step import segmented_so_far
 
 SIDES_PX = (44, 78, 92)
 CHUNK = 64
@@ -107,14 +109,26 @@ def write_shard(run: RunFolder, masks: pa.Table, edges: NDArray[np.int64], shard
         "iterations": rng.integers(20, 151, rows, dtype=np.int32),
         "status": status,
     }
-    name = layout.part("masks", shard)
+    name = layout.part("segment", shard)
     digest = run.write_table(name, pa.table(columns, schema=schema.MASKS))
     sides = {
         str(side): {"count": count, "sum_error": float(error[index :: len(SIDES_PX)].sum())}
         for index, side in enumerate(SIDES_PX)
     }
-    counts = {"shard": shard, "planned": count, "ok": count, "quarantined": 0}
-    run.write_json(layout.mark("masks", shard), counts | {"sides": sides, "files": {name: digest}})
+    mark = Mark(
+        shard=shard,
+        planned=count,
+        ok=count,
+        quarantined=0,
+        files={name: digest},
+        facts={"sides": sides},
+        settings_digest="",
+        attempts=1,
+        seconds=0.0,
+        finished=0.0,
+        host="",
+    )
+    write_mark(run, "segment", mark)
 
 
 def make(args: argparse.Namespace) -> None:
@@ -124,28 +138,38 @@ def make(args: argparse.Namespace) -> None:
     one_sided = len(pool) - pc.sum(pc.equal(pool["status"], "ok")).as_py()
     print(f"{len(pool):,} masks, {mean:.0f} bytes on average, {one_sided:,} empty or full")
     edges = np.linspace(0, args.images, args.shards + 1).astype(np.int64)
-    write = partial(write_shard, RunFolder(str(args.run)), pool, edges)
+    run = RunFolder(str(args.run))
+    write = partial(write_shard, run, pool, edges)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as workers:
         list(workers.map(write, range(args.shards), chunksize=8))
+    _, summary = segmented_so_far(run)
+    write_summary(run, "segment", summary)
 
 
 def run_topk(run: Path, k: int) -> int:
-    """Select with this program: all of the step, the reading of the commit marks included."""
-    from iem_batch.steps.topk.settings import SelectSettings
-    from iem_batch.steps.topk.step import topk
+    """Select with this program: all of the step, the reading of the summary included."""
+    from iem_batch.config import Settings
+    from iem_batch.exec.local import LocalExecutor
+    from iem_batch.exec.step import commit
+    from iem_batch.job import Job
+    from iem_batch.steps.topk.settings import TopkSettings
+    from iem_batch.steps.topk.step import build
 
-    target = RunFolder(str(run))
-    for name in (layout.TOPK, layout.mark("selection", 0)):
-        target.delete(name)
-    num_shards = len(target.names("masks"))
-    return clock(lambda: topk(target, num_shards, SelectSettings(k=k)).num_selected)
+    settings = Settings(topk=TopkSettings(k=k))
+    job = Job(run=RunFolder(str(run)), settings=settings, executor=LocalExecutor())
+
+    def select() -> int:
+        step = build(job)
+        return commit(step, step.compute(), seconds=0.0).ok
+
+    return clock(select)
 
 
 def run_pyarrow(run: Path, k: int) -> int:
     """Read the two columns, and forget them."""
     import pyarrow.dataset as ds
 
-    masks = ds.dataset(run / "masks", format="parquet")
+    masks = ds.dataset(run / "segment", format="parquet")
     columns = ["image_id", "error"]
     return clock(lambda: sum(len(batch) for batch in masks.to_batches(columns=columns)))
 
@@ -155,7 +179,7 @@ def run_duckdb(run: Path, k: int) -> int:
     import duckdb
 
     query = (
-        f"SELECT image_id, error FROM read_parquet('{run}/masks/*.parquet') WHERE init_side = 78 "
+        f"SELECT image_id, error FROM read_parquet('{run}/segment/*.parquet') WHERE init_side = 78 "
         f"AND status = 'ok' ORDER BY error DESC, image_id LIMIT {k}"
     )
     return clock(lambda: len(duckdb.sql(query).fetchall()))
@@ -189,7 +213,7 @@ def start(program: str, run: Path, k: int) -> dict[str, float]:
 def measure(args: argparse.Namespace) -> None:
     """Compare the programs."""
     num_bytes = 0
-    for file in sorted((args.run / "masks").iterdir()):
+    for file in sorted((args.run / "segment").iterdir()):
         num_bytes += len(file.read_bytes())
     rounds = [
         {name: start(name, args.run, args.k) for name in PROGRAMS} for _ in range(args.rounds)
@@ -197,7 +221,7 @@ def measure(args: argparse.Namespace) -> None:
     record = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "load": os.getloadavg(),
-        "files": len(list((args.run / "masks").iterdir())),
+        "files": len(list((args.run / "segment").iterdir())),
         "megabytes": round(num_bytes / 1e6),
         "k": args.k,
         "rounds": rounds,

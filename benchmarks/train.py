@@ -8,7 +8,7 @@ textures made here, or of the photographs of a folder. What is compared runs in 
 formed of what ran one after the other; the figures are medians of such ratios, so that whatever
 else the machine does meets both sides. Measured are
 
-- our loop, that is `train_local` from corpus/ on the disk, beside a plain loop of PyTorch on the
+- our loop, that is `train_here` from export/ on the disk, beside a plain loop of PyTorch on the
   same network, optimizer, loss and number format, with all tensors in memory. By the paper's recipe
   both do the same work on the same images in the same order, so their losses must be the same. By
   the default one only ours changes the images and keeps a mean of the weights, so that ratio is
@@ -49,6 +49,7 @@ from benchmarks.train_work import (
     tensors_of,
     train_alone,
     train_by_ray,
+    training_on,
     write_corpus,
 )
 from iem_batch.run.folder import RunFolder
@@ -57,19 +58,18 @@ from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.collapse import Collapse
 from iem_batch.segnet.prediction import has_fast_bf16
 from iem_batch.segnet.training import EpochRecord, begin_training, train_epoch
-from iem_batch.steps.train.pair_files import find_pairs
-from iem_batch.steps.train.step import train_local
+from iem_batch.steps.train.local import train_here
 
 Result = TypeVar("Result")
 
 
 def beside_a_plain_loop(url: str, name: str, repeats: int) -> Figures:
-    """Train by `train_local`, and after each epoch do it by the plain loop; in a new process."""
+    """Train by `train_here`, and after each epoch do it by the plain loop; in a new process."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    run = RunFolder(url)
     segnet, settings = recipe(name, epochs=1 + repeats)
-    files = find_pairs(run)
+    work = training_on(url, segnet, settings)
+    files = work.files
     data = (*tensors_of(files), segnet, settings)
     # Each shape for the first time, as torch compiles its kernels then.
     plain_loop(*data)([torch.arange(settings.images_per_pass)])
@@ -90,9 +90,9 @@ def beside_a_plain_loop(url: str, name: str, repeats: int) -> Figures:
         loss = plain_epoch(batches)
         plain.append(started.since())
         losses.append((record.loss, loss))
-        started = Clock.now()  # so what `train_local` does between epochs counts as well
+        started = Clock.now()  # so what `train_here` does between epochs counts as well
 
-    train_local(run, segnet, settings, progress)
+    train_here(work, progress)
     wall = [theirs.wall / own.wall for own, theirs in zip(ours, plain, strict=True)]
     processor = [theirs.processor / own.processor for own, theirs in zip(ours, plain, strict=True)]
     figures = {

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from iem_batch.exec.cluster_settings import ClusterSettings
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -20,11 +19,13 @@ from torch.nn import functional as F
 
 from benchmarks.pipeline import processor_ticks
 from iem_batch.config import PAPER
-from iem_batch.exec.ray.cluster import cluster
+from iem_batch.exec.ray.executor import RayExecutor
+from iem_batch.exec.settings import ClusterSettings
 from iem_batch.images.decode import decode
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.marks import Summary, require_summary, write_summary
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.collapse import Collapse
@@ -32,8 +33,9 @@ from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import has_fast_bf16, scale_pixels, working_format
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import EpochRecord, begin_training, train_epoch
-from iem_batch.steps.train.on_ray import train_ray
-from iem_batch.steps.train.pair_files import PairFiles, read_pairs
+from iem_batch.steps.train.on_ray import train_on_ray
+from iem_batch.steps.train.pair_files import PairFiles, find_pairs, read_pairs
+from iem_batch.steps.train.work import TrainWork
 
 CPU = torch.device("cpu")
 SIZE_PX = DecodeSettings().size_px
@@ -84,17 +86,37 @@ def write_corpus(run: RunFolder, num_images: int, photos: Path | None) -> None:
     """Write what `export` leaves; where a mask is makes no difference to the time."""
     files = sorted(path for path in photos.iterdir() if path.is_file()) if photos else []
     ranks = range(num_images)
-    selection = [
-        {"image_id": str(r), "shard": 0, "init_side": 8, "error": 1.0, "score": 1.0, "rank": r}
-        for r in ranks
-    ]
-    run.write_table(layout.TOPK, pa.Table.from_pylist(selection, schema=schema.SELECTION))
+    pairs = dict[str, int]()
     for index, start in enumerate(range(0, num_images, PAIRS_PER_FILE)):
         rows = [_pair(rank, files) for rank in ranks[start : start + PAIRS_PER_FILE]]
-        name = layout.part("corpus", index)
-        checksum = run.write_table(name, pa.Table.from_pylist(rows, schema=schema.CORPUS))
-        mark = {"planned": len(rows), "ok": len(rows), "quarantined": 0, "files": {name: checksum}}
-        run.write_json(layout.mark("corpus", index), mark)
+        run.write_table(
+            layout.part("export", index), pa.Table.from_pylist(rows, schema=schema.CORPUS)
+        )
+        pairs[f"part-{index:05d}"] = len(rows)
+    summary = Summary(
+        num_shards=len(pairs),
+        planned=num_images,
+        ok=num_images,
+        quarantined=0,
+        outputs_digest="",
+        facts={"files": pairs},
+        seconds=0.0,
+        began=0.0,
+        finished=0.0,
+    )
+    write_summary(run, "export", summary)
+
+
+def training_on(url: str, segnet: SegNetSettings, settings: TrainSettings) -> TrainWork:
+    """Give the training on what `write_corpus` wrote."""
+    run = RunFolder(url)
+    return TrainWork(
+        place=run,
+        key="benchmark",
+        segnet=segnet,
+        settings=settings,
+        files=find_pairs(run, require_summary(run, "export")),
+    )
 
 
 def _pair(rank: int, files: Sequence[Path]) -> dict[str, Any]:
@@ -255,8 +277,9 @@ def train_by_ray(url: str, cores: Sequence[int], all_cores: Sequence[int]) -> Fi
         total = sum(ticks for ticks, _ in processes.values())
         looks.append((time.monotonic(), threads, total))
 
-    with cluster(ClusterSettings()):
-        history = train_ray(RunFolder(url), segnet, settings, progress, "cpu")
+    work = training_on(url, segnet, settings)
+    with RayExecutor(ClusterSettings()) as executor:
+        history = train_on_ray(work, progress, executor, "cpu").history
     # Starting, which other threads do, came before the first look.
     (began, before, total_before), (ended, after, total_after) = looks[0], looks[-1]
     used = [ticks - before.get(thread, 0) for thread, ticks in after.items()]

@@ -10,7 +10,7 @@ A settings class says beside each field what its values must be, and checks itse
 `PlanSettings(limit=0)` raises "plan.limit is 0; it must be at least 1 or null".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
@@ -42,6 +42,11 @@ def at_least(least: float) -> Rule:
 def above(bound: float) -> Rule:
     """Allow all above `bound`, infinity too."""
     return Rule(f"above {bound}", lambda value: value > bound)
+
+
+def one_of(names: Collection[str]) -> Rule:
+    """Allow some names."""
+    return Rule(f"one of {', '.join(names)}", lambda value: value in names)
 
 
 def within(least: float, most: float) -> Rule:

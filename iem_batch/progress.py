@@ -6,17 +6,27 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-from iem_batch.run.marks import Mark
 
 SECONDS_BETWEEN_LINES = 10.0
 
 RATE_OVER_S = 300.0
 """The rate is that of the last minutes: nodes come and go."""
+
+
+class Counts(Protocol):
+    """What a finished shard counts: its commit mark."""
+
+    @property
+    def ok(self) -> int:
+        """Images with a result."""
+
+    @property
+    def quarantined(self) -> int:
+        """Images that were rejected."""
 
 
 class ShardProgress:
@@ -29,7 +39,7 @@ class ShardProgress:
         self.num_ok = self.num_quarantined = self.num_failed = 0
         self._history = deque([(time.monotonic(), 0, num_done)])
 
-    def done(self, mark: Mark) -> None:
+    def done(self, mark: Counts) -> None:
         """Count one finished shard."""
         self.num_done += 1
         self.num_ok += mark.ok

@@ -1,11 +1,10 @@
-"""Who runs steps: one protocol, in this process (`local`) or on a Ray cluster (`ray.executor`)."""
+"""Who runs steps: one protocol, for this process (`local`) and a Ray cluster (`ray.executor`)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from iem_batch.exec.settings import ClusterSettings
 from iem_batch.exec.step import Progress, Work
 
 Result = TypeVar("Result")
@@ -83,14 +82,3 @@ class Executor(Protocol):
             merge: of what it gave for different shards.
             num_shards: above 0.
         """
-
-
-def open_executor(settings: ClusterSettings, *, local: bool) -> Executor:
-    """Give who runs the steps of a command; Ray is imported only if it is to run them."""
-    if local:
-        from iem_batch.exec.local import LocalExecutor
-
-        return LocalExecutor()
-    from iem_batch.exec.ray.executor import RayExecutor
-
-    return RayExecutor(settings)

@@ -7,7 +7,6 @@ from iem_batch.job import Job
 from iem_batch.run.exports import read_exports
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.marks import StepRecord, read_record
-from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.registry import STEPS, Step
 
 
@@ -48,7 +47,7 @@ def begun_steps(job: Job) -> Iterator[BegunStep]:
         if each.per_round
     ]
     for export in read_exports(job.run):
-        settings = replace(job.settings, export=ExportSettings(**export.settings))
+        settings = replace(job.settings, export=replace(job.settings.export, **export.settings))
         of_export = replace(job.in_round(export.round), settings=settings)
         places.append((STEPS["export"], of_export, RunFolder(export.url)))
     for step, at, place in places:

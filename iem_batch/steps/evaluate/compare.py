@@ -11,13 +11,12 @@ from rich.table import Table
 
 from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.run.folder import RunFolder
+from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import interval
-from iem_batch.steps.evaluate.step import PER_IMAGE, Evaluation, read_evaluation
+from iem_batch.steps.evaluate.evaluation import PER_IMAGE, Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import label
 
 SCORES = ("iou", "best_iou")
-BASELINES = ("centre_square", "all_foreground", "otsu", "grabcut")
-"""Families of methods that are no business of the other runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ def compare(run: RunFolder, others: Sequence[RunFolder]) -> Comparison:
         scores |= {
             (other.url, name): found
             for name, found in read_scores(other).items()
-            if not name.startswith(BASELINES)
+            if name not in BASELINES
         }
     common = sorted(set.intersection(*(set(found) for found in scores.values())))
     if not common:

@@ -11,9 +11,6 @@ TruthFormat = Literal["auto", "folder", "coco", "parquet", "cub200", "flowers102
 Split = Literal["train", "val", "test", "all"]
 
 
-Baseline = Literal["grabcut", "otsu"]
-
-
 PublishedSet = Literal["flowers102", "cub200", "lsun_car"]
 """The data sets of the paper's tables."""
 
@@ -28,9 +25,9 @@ class EvaluateSettings(Section, name="evaluate"):
     ignore: str | None = None
     """Folder of masks of the pixels that count nowhere."""
 
-    at: Literal["engine", "image"] = "engine"
-    """`engine`: the truth goes through the resizing and cropping of its image; `image`: masks are
-    enlarged to the truth's own size, and what the engine did not see counts nowhere."""
+    at: Literal["image", "engine"] = "image"
+    """`image`: masks are brought to the truth's own size, and what the engine did not see is
+    background; `engine`: the truth is brought to the engine's square as its image was."""
 
     format: TruthFormat = "auto"
     """What --truth is; `auto` tells a folder of masks, COCO JSON and Parquet apart; the data sets
@@ -51,11 +48,8 @@ class EvaluateSettings(Section, name="evaluate"):
     min_score: Annotated[float, at_least(0)] = 0.5
     """Of a COCO file of detections: those of a lower score do not count."""
 
-    baselines: tuple[Baseline, ...] = ()
-    """Further methods to compare with, for which the images are read again: `grabcut`, `otsu`."""
-
-    grabcut_sides: tuple[Annotated[int, at_least(1)], ...] = (78, 112)
-    """Sides in pixels of the centred rectangles GrabCut starts from."""
+    baselines: bool = True
+    """Whether baselines stand in the same table, for which the images are read again."""
 
     quote: tuple[PublishedSet, ...] = ()
     """Show the published figures of these data sets beside one's own, marked as quoted."""

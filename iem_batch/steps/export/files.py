@@ -10,7 +10,7 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import Plan
 from iem_batch.run.sampling import draw
 from iem_batch.steps.export.settings import ExportSettings
-from iem_batch.steps.topk.step import TABLE
+from iem_batch.steps.topk.selection import TABLE
 
 SPLITS = ("train", "val")
 

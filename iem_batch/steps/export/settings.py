@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import Section, above, at_least, share_below_1
-
-CorpusFormat = Literal["parquet", "webdataset", "coco", "folder"]
-
+from iem_batch.checks import Section, above, at_least, one_of, share_below_1
+from iem_batch.steps.export.formats import FORMATS
 
 CorpusSize = Literal["engine", "original"]
 
 
-CorpusMasks = Literal["segment", "predict", "refine"]
+CorpusMasks = Literal["fuse", "predict", "refine"]
 
 
 Foreground = Literal["frame", "as_found"]
@@ -26,17 +24,16 @@ class ExportSettings(Section, name="export"):
     others is a corpus for other tools and goes into a folder of its own.
     """
 
-    format: CorpusFormat = "parquet"
-    """`parquet`, for Hugging Face datasets; `webdataset`, tar files; `coco`, images and one JSON
-    file of masks; `folder`, images/ and masks/."""
+    format: Annotated[str, one_of(FORMATS)] = "parquet"
+    """How the pairs are laid out; named after the tools that open them."""
 
     size: CorpusSize = "engine"
     """`engine`: what the engine saw; `original`: the image as it is, with the mask brought back to
     its size, and the margins that the engine did not see marked to be ignored."""
 
-    masks: CorpusMasks = "segment"
-    """Folder of the run the masks are taken from; which images are taken, `topk` says. `segment`
-    are those it selected among: of a later round the masks of the round before."""
+    masks: CorpusMasks = "fuse"
+    """Folder of the run the masks are taken from; which images are taken, `topk` says. `fuse` are
+    those it selected among: of a later round the masks of the round before."""
 
     foreground: Foreground = "frame"
     """`frame`: the side whose share of the outermost pixels is higher than its share of the image

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.export.card import corpus_card
-from iem_batch.steps.export.formats import write_annotations
+from iem_batch.steps.export.formats import FORMATS
 from iem_batch.steps.export.settings import ExportSettings
 
 
@@ -22,7 +22,7 @@ def corpus_place(job: Job) -> RunFolder:
 def complete_corpus(
     place: RunFolder, settings: ExportSettings, splits: Sequence[str]
 ) -> dict[str, str]:
-    """Write what stands for a whole corpus: COCO's annotations, and the card that explains it.
+    """Write what stands for a whole corpus: what its format adds, and the card that explains it.
 
     Args:
         place: the folder, all of whose files are written.
@@ -32,6 +32,8 @@ def complete_corpus(
     Returns:
         Name of each file -> its SHA-256.
     """
-    written = write_annotations(place, splits) if settings.format == "coco" else {}
-    text = corpus_card(settings.format, settings.size, splits)
+    format = FORMATS[settings.format]
+    complete = format.complete()
+    written = {} if complete is None else complete(place, splits)
+    text = corpus_card(format, settings.size, splits)
     return written | {"README.md": place.write_bytes("README.md", text.encode())}

@@ -6,7 +6,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from iem_batch.steps.topk.candidates import ERROR_BINS
-from iem_batch.steps.topk.step import Selection
+from iem_batch.steps.topk.scores import SCORES
+from iem_batch.steps.topk.selection import Selection
 
 MAX_ROWS = 20
 BAR_WIDTH = 32
@@ -23,7 +24,7 @@ def histogram_table(selection: Selection) -> Table:
     first, last = (filled[0], filled[-1]) if len(filled) else (0, 0)
     step = -(-(last - first + 1) // MAX_ROWS)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(selection.by.replace("_", " x "), no_wrap=True)
+    table.add_column(SCORES[selection.by].label, no_wrap=True)
     table.add_column("", width=BAR_WIDTH)
     for heading in ("images", "selected"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -1,7 +1,7 @@
 """The step `topk`: the masks of highest score in the whole run, by their inpainting error."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Summary, read_summary, require_summary
+from iem_batch.run.marks import Summary, require_summary
 from iem_batch.steps.topk.candidates import (
     NO_ROWS,
     ORDER,
@@ -24,44 +24,16 @@ from iem_batch.steps.topk.candidates import (
     first_rows,
     merge,
 )
-from iem_batch.steps.topk.choose import dataset_side
 from iem_batch.steps.topk.diversity import POOL, LeftOut, without_near_duplicates
 from iem_batch.steps.topk.groups import groups_digest
+from iem_batch.steps.topk.histogram import histogram_table
 from iem_batch.steps.topk.labels import Labels, labels_of
-from iem_batch.steps.topk.settings import TopkBy, TopkSettings
-
-TABLE = "topk/topk.parquet"
+from iem_batch.steps.topk.scores import SCORES
+from iem_batch.steps.topk.selection import TABLE, Selection
+from iem_batch.steps.topk.settings import TopkSettings
 
 Search = Callable[[Query], Candidates]
 """Finds the candidates of all shards."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """What `topk` found."""
-
-    num_images: int
-    """Images with a mask."""
-    num_undefined: int
-    """Images whose mask came out empty or full; they are never selected."""
-    num_outside: int
-    """Images left out for the area of their mask, or because they are in no group."""
-    num_near_duplicates: int
-    """Images left out for a near-duplicate of higher error."""
-    num_gone: int
-    """Images left out because they can no longer be read, which only diversity asks for."""
-    num_selected: int
-    cut: float | None
-    """Score of the last mask selected; None where nothing is selected."""
-    side: int | None
-    """The first mask with the highest mean error over the data set; None in a later round, where
-    each image has one mask."""
-    histogram: list[int]
-    """Images with a defined mask by score, in `ERROR_BINS`."""
-    histogram_selected: list[int]
-    """The selected ones, likewise."""
-    by: TopkBy
-    """What the score is; `error` also where the masks have no agreement to multiply it by."""
 
 
 def build(job: Job) -> WholeStep:
@@ -78,7 +50,11 @@ def build(job: Job) -> WholeStep:
     del decides["rounds"]
     if job.round == 1:
         del decides["masks"]
-    depends: dict[str, Any] = {"topk": decides, "masks": made.outputs_digest}
+    depends: dict[str, Any] = {
+        "topk": decides,
+        "shards": made.num_shards,
+        "masks": made.outputs_digest,
+    }
     if settings.groups is not None:
         depends["groups"] = groups_digest(settings.groups)
     if settings.diversity_bits is not None:
@@ -107,15 +83,11 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     """Show where the cut falls, and say what was left out."""
     from rich.console import Console
 
-    from iem_batch.steps.topk.histogram import histogram_table
-
-    selection, labels, settings = Selection(**summary.facts), labels_of(job), job.settings.topk
+    selection, labels = Selection(**summary.facts), labels_of(job)
     Console().print(histogram_table(selection))
-    score = "errors" if selection.by == "error" else "errors x agreement"
+    score = SCORES[selection.by].label
     cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
     among = f"among {labels.place.url_of(labels.step)}"
-    if selection.side is not None and settings.init_choice == "dataset":
-        among = f"first mask of highest mean error {selection.side}"
     print(
         f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
         f"{selection.num_undefined:,} empty or full masks left out; {among} -> "
@@ -148,7 +120,7 @@ def select(
         run: the run, which knows where the images are.
         labels: the masks that it is made among.
         made: the summary of the step that made them.
-        settings: k, how one first mask of each image is chosen, and what is left out.
+        settings: k, and what is left out.
         decode: how images become pixels, which only diversity looks at.
         search: who goes through the shards.
 
@@ -160,16 +132,15 @@ def select(
         SettingsError: the table of groups cannot be used, or the library of hashes is missing.
     """
     k = settings.k if settings.fraction is None else round(settings.fraction * made.ok)
-    sides = made.facts.get("sides", {})
+    has_agreement = made.facts.get("first_masks", 1) > 1
     query = Query(
         labels=labels,
         settings=settings,
         k=k,
-        side=dataset_side(made) if labels.step == "segment" else None,
-        is_by_agreement=settings.by == "error_agreement" and len(sides) > 1,
-        ids_at_once=(
-            settings.init_choice == "image" or settings.per_group is not None or k > made.num_shards
-        ),
+        by="error"
+        if SCORES[settings.by].compares_first_masks and not has_agreement
+        else settings.by,
+        ids_at_once=(settings.per_group is not None or k > made.num_shards),
     )
     left_out = LeftOut()
     if settings.diversity_bits is None:
@@ -184,12 +155,6 @@ def select(
     return _selection(query, found, best, left_out)
 
 
-def read_selection(place: RunFolder) -> Selection | None:
-    """Read what a finished step has selected; None if it has not finished."""
-    summary = read_summary(place, "topk")
-    return None if summary is None else Selection(**summary.facts)
-
-
 def _selection(
     query: Query, found: Candidates, best: pa.Table, left_out: LeftOut
 ) -> tuple[Selection, pa.Table]:
@@ -202,10 +167,9 @@ def _selection(
         num_gone=left_out.num_gone,
         num_selected=len(best),
         cut=float(score[-1]) if len(best) else None,
-        side=query.side,
         histogram=found.histogram.tolist(),
         histogram_selected=error_histogram(score).tolist(),
-        by="error_agreement" if query.is_by_agreement else "error",
+        by=query.by,
     )
     rank = pa.array(np.arange(len(best), dtype=np.int32))
     table = best.select(NO_ROWS.column_names).append_column("rank", rank).cast(schema.SELECTION)

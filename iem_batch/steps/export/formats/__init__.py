@@ -1,37 +1,93 @@
-"""The formats of a corpus: each lays out pairs as files that other tools open."""
+"""The formats of a corpus: the one record that settings, step and card read.
 
-from collections.abc import Callable, Sequence
+A format has one name: of `export.format` and of its module here, which has the function
 
-import pyarrow as pa
+    lay_out(pairs, place)      name of each file -> its rows or its bytes
 
-from iem_batch.steps.export.formats.coco import coco_files, write_annotations
-from iem_batch.steps.export.formats.image_folder import folder_files
-from iem_batch.steps.export.formats.pair import BACKGROUND, FOREGROUND, IGNORE, Pair, Place
-from iem_batch.steps.export.formats.parquet import parquet_files
-from iem_batch.steps.export.formats.webdataset import webdataset_files
+and, if something is written when all files are there, such as a list of them,
 
-__all__ = [
-    "BACKGROUND",
-    "FOREGROUND",
-    "FORMATS",
-    "IGNORE",
-    "PASSED_ON",
-    "Pair",
-    "Place",
-    "write_annotations",
-]
+    complete(target, splits)   name of each file -> its SHA-256
+"""
 
-FORMATS: dict[str, Callable[[Sequence[Pair], Place], dict[str, pa.Table | bytes]]] = {
-    "parquet": parquet_files,
-    "webdataset": webdataset_files,
-    "coco": coco_files,
-    "folder": folder_files,
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format of a corpus."""
+
+    name: str
+    encodings: frozenset[str]
+    """Those of images, by Pillow's names, that its tools read; others become PNG."""
+    layout: str
+    """What lies where and what opens it, for the card; in Markdown."""
+    layout_at_engine_size: str | None = None
+    """The same for a corpus at the engine's size, where it differs."""
+    data_files: str | None = None
+    """Where Hugging Face datasets finds the files of {split}, for the card; None if it cannot."""
+
+    def lay_out(self) -> Callable[..., dict[str, Any]]:
+        """Give the function that lays out pairs."""
+        function: Callable[..., dict[str, Any]] = self._module().lay_out
+        return function
+
+    def complete(self) -> Callable[..., dict[str, str]] | None:
+        """Give the function that completes a corpus; None if there is nothing to write."""
+        function: Callable[..., dict[str, str]] | None = getattr(self._module(), "complete", None)
+        return function
+
+    def _module(self) -> Any:
+        # Only now: settings import the names, and --help must not wait for pyarrow.
+        return import_module(f"{__name__}.{self.name}")
+
+
+FORMATS = {
+    format.name: format
+    for format in (
+        Format(
+            name="parquet",
+            encodings=frozenset({"JPEG", "PNG", "WEBP"}),
+            data_files="{split}-*.parquet",
+            layout="""Each row is a pair, both pictures encoded:
+
+    datasets.load_dataset("THIS FOLDER")""",
+            layout_at_engine_size="""Each row is a pair, both pictures
+encoded, the mask as 1-bit PNG:
+
+    datasets.load_dataset("THIS FOLDER")""",
+        ),
+        Format(
+            name="webdataset",
+            encodings=frozenset({"JPEG", "PNG"}),
+            layout="""Each sample is KEY.jpg (or .png), KEY.mask.png (8-bit grey) and KEY.json,
+whose image_id names the image; the key is that id in characters safe for a file:
+
+    webdataset.WebDataset("THIS FOLDER/train-{00000..00007}.tar").decode("pil")""",
+        ),
+        Format(
+            name="coco",
+            encodings=frozenset({"JPEG", "PNG", "WEBP"}),
+            layout="""The images are in images/SPLIT/, the masks in
+annotations/instances_SPLIT.json, run-length encoded (detectron2: INPUT.MASK_FORMAT "bitmask").
+Margins that the method did not see are annotations with iscrowd 1. iem_image_id names the image:
+
+    pycocotools.coco.COCO("THIS FOLDER/annotations/instances_train.json")""",
+        ),
+        Format(
+            name="folder",
+            encodings=frozenset({"JPEG", "PNG", "WEBP"}),
+            layout="""images/SPLIT/KEY.jpg (or .png, .webp) has its mask in
+masks/SPLIT/KEY.png (8-bit grey); index/ says which image is which:
+
+    # MMSegmentation
+    data_prefix = dict(img_path="images/train", seg_map_path="masks/train")
+    # FiftyOne
+    fiftyone.Dataset.from_dir(dataset_type=fiftyone.types.ImageSegmentationDirectory,
+                              data_path="images/train", labels_path="masks/train")""",
+        ),
+    )
 }
-
-PASSED_ON = {
-    "parquet": frozenset({"JPEG", "PNG", "WEBP"}),
-    "webdataset": frozenset({"JPEG", "PNG"}),
-    "coco": frozenset({"JPEG", "PNG", "WEBP"}),
-    "folder": frozenset({"JPEG", "PNG", "WEBP"}),
-}
-"""The encodings that the tools of a format read; an image of another becomes a PNG."""
+"""Every format by its name."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from iem_batch.checks import needs_extra
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.export.formats.image_folder import image_files
+from iem_batch.steps.export.formats.folder import image_files
 from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
 
 PARTS = "_run/annotations"
@@ -23,7 +23,7 @@ PARTS = "_run/annotations"
 CATEGORIES = [{"id": 1, "name": "foreground", "supercategory": "foreground"}]
 
 
-def coco_files(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
+def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
     """Lay out pairs as image files, and as their part of the annotations.
 
     Returns:
@@ -58,7 +58,7 @@ def coco_files(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | byte
     return {**images, f"{PARTS}/{place.stem}.json": json.dumps(part).encode()}
 
 
-def write_annotations(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
+def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
     """Put the parts of each split together into annotations/instances_SPLIT.json.
 
     All annotations of a split are in memory at once, under 1 KB for a pair, as they are in every

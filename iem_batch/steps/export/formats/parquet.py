@@ -8,7 +8,7 @@ from iem_batch.run import schema
 from iem_batch.steps.export.formats.pair import FOREGROUND, Pair, Place
 
 
-def parquet_files(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
+def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
     """Lay out pairs as one table of schema CORPUS.
 
     A mask is a 1-bit PNG, white is foreground, or the label where there may be margins.

@@ -10,7 +10,7 @@ import pyarrow as pa
 from iem_batch.steps.export.formats.pair import Pair, Place
 
 
-def webdataset_files(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
+def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
     """Lay out pairs as one tar file, whose bytes depend on the pairs alone.
 
     Returns:

@@ -18,7 +18,7 @@ def image_files(pairs: Sequence[Pair], place: Place) -> dict[str, bytes]:
     return {f"images/{place.split}/{pair.key}.{pair.extension}": pair.image for pair in pairs}
 
 
-def folder_files(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
+def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
     """Lay out pairs as an image and a mask file each, with equal names up to the extension.
 
     Returns:
