@@ -17,7 +17,7 @@ from iem_batch.run.marks import committed
 from tests.pictures import textured_disc, write_folder
 
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
-SLOW = ["--iem.iterations=40", "--decode.size_px=64", "--segment.init_sides=[40]"]
+SLOW = ["--iem.iterations=40", "--decode.size_px=64", "--segment.init_shares=[0.625]"]
 NUM_SHARDS = 30
 
 

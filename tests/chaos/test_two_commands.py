@@ -20,7 +20,7 @@ from iem_batch.run.marks import committed, read_marks
 from iem_batch.tools.verify import check
 
 SETTINGS = (
-    *("--plan.shard_size=1", "--decode.size_px=48", "--segment.init_sides=[16]", "--local"),
+    *("--plan.shard_size=1", "--decode.size_px=48", "--segment.init_shares=[0.33]", "--local"),
     "--segment.backend=torch",
 )
 

@@ -44,12 +44,14 @@ class FaultyStep(PoisonedStep):
 
     phase: str = ""
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> tuple[int, list[str], int]:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> tuple[int, list[str], int]:
         if shard == 1 and self.phase == "load":
             raise ValueError("no such colour")
         if shard == 1 and self.phase == "interrupt":
             raise KeyboardInterrupt
-        return super().load(shard, wanted)
+        return super().load(shard, wanted, num_threads)
 
     def open_engine(self, num_threads: int) -> Callable[[tuple[int, list[str], int]], ShardOutput]:
         if self.phase == "start":
