@@ -81,7 +81,7 @@ def test_object_that_is_gone_since_the_plan(bucket, s3_bucket):
         photos.write_bytes(name, Folder(f"{bucket}/photos").read_bytes(name))
     main(["plan", photos.url, run.url, *SETTINGS])
     photos.delete("disc_003.jpg")
-    segment(photos.url, run.url, "--local")
+    segment(photos.url, run.url, "--local", "--as-planned")
     (name,) = run.names("quarantine")
     with run.open(f"quarantine/{name}") as file:
         (row,) = pq.read_table(file).to_pylist()
