@@ -68,7 +68,7 @@ def mask_to_square(mask_HW: NDArray[np.bool_], size_px: int, resize: Resize) -> 
     Args:
         mask_HW: at the size of the image, or a smaller or larger copy of it.
         size_px: side of the square.
-        resize: with `antialias` a pixel is foreground where half of what it stands for is.
+        resize: with `antialias` a pixel is foreground where half of the pixels it is made of are.
 
     Returns:
         mask_SS: bool.

@@ -23,7 +23,7 @@ class DecodeSettings(Section, name="decode"):
     size_px: Annotated[int, within(1, 4096)] = 128
     """Side of the square the engine works on, in pixels."""
     resize: Resize = "nearest"
-    """`nearest`: one pixel stands for all those around it, as in the paper; `antialias`: their
+    """`nearest`: one pixel is taken of all those around it, as in the paper; `antialias`: their
     weighted mean, a triangle as wide as the reduction."""
     max_pixels: Annotated[int, within(1, PILLOW_MAX_PIXELS)] = 89_478_485
     """An image of more pixels than this (width times height) is rejected as ``too_large``."""

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from iem_batch.errors import StorageError
 from iem_batch.run import layout
+from iem_batch.run.deletion import delete_own
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.schema import MANIFEST
 from iem_batch.sources import Entry
@@ -37,7 +38,7 @@ def write_manifest(run: RunFolder, shards: Iterable[list[Entry]]) -> int:
         num_shards += some[0]
     folder = layout.manifest_part(0).rpartition("/")[0]
     for left in set(run.names(folder)) - names:
-        run.delete(f"{folder}/{left}")
+        delete_own(run, f"{folder}/{left}")
     return num_shards
 
 

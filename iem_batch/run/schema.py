@@ -77,14 +77,14 @@ MASKS = _schema(
         ("status", pa.string()),
     ]
 )
-"""masks/ and refined/: one row for each image and first mask; init_side is null in refined/.
+"""segment/ and refine/: one row for each image and first mask; init_side is null in refine/.
 
 agreement: mean IoU with the image's masks from the other first masks; null where there is none."""
 
 PREDICTIONS = _schema(
     [*_IMAGE_FIELDS, ("mask", IMAGE), *_ERROR_FIELDS, ("status", pa.string())],
 )
-"""predictions/: mask is where the probability of foreground is above the threshold of the run."""
+"""predict/: mask is where the probability of foreground is above the threshold of the run."""
 
 PREDICTIONS_WITH_PROBABILITY = _schema(
     [
@@ -95,7 +95,7 @@ PREDICTIONS_WITH_PROBABILITY = _schema(
         ("status", pa.string()),
     ]
 )
-"""predictions/ with predict.probability: an 8-bit PNG, 255 = certainly foreground."""
+"""predict/ with predict.probability: an 8-bit PNG, 255 = certainly foreground."""
 
 UPSCALED = _schema(
     [
@@ -109,7 +109,7 @@ UPSCALED = _schema(
         ("seen_bottom", pa.int32()),
     ]
 )
-"""upscaled/: the mask at the size of its photo, as 1-bit PNG or as COCO's compressed run lengths;
+"""upscale/: the mask at the size of its photo, as 1-bit PNG or as COCO's compressed run lengths;
 the other column is null. Nothing is known outside the seen box, whose right and bottom are
 exclusive; area is the foreground's share of the box."""
 
@@ -133,7 +133,7 @@ SELECTION = _schema(
         ("rank", pa.int32()),
     ]
 )
-"""selection/topk.parquet: the images of highest score; rank 0 is the highest."""
+"""topk/topk.parquet: the images of highest score; rank 0 is the highest."""
 
 CORPUS = _schema(
     [
@@ -145,7 +145,7 @@ CORPUS = _schema(
         ("rank", pa.int32()),
     ]
 )
-"""corpus/: (image, mask) pairs at the engine's size, both as PNG."""
+"""export/: (image, mask) pairs at the engine's size, both as PNG."""
 
 EVALUATION = _schema(
     [
@@ -156,7 +156,7 @@ EVALUATION = _schema(
         *((f"best_{name}", pa.float64()) for name in ("accuracy", "iou", "miou", "dice")),
     ]
 )
-"""evaluation/per_image/: one row for each image with truth and method, scores in [0, 1].
+"""evaluate/per_image/: one row for each image with truth and method, scores in [0, 1].
 
 Scores are as labelled, or of the better polarity (best_). The error is null for the baselines.
 """

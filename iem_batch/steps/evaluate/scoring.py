@@ -19,7 +19,7 @@ from iem_batch.steps.evaluate.truth import Truth
 
 @dataclass(frozen=True, kw_only=True)
 class Yardstick:
-    """What the masks of one image are held against; height and width are the engine's or its own.
+    """What the masks of one image are compared with; height and width are the engine's or its own.
 
     Args:
         truth_HW: True is foreground.
@@ -51,7 +51,7 @@ class Truths:
     at: Literal["engine", "image"]
 
     def yardstick(self, image_id: str, width: int, height: int) -> Yardstick | None:
-        """Read what the masks of an image are held against; None where no pixel counts.
+        """Read what the masks of an image are compared with; None where no pixel counts.
 
         Args:
             image_id: an image that has a truth.

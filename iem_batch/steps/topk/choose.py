@@ -1,6 +1,6 @@
 """Choose among the masks that different first masks gave, without labels.
 
-masks/ has one row for each image and first mask, the rows of an image one after another. The
+segment/ has one row for each image and first mask, the rows of an image one after another. The
 paper keeps one first mask for the whole collection: the square whose masks have the highest mean
 inpainting error (Section 4.1).
 """
@@ -38,7 +38,7 @@ def chosen_rows(table: pa.Table, choice: InitChoice, side: int) -> pa.Table:
     """Keep one row for each image.
 
     Args:
-        table: rows of masks/ with at least image_id, init_side and error.
+        table: rows of segment/ with at least image_id, init_side and error.
         choice: `dataset` keeps the rows of `side`; `image` keeps for each
             image the row of highest error, of equal ones that of the smallest side.
         side: what `dataset_side` gave; not looked at for `image`.
