@@ -19,7 +19,7 @@ PAUSE_S = 0.5
 of that, so that workers do not come back at once."""
 
 JUDGED_TOGETHER, MIN_ALL_LOST = 64, 8
-"""URLs that are judged together, and the fewest: if none can be reached, the network is to blame."""
+"""URLs judged together, and the fewest: if none can be reached, the network is to blame."""
 
 
 @dataclass(frozen=True)
