@@ -15,11 +15,12 @@ from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_y
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.interrupts import Interrupt, raising_interrupts
-from iem_batch.steps.registry import PLAN_FLAGS, STEPS, Step
+from iem_batch.steps.registry import EXTEND_FLAGS, PLAN_FLAGS, STEPS, Step
 from iem_batch.tools.settings import DEMO_DEFAULTS
 
 if TYPE_CHECKING:
     from iem_batch.job import Job
+    from iem_batch.run.marker import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +56,15 @@ TOOLS = {
     "run": Tool(
         summary="Do all steps, from images to report.",
         module="pipeline",
-        arguments=("source", "run", "--truth", "--ignore", "-k", "--fraction", "--rounds")
+        arguments=("source", "run", *EXTEND_FLAGS)
+        + ("--truth", "--ignore", "-k", "--fraction", "--rounds")
         + ("--backbone", *PLAN_FLAGS),
         paper=tuple(dict.fromkeys(name for step in STEPS.values() for name in step.paper)),
     ),
     "plan": Tool(
         summary="List the images of a source and cut them into shards.",
         module="plan",
-        arguments=("source", "run", "--estimate", *PLAN_FLAGS),
+        arguments=("source", "run", "--estimate", "--extend", *PLAN_FLAGS),
     ),
     "show": Tool(
         summary="Draw one image of a run, or any photo.",
@@ -118,6 +120,14 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "nargs": "+",
         "default": [],
         "help": "other runs, evaluated before, to print beside this one",
+    },
+    "--extend": {
+        "action": "store_true",
+        "help": "add the images that the source has besides those planned, as new shards",
+    },
+    "--as-planned": {
+        "action": "store_true",
+        "help": "work on what was planned, without looking whether the source has changed",
     },
     "--shards": {
         "default": None,
@@ -266,7 +276,9 @@ def _do(job: "Job", command: str, options: Namespace) -> None:
     """Do a command: a step, after the plan where it takes a source, or a tool."""
     step = STEPS.get(command)
     if step is None:
-        names = [name.lstrip("-").rstrip("?") for name in TOOLS[command].arguments]
+        names = [
+            name.lstrip("-").rstrip("?").replace("-", "_") for name in TOOLS[command].arguments
+        ]
         own = {name: options[name] for name in names if name != "run" and not _is_short(name)}
         _tool(command)(job, **own)
         return
@@ -275,7 +287,8 @@ def _do(job: "Job", command: str, options: Namespace) -> None:
     if "source" in step.arguments:
         from iem_batch.tools.plan import ensure_plan
 
-        ensure_plan(job, options.source, "run" if step.of_run else "images")
+        kind: Kind = "run" if step.of_run else "images"
+        ensure_plan(job, options.source, kind, extend=options.extend, as_planned=options.as_planned)
     do(job, command)
     if options.get("against"):
         from iem_batch.tools.against import print_comparison
@@ -288,7 +301,8 @@ def _tool(command: str) -> Any:
 
 
 def _is_short(name: str) -> bool:
-    return f"--{name}" in SHORT or f"-{name}" in SHORT
+    flag = name.replace("_", "-")
+    return f"--{flag}" in SHORT or f"-{flag}" in SHORT
 
 
 def _settings(options: Namespace) -> Settings:

@@ -15,7 +15,9 @@ from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.steps.convert.settings import ConvertSettings
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.fuse.settings import FuseSettings
 from iem_batch.steps.predict.settings import PredictSettings
+from iem_batch.steps.refine.settings import RefineSettings
 from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.segment.settings import SegmentSettings
 from iem_batch.steps.topk.settings import TopkSettings
@@ -31,11 +33,13 @@ class Settings:
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     iem: IEMSettings = field(default_factory=IEMSettings)
     segment: SegmentSettings = field(default_factory=SegmentSettings)
+    fuse: FuseSettings = field(default_factory=FuseSettings)
     topk: TopkSettings = field(default_factory=TopkSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
     segnet: SegNetSettings = field(default_factory=SegNetSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
+    refine: RefineSettings = field(default_factory=RefineSettings)
     upscale: UpscaleSettings = field(default_factory=UpscaleSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
@@ -54,18 +58,20 @@ SECTIONS: dict[str, type] = {
 
 PAPER: dict[str, Any] = {
     "decode.size_px": 128,
+    "decode.fit": "crop",
     "decode.resize": "nearest",
     "decode.exif_orientation": False,
+    "iem.colors": "rgb",
     "iem.sigma_px": 5.0,
     "iem.kernel_px": 11,
     "iem.diversity_weight": 0.001,
     "iem.iterations": 150,
     "iem.smoothing": True,
     "iem.boundary_only": True,
-    "segment.init_sides": (44, 78, 92),
+    "segment.init_shares": (44 / 128, 78 / 128, 92 / 128),
+    "fuse.method": "dataset",
     "topk.k": 8000,
     "topk.by": "error",
-    "topk.init_choice": "dataset",
     "topk.rounds": 1,
     "topk.fraction": None,
     "topk.min_area": 0.0,
@@ -88,6 +94,7 @@ PAPER: dict[str, Any] = {
     "train.color_jitter": 0.0,
     "train.average_decay": 0.0,
     "predict.threshold": 0.5,
+    "refine.method": "iem",
 }
 """The recipe of the paper (arXiv 2012.07287, Section 4), whatever the defaults are. It holds every
 setting that decides the result; what decides time, memory, chance or rounding is not in it."""

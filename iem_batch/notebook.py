@@ -4,8 +4,9 @@ B = images, S = pixels of a side of the engine's square, H, W = pixels of an ori
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import Decoded, decode, preprocess
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.steps.fuse.fusion import fuse_one
+from iem_batch.steps.fuse.settings import FuseSettings
+from iem_batch.steps.segment.settings import SegmentSettings
+from iem_batch.storage.read_ahead import map_ahead
 
 MAX_PLOTTED = 16
 """Rows of a plot; more make a picture that no screen shows."""
@@ -74,24 +79,22 @@ def segment(
     *,
     iem: IEMSettings | None = None,
     decode: DecodeSettings | None = None,
-    init_sides: Sequence[int] = (78,),
-    backend: str = "auto",
+    first_masks: SegmentSettings | None = None,
+    fuse: FuseSettings | None = None,
     num_threads: int | None = None,
 ) -> Segmentation:
-    """Find the mask of every image whose two sides predict each other worst.
+    """Find the foreground of every image, without labels: what the command `run` gives as well.
 
-    Every image is resized and cropped to the engine's square as the batch job does it, so the same
-    photo has the same mask here and there.
+    IEM is run from several first masks, and what they led to is fused into one mask.
 
     Args:
         images: one image or any number of them in a list: paths, PIL images, arrays (H, W, 3), and
             tensors (3, H, W) or (H, W, 3); or one array (B, H, W, 3) or tensor (B, 3, H, W). Arrays
             and tensors are RGB, uint8 or floating in [0, 1].
-        iem: what decides the masks; None takes the paper's settings.
-        decode: the size, and how images are brought to it; None takes the paper's.
-        init_sides: sides in pixels of the centred squares to start from. Of several, each image
-            keeps the mask of highest error.
-        backend: native, torch, reference, or auto for the fastest of this machine.
+        iem: how IEM runs; None takes the defaults, as for all settings.
+        decode: how images become the engine's square.
+        first_masks: what IEM starts from, and which engine runs it.
+        fuse: how masks are fused. `dataset` means the images given here.
         num_threads: images worked on at once; None takes one for each processor.
 
     Raises:
@@ -99,26 +102,36 @@ def segment(
         SettingsError: something is not an image, or a setting cannot be used.
         BackendUnavailableError: the backend cannot run here.
     """
-    iem, decode_settings = iem or IEMSettings(), decode or DecodeSettings()
-    named = [
-        (name, _decoded(name, image, decode_settings).pixels) for name, image in _items(images)
-    ]
-    size = decode_settings.size_px
+    iem, decode = iem or IEMSettings(), decode or DecodeSettings()
+    first_masks, fuse = first_masks or SegmentSettings(), fuse or FuseSettings()
+    threads = num_threads or os.cpu_count() or 1
+    named = [(name, _decoded(name, image, decode).pixels) for name, image in _items(images)]
+    size = decode.size_px
     image_BSS3 = np.array([pixels for _, pixels in named], np.uint8).reshape(-1, size, size, 3)
-    first_SHW = centred_squares(size, size, init_sides)
-    result = load_backend(backend)(
+    sides = first_masks.sides_px(size)
+    first_SHW = centred_squares(size, size, sides)
+    engine = load_backend(first_masks.backend)
+    result = engine(
         image_BSS3,
         np.broadcast_to(first_SHW, (len(named), *first_SHW.shape)),
         iem,
-        num_threads=num_threads or os.cpu_count() or 1,
+        num_threads=threads,
     )
-    best_B = result.error_BS.argmax(axis=1)
-    index_B = np.arange(len(named))
+    best = int(result.error_BS.mean(axis=0).argmax()) if named else 0
+    fused = map_ahead(
+        partial(fuse_one, fuse.method, best),
+        image_BSS3,
+        result.mask_BSHW,
+        result.error_BS,
+        num_threads=threads,
+    )
+    mask_BHW = np.array(list(fused), np.bool_).reshape(-1, size, size)
+    scores = engine(image_BSS3, mask_BHW[:, None], replace(iem, iterations=0), num_threads=threads)
     return Segmentation(
         names=[name for name, _ in named],
         images=image_BSS3,
-        masks=result.mask_BSHW[index_B, best_B],
-        errors=result.error_BS[index_B, best_B],
+        masks=mask_BHW,
+        errors=scores.error_BS[:, 0],
         iem=iem,
     )
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from iem_batch.processes import birth, descendants
-from iem_batch.run.run_folder import DRIVERS, RunFolder
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import DRIVERS
 from tests.pictures import textured_disc, write_folder
 
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}

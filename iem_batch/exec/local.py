@@ -38,7 +38,8 @@ class LocalExecutor:
         step, limits = work.step, work.limits
         with Journal(step.run, step.place, step.name, in_process=True) as journal:
             attempts = journal.open_attempts(list(shards), limits.max_attempts)
-            engine = step.open_engine(os.cpu_count() or 1)
+            num_threads = os.cpu_count() or 1
+            engine = step.open_engine(num_threads)
             while attempt := attempts.start():
                 journal.started()
                 try:
@@ -46,7 +47,9 @@ class LocalExecutor:
                         mark = do_alone(work, attempt.shard, attempt.number)
                     else:
                         with stopping_after(limits.timeout_s):
-                            mark = do_shard(work, engine, attempt.shard, attempt.number)
+                            mark = do_shard(
+                                work, engine, attempt.shard, attempt.number, num_threads
+                            )
                 except Exception as error:  # noqa: BLE001 - whatever a step raises is its shard's
                     cause = f"{type(error).__name__}: {error}"
                     if attempts.failed(attempt.shard, cause):

@@ -86,7 +86,9 @@ class ShardStep(Protocol[Loaded]):
     def depends_on(self) -> dict[str, Any]:
         """All settings and inputs that the output depends on, in JSON types."""
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> Loaded:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> Loaded:
         """Read and decode what the shard needs, or only the images of the ids wanted."""
 
     def image_ids(self, shard: int) -> list[str]:
@@ -202,10 +204,16 @@ def _write(place: RunFolder, name: str, content: Content) -> str | None:
     return place.write_table(name, content() if callable(content) else content)
 
 
-def do_shard(work: Work, engine: Callable[[Any], ShardOutput], shard: int, attempt: int) -> Mark:
-    """Load, compute and commit a shard."""
+def do_shard(
+    work: Work,
+    engine: Callable[[Any], ShardOutput],
+    shard: int,
+    attempt: int,
+    num_threads: int = 1,
+) -> Mark:
+    """Load, compute and commit a shard; the engine has its own number of threads."""
     started = time.monotonic()
-    output = engine(work.step.load(shard))
+    output = engine(work.step.load(shard, num_threads=num_threads))
     return commit(work.step, output, time.monotonic() - started, attempt, work.settings_digest)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.errors import BackendUnavailableError, SettingsError
+from iem_batch.iem.colors import engine_colors
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
 
@@ -21,7 +22,7 @@ class Segment(Protocol):
     """One engine.
 
     Args:
-        image_BHW3: uint8 RGB; the engine maps v to v / 127.5 - 1.
+        image_BHW3: uint8 RGB; the engine maps v to v / 127.5 - 1. It knows nothing of `colors`.
         first_mask_BSHW: the masks each image starts from; a broadcast view will do.
         settings: what decides the masks.
         num_threads: how many images may be worked on at once.
@@ -115,10 +116,22 @@ def resolve(name: str) -> str:
 
 
 def load_backend(name: str) -> Segment:
-    """Import an engine by the name that `resolve` gave.
+    """Import an engine by the name that `resolve` gave; it sees the colours of its settings.
 
     Raises:
         SettingsError: there is no backend of that name.
         BackendUnavailableError: it cannot run on this machine, say a worker without a compiler.
     """
-    return BACKENDS[resolve(name)].load()
+    engine = BACKENDS[resolve(name)].load()
+
+    def segment(
+        image_BHW3: NDArray[np.uint8],
+        first_mask_BSHW: NDArray[np.bool_],
+        settings: IEMSettings,
+        *,
+        num_threads: int,
+    ) -> IEMResult:
+        colors_BHW3 = engine_colors(image_BHW3, settings)
+        return engine(colors_BHW3, first_mask_BSHW, settings, num_threads=num_threads)
+
+    return segment

@@ -1,4 +1,4 @@
-"""Encoded bytes to the pixels the engine works on: the paper's preprocessing, by Pillow.
+"""Encoded bytes to the pixels the engine works on, by Pillow.
 
 JPEGs may be decoded faster by `fast_jpeg`, which gives the same pixels.
 
@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images import fast_jpeg
-from iem_batch.images.geometry import resize_and_crop
+from iem_batch.images.geometry import to_square
 from iem_batch.images.settings import DecodeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
@@ -66,7 +66,7 @@ class Decoded:
 
 
 def decode(data: bytes, settings: DecodeSettings) -> Decoded:
-    """Decode, resize the short side and crop the centre, as the paper does.
+    """Decode an image and bring it to the engine's square.
 
     Transparency is composed over white, 16-bit grey divided by 257, of an animation the first
     frame is taken.
@@ -195,19 +195,18 @@ def preprocess(image: Image.Image, settings: DecodeSettings) -> Decoded:
         image = image.convert("I")  # Pillow resizes its 16-bit modes by another rule
     if settings.resize == "antialias":
         rgb = Image.fromarray(_rgb(image))
-        pixels = np.asarray(resize_and_crop(rgb, settings.size_px, "antialias"))
+        pixels = np.asarray(to_square(rgb, settings))
     else:
         # In the image's own mode: NEAREST commutes with any conversion of single pixels.
-        pixels = _rgb(resize_and_crop(image, settings.size_px, "nearest"))
+        pixels = _rgb(to_square(image, settings))
     return Decoded(pixels=pixels, width=image.width, height=image.height)
 
 
 def _preprocess_rgb(pixels_HW3: NDArray[np.uint8], settings: DecodeSettings) -> Decoded:
     if settings.resize == "antialias":
-        image = resize_and_crop(Image.fromarray(pixels_HW3), settings.size_px, "antialias")
-        pixels_SS3 = np.asarray(image)
+        pixels_SS3 = np.asarray(to_square(Image.fromarray(pixels_HW3), settings))
     else:
-        pixels_SS3 = fast_jpeg.nearest_square(pixels_HW3, settings.size_px)
+        pixels_SS3 = fast_jpeg.nearest_square(pixels_HW3, settings)
     height, width, _ = pixels_HW3.shape
     return Decoded(pixels=pixels_SS3, width=width, height=height)
 

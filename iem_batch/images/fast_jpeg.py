@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.images.geometry import centre_crop
+from iem_batch.images.geometry import pad_edges, placement
+from iem_batch.images.settings import DecodeSettings
 
 _MODES = ("RGB", "L")
 _SUBSAMPLINGS = ("444", "422", "420", "440", "411", "Gray")
@@ -38,17 +39,19 @@ def decode_jpeg(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
     return _decode(data)
 
 
-def nearest_square(pixels_HW3: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
-    """Resize and crop as `geometry.resize_and_crop` does with ``nearest``, taking no more pixels.
+def nearest_square(pixels_HW3: NDArray[np.uint8], decode: DecodeSettings) -> NDArray[np.uint8]:
+    """Do as `geometry.to_square` does with ``nearest``, taking no more pixels.
 
     Returns:
-        pixels_SS3: S = `size_px`.
+        pixels_SS3: S = `decode.size_px`.
     """
     height, width, _ = pixels_HW3.shape
-    crop = centre_crop(width, height, size_px)
-    row_S = _taken(height, crop.height)[crop.top : crop.top + size_px]
-    column_S = _taken(width, crop.width)[crop.left : crop.left + size_px]
-    return pixels_HW3.take(row_S, axis=0).take(column_S, axis=1)
+    place = placement(width, height, decode.size_px, decode.fit)
+    left, top, right, bottom = place.box
+    row_S = _taken(height, place.height)[top:bottom]
+    column_S = _taken(width, place.width)[left:right]
+    inside = pixels_HW3.take(row_S, axis=0).take(column_S, axis=1)
+    return pad_edges(inside, place)
 
 
 @functools.lru_cache(4096)

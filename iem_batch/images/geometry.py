@@ -1,7 +1,8 @@
 """Where a pixel of an image lies in the square the engine works on, and back.
 
-Decoding brings the short side to `size_px` and cuts the centre out of the long one, so what lies
-beyond the crop is not seen. H, W = pixels of the image, S = pixels of a side of the square.
+An image is brought to the square in one of three ways (`decode.fit`): `squash` scales its sides
+apart, `crop` cuts the centre out of the long side, as the paper does, and `letterbox` fills up the
+short side. H, W = pixels of the image, S = pixels of a side of the square.
 """
 
 from dataclasses import dataclass
@@ -10,44 +11,56 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.images.settings import Resize
+from iem_batch.images.settings import DecodeSettings, Fit
 
 RESAMPLING = {"nearest": Image.Resampling.NEAREST, "antialias": Image.Resampling.BILINEAR}
 """`decode.resize` -> Pillow's filter."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crop:
-    """The resized image, and the square that is cut out of it; all in pixels."""
+class Placement:
+    """The resized image, and where the square lies in it; all in pixels."""
 
     width: int
     """Of the resized image."""
     height: int
     """Of the resized image."""
     left: int
-    """First column of the square."""
+    """First column of the square; below 0 where it reaches beyond the image."""
     top: int
-    """First row of the square."""
+    """First row of the square; likewise."""
     size_px: int
     """Side of the square."""
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """The square as Pillow's `Image.crop` takes it."""
-        return self.left, self.top, self.left + self.size_px, self.top + self.size_px
+        """The part of the square that lies in the image, as Pillow's `Image.crop` takes it."""
+        right = min(self.left + self.size_px, self.width)
+        bottom = min(self.top + self.size_px, self.height)
+        return max(self.left, 0), max(self.top, 0), right, bottom
+
+    @property
+    def margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows above and below, columns left and right, of the square beyond the image."""
+        below = max(self.top + self.size_px - self.height, 0)
+        right = max(self.left + self.size_px - self.width, 0)
+        return (max(-self.top, 0), below), (max(-self.left, 0), right)
 
 
-def centre_crop(width: int, height: int, size_px: int) -> Crop:
-    """Say how an image of this size becomes the square, as the paper does.
+def placement(width: int, height: int, size_px: int, fit: Fit) -> Placement:
+    """Say how an image of this size becomes the square.
 
     Args:
         width: of the image, in pixels.
         height: of the image, in pixels.
         size_px: side of the square.
+        fit: in which way.
     """
-    short = min(width, height)
-    width, height = int(size_px * width / short), int(size_px * height / short)
-    return Crop(
+    if fit == "squash":
+        return Placement(width=size_px, height=size_px, left=0, top=0, size_px=size_px)
+    whole = min(width, height) if fit == "crop" else max(width, height)
+    width, height = max(1, size_px * width // whole), max(1, size_px * height // whole)
+    return Placement(
         width=width,
         height=height,
         left=int(round((width - size_px) / 2)),
@@ -56,29 +69,38 @@ def centre_crop(width: int, height: int, size_px: int) -> Crop:
     )
 
 
-def resize_and_crop(image: Image.Image, size_px: int, resize: Resize) -> Image.Image:
-    """Bring the short side of an image to `size_px` and cut the centre out of the long one."""
-    crop = centre_crop(image.width, image.height, size_px)
-    return image.resize((crop.width, crop.height), RESAMPLING[resize]).crop(crop.box)
+def to_square(image: Image.Image, decode: DecodeSettings) -> Image.Image:
+    """Bring an image to the square; a letterbox is filled up with the pixels at the edge."""
+    place = placement(image.width, image.height, decode.size_px, decode.fit)
+    resized = image.resize((place.width, place.height), RESAMPLING[decode.resize]).crop(place.box)
+    if place.margins == ((0, 0), (0, 0)):
+        return resized  # in the image's own mode, which an array may not have
+    return Image.fromarray(pad_edges(np.asarray(resized), place))
 
 
-def mask_to_square(mask_HW: NDArray[np.bool_], size_px: int, resize: Resize) -> NDArray[np.bool_]:
-    """Resize and crop a mask as its image was.
+def pad_edges(pixels: NDArray[np.uint8], place: Placement) -> NDArray[np.uint8]:
+    """Fill up the square beyond the image with the pixels at its edge, where there is any."""
+    if place.margins == ((0, 0), (0, 0)):
+        return pixels
+    return np.pad(pixels, (*place.margins, *[(0, 0)] * (pixels.ndim - 2)), mode="edge")
+
+
+def mask_to_square(mask_HW: NDArray[np.bool_], decode: DecodeSettings) -> NDArray[np.bool_]:
+    """Bring a mask to the square as its image was.
 
     Args:
         mask_HW: at the size of the image, or a smaller or larger copy of it.
-        size_px: side of the square.
-        resize: with `antialias` a pixel is foreground where half of the pixels it is made of are.
+        decode: how; with `antialias` a pixel is foreground where half of what it covers is.
 
     Returns:
         mask_SS: bool.
     """
     image = Image.fromarray(mask_HW.view(np.uint8) * np.uint8(255))
-    return np.asarray(resize_and_crop(image, size_px, resize)) >= 128
+    return np.asarray(to_square(image, decode)) >= 128
 
 
 def mask_to_image(
-    mask_SS: NDArray[np.bool_], width: int, height: int
+    mask_SS: NDArray[np.bool_], width: int, height: int, fit: Fit
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Bring a mask of the engine's size back to the size of its image.
 
@@ -89,18 +111,19 @@ def mask_to_image(
         mask_SS: at the engine's size.
         width: of the image, in pixels.
         height: of the image, in pixels.
+        fit: how the image became the square.
 
     Returns:
-        mask_HW: False beyond the crop; and seen_HW, True where the engine saw the image.
+        mask_HW: False beyond the square; and seen_HW, True where the engine saw the image.
     """
-    crop = centre_crop(width, height, len(mask_SS))
-    column_W, seen_W = _place(width, crop.width, crop.left, crop.size_px)
-    row_H, seen_H = _place(height, crop.height, crop.top, crop.size_px)
+    place = placement(width, height, len(mask_SS), fit)
+    column_W, seen_W = _positions(width, place.width, place.left, place.size_px)
+    row_H, seen_H = _positions(height, place.height, place.top, place.size_px)
     seen_HW = seen_H[:, None] & seen_W[None, :]
     return mask_SS[row_H[:, None], column_W[None, :]] & seen_HW, seen_HW
 
 
-def _place(
+def _positions(
     length: int, resized: int, start: int, size_px: int
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Find the place in the square of each pixel along one axis, and whether it is in there."""

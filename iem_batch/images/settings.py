@@ -8,6 +8,9 @@ from iem_batch.checks import Section, within
 Resize = Literal["nearest", "antialias"]
 """How an image is brought to the engine's size."""
 
+Fit = Literal["squash", "crop", "letterbox"]
+"""How an image that is no square becomes one."""
+
 PILLOW_MAX_PIXELS = 2 * 89_478_485
 """Pillow itself refuses more pixels than this."""
 
@@ -22,7 +25,10 @@ class DecodeSettings(Section, name="decode"):
 
     size_px: Annotated[int, within(1, 4096)] = 128
     """Side of the square the engine works on, in pixels."""
-    resize: Resize = "nearest"
+    fit: Fit = "squash"
+    """`squash`: the whole photo, its sides scaled apart; `crop`: the centre of the long side, as in
+    the paper; `letterbox`: the whole photo, the short side filled up by its edges."""
+    resize: Resize = "antialias"
     """`nearest`: one pixel is taken of all those around it, as in the paper; `antialias`: their
     weighted mean, a triangle as wide as the reduction."""
     max_pixels: Annotated[int, within(1, PILLOW_MAX_PIXELS)] = 89_478_485

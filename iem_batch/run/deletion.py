@@ -28,30 +28,29 @@ def drop_step(place: RunFolder, step: str, further: Iterable[str] = ()) -> None:
     if record is None:
         return
     write_record(place, step, replace(record, is_dropped=True))
-    whole = read_summary(place, step)  # first: half-dropped, it must not look complete
-    place.delete(*(whole.files if whole else ()), layout.summary(step))
+    whole = read_summary(place, step)
+    delete_summary(place, step)  # first: half-dropped, it must not look complete
     folders = {name.rpartition("/")[0] for name in (whole.files if whole else ())}
     for mark in read_marks(place, step, sorted(committed(place, step))):
         place.delete(*mark.files)
         place.delete(layout.mark(step, mark.shard))
         folders |= {name.rpartition("/")[0] for name in mark.files}
     failures = [f"_run/failures/{step}/{name}" for name in place.names(f"_run/failures/{step}")]
-    place.delete(*further, *failures, layout.record(step))
+    place.delete(*further, *failures)
+    place.delete(layout.record(step))  # by itself: a store deletes many in any order
     folders |= {name.rpartition("/")[0] for name in (*further, *failures)}
     place.delete_empty_folders({*folders, f"_run/stats/{step}"})
 
 
-def finish_drop(place: RunFolder, step: str) -> None:
-    """Finish a deletion that was cut off, if there is one."""
-    record = read_record(place, step)
-    if record is not None and record.is_dropped:
-        drop_step(place, step)
+def delete_summary(place: RunFolder, step: str) -> None:
+    """Take back that a step has finished."""
+    whole = read_summary(place, step)
+    place.delete(*(whole.files if whole else ()), layout.summary(step))
 
 
 def reopen(place: RunFolder, step: str, shards: Iterable[int]) -> None:
     """Mark shards of a step as not done; the next command does them again."""
-    whole = read_summary(place, step)  # first: the step is not whole any more
-    place.delete(*(whole.files if whole else ()), layout.summary(step))
+    delete_summary(place, step)  # first: the step is not whole any more
     for shard in shards:
         place.delete(layout.killers(shard), layout.mark(step, shard))
 

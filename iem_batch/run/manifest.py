@@ -4,8 +4,8 @@ A file holds many shards, each in a row group of its own, so that a worker reads
 a plan of millions of images needs few files.
 """
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,17 +29,53 @@ def write_manifest(run: RunFolder, shards: Iterable[list[Entry]]) -> int:
     Raises:
         StorageError: the run folder cannot be written.
     """
-    remaining = iter(shards)
-    num_shards, names = 0, set()
-    while some := _one_file(remaining):
-        name = layout.manifest_part(num_shards // SHARDS_PER_FILE)
-        run.write_bytes(name, some[1])
-        names.add(name.rpartition("/")[2])
-        num_shards += some[0]
+    num_shards = append_manifest(run, 0, shards)
     folder = layout.manifest_part(0).rpartition("/")[0]
-    for left in set(run.names(folder)) - names:
-        delete_own(run, f"{folder}/{left}")
+    kept = {layout.manifest_part(number) for number in range(-(-num_shards // SHARDS_PER_FILE))}
+    delete_own(run, *({f"{folder}/{name}" for name in run.names(folder)} - kept))
     return num_shards
+
+
+def append_manifest(run: RunFolder, num_before: int, shards: Iterable[list[Entry]]) -> int:
+    """Write the entries of further shards; those of the first ones stay as they are.
+
+    Args:
+        run: the run.
+        num_before: the number of the first shard that is written.
+        shards: the entries of each.
+
+    Returns:
+        The number of shards in all.
+
+    Raises:
+        StorageError: the run folder cannot be written.
+    """
+    new = iter(shards)
+    first = next(new, None)
+    if first is None:
+        return num_before
+    number, index = divmod(num_before, SHARDS_PER_FILE)
+    kept = [shard_entries(run, number * SHARDS_PER_FILE + at) for at in range(index)]
+    remaining = chain(kept, [first], new)
+    num_shards = number * SHARDS_PER_FILE
+    while some := _one_file(remaining):
+        run.write_bytes(layout.manifest_part(num_shards // SHARDS_PER_FILE), some[1])
+        num_shards += some[0]
+    return num_shards
+
+
+def all_entries(run: RunFolder, first: int, stop: int) -> Iterator[Entry]:
+    """Read the entries of the shards first..stop-1, in order, file by file.
+
+    Raises:
+        StorageError: the manifest cannot be read.
+    """
+    for number in range(first // SHARDS_PER_FILE, -(-stop // SHARDS_PER_FILE)):
+        with run.open(layout.manifest_part(number)) as opened:
+            file = pq.ParquetFile(opened)
+            start = number * SHARDS_PER_FILE
+            for shard in range(max(first, start), min(stop, start + SHARDS_PER_FILE)):
+                yield from _entries(file.read_row_group(shard - start))
 
 
 def _one_file(shards: Iterable[list[Entry]]) -> tuple[int, bytes] | None:
@@ -65,4 +101,8 @@ def shard_entries(run: RunFolder, shard: int) -> list[Entry]:
             table = pq.ParquetFile(file).read_row_group(index)
     except (FileNotFoundError, IndexError, pa.ArrowException) as error:
         raise StorageError(f"the manifest of {run.url} has no shard {shard}") from error
+    return _entries(table)
+
+
+def _entries(table: pa.Table) -> list[Entry]:
     return [Entry(**row | {"repeats": tuple(row["repeats"])}) for row in table.to_pylist()]

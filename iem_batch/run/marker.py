@@ -1,5 +1,6 @@
 """Which folders this program may write to: those with its marker, and new ones."""
 
+import os
 from itertools import islice
 from typing import Literal
 
@@ -14,11 +15,8 @@ Kind = Literal["run", "corpus", "images"]
 _EXAMPLES = 3
 
 
-def adopt(place: RunFolder, kind: Kind) -> bool:
+def adopt(place: RunFolder, kind: Kind) -> None:
     """Make a folder one of this program's, or check that it is.
-
-    Returns:
-        Whether it was new.
 
     Raises:
         RunMismatchError: it was made something else, or somebody else's files are in it.
@@ -29,10 +27,9 @@ def adopt(place: RunFolder, kind: Kind) -> bool:
         _require_empty(place)
         marker = {"kind": kind, "iem_batch": iem_batch.__version__}
         place.write_json(layout.MARKER, marker)
-        return True
+        return
     if found != kind:
         raise RunMismatchError(f"{place.url} holds a {found}, not a {kind}; give another folder")
-    return False
 
 
 def _require_empty(place: RunFolder) -> None:
@@ -56,10 +53,15 @@ def require_apart(run: RunFolder, source_url: str) -> None:
     Raises:
         RunMismatchError: one does; the pictures of the run would be taken for images.
     """
-    source = source_url.rstrip("/") + "/"
-    own = run.url_of("").rstrip("/") + "/"
+    own, source = _place(run.url), _place(source_url)
     if source.startswith(own) or own.startswith(source):
         raise RunMismatchError(
             f"the run {run.url} and its images {source_url} lie inside one another; what the run "
             "writes would be taken for images, so give a folder outside"
         )
+
+
+def _place(url: str) -> str:
+    """Give a folder's real path, or its URL without options, with a slash at the end."""
+    whole = os.path.realpath(url) if url.startswith("/") else url.partition("?")[0]
+    return whole.rstrip("/") + "/"

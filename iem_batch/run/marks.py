@@ -224,6 +224,19 @@ def require_summary(place: RunFolder, step: str) -> Summary:
     )
 
 
+def settings_of(place: RunFolder, step: str) -> str:
+    """Hash what a finished step was made with: what depends on it shard by shard depends on this.
+
+    Raises:
+        StepMissingError: it has not been begun.
+        ShardsFailedError: shards of it are missing.
+    """
+    require_summary(place, step)
+    record = read_record(place, step)
+    assert record is not None
+    return record.digest
+
+
 def add_up(
     place: RunFolder,
     step: str,

@@ -1,4 +1,4 @@
-"""The plan of a run: which images make which shard. Written once, before anything runs."""
+"""The plan of a run: which images make which shard. Written before anything runs."""
 
 import hashlib
 import json
@@ -41,7 +41,12 @@ class Plan:
         ignored_examples: the first names of those.
         num_unreadable: pieces that cannot be read at all; each counts as an image.
         unreadable_examples: the first names of those.
-        digest: SHA-256 over all entries in order, in hexadecimal.
+        digest: SHA-256 over all entries as they were planned first, in hexadecimal; an extension
+            leaves it as it is, since it leaves their shards so.
+        extents: the number of shards as it was planned first, and after each extension; the
+            entries of each are in the order of the source.
+        num_gone: images that the source no longer had when it was looked at last.
+        fingerprint: as `Source.fingerprint` gave it then.
         schema_version: of the tables of the run folder.
     """
 
@@ -61,6 +66,9 @@ class Plan:
     num_unreadable: int
     unreadable_examples: list[str]
     digest: str
+    extents: list[int]
+    num_gone: int
+    fingerprint: str | None
     schema_version: str
 
 
@@ -84,7 +92,7 @@ class _Listing:
         for item in chosen(self.source, self.settings):
             if isinstance(item, IgnoredFile):
                 self.num_ignored += 1
-                _add_example(self.ignored_examples, item.uri)
+                add_example(self.ignored_examples, item.uri)
                 continue
             self._count(item)
             yield item
@@ -96,7 +104,7 @@ class _Listing:
         self.num_bytes += entry.num_bytes
         if entry.problem is not None:
             self.num_unreadable += 1
-            _add_example(self.unreadable_examples, f"{entry.uri} ({entry.problem})")
+            add_example(self.unreadable_examples, f"{entry.uri} ({entry.problem})")
         self._sha256.update(_serialised(entry))
 
     def digest(self) -> str:
@@ -111,29 +119,19 @@ def _serialised(entry: Entry) -> bytes:
 
 
 def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
-    """Plan a run, or check that it is planned already in just this way.
+    """Plan a run that has no plan yet.
 
     The manifest is written while the source is listed, `plan.json` last: without it there is no
     plan.
 
     Raises:
         SourceError: the source cannot be listed or holds no image.
-        RunMismatchError: the run was planned from another source or with other settings; the
-            message says what differs.
         StorageError: the run folder cannot be written.
     """
-    before = read_plan(run) if run.exists(layout.PLAN) else None
-    if before is not None:
-        require_same_settings(run, source, settings)
     listing = _Listing(source, settings)
-    shards = _shards(iter(listing), settings.shard_size)
-    num_shards = write_manifest(run, shards) if before is None else sum(1 for _ in shards)
+    num_shards = write_manifest(run, cut_into_shards(iter(listing), settings.shard_size))
     if listing.num_images == 0:
         raise SourceError(_no_images(source, listing))
-    if before is not None:
-        if before.digest != listing.digest():
-            raise RunMismatchError(_difference(run, before, source, settings))
-        return before
     plan = Plan(
         source_url=source.url,
         **asdict(settings),
@@ -148,6 +146,9 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
         num_unreadable=listing.num_unreadable,
         unreadable_examples=listing.unreadable_examples,
         digest=listing.digest(),
+        extents=[num_shards],
+        num_gone=0,
+        fingerprint=source.fingerprint(),
         schema_version=VERSION,
     )
     run.write_json(layout.PLAN, asdict(plan))
@@ -194,7 +195,7 @@ def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings
         )
 
 
-def _shards(entries: Iterator[Entry], shard_size: int) -> Iterator[list[Entry]]:
+def cut_into_shards(entries: Iterator[Entry], shard_size: int) -> Iterator[list[Entry]]:
     """Group entries; an entry is never cut, so a source must not give larger ones than a shard."""
     shard: list[Entry] = []
     size = 0
@@ -219,47 +220,7 @@ def _no_images(source: Source, listing: _Listing) -> str:
     )
 
 
-def _difference(run: RunFolder, before: Plan, source: Source, settings: PlanSettings) -> str:
-    """Compare the two listings piece by piece, side by side: both are in the source's order."""
-    old = (entry for shard in range(before.num_shards) for entry in shard_entries(run, shard))
-    counts = {"added": 0, "removed": 0, "of another size": 0}
-    examples: dict[str, list[str]] = {name: [] for name in counts}
-    for was, now in _side_by_side(old, iter(_Listing(source, settings))):
-        if was == now:
-            continue
-        kind = "added" if was is None else "removed" if now is None else "of another size"
-        counts[kind] += 1
-        _add_example(examples[kind], (now or was).uri)  # type: ignore[union-attr]
-    parts = [
-        f"{count} files {kind} ({', '.join(examples[kind])}{', ...' * (count > NUM_EXAMPLES)})"
-        for kind, count in counts.items()
-        if count
-    ]
-    return (
-        f"{without_format(source.url)} has changed since {run.url} was planned: "
-        + "; ".join(parts or ["its pieces come in another order"])
-        + ". Use a new run folder, or put the source back as it was."
-    )
-
-
-def _side_by_side(
-    old: Iterator[Entry], new: Iterator[Entry]
-) -> Iterator[tuple[Entry | None, Entry | None]]:
-    """Pair the entries of the same place; an entry that has none comes alone."""
-    was, now = next(old, None), next(new, None)
-    while was is not None or now is not None:
-        if was is not None and (now is None or (was.uri, was.start) < (now.uri, now.start)):
-            yield was, None
-            was = next(old, None)
-        elif was is None or (now is not None and (was.uri, was.start) > (now.uri, now.start)):
-            yield None, now
-            now = next(new, None)
-        else:
-            yield was, now
-            was, now = next(old, None), next(new, None)
-
-
-def _add_example(examples: list[str], name: str) -> None:
+def add_example(examples: list[str], name: str) -> None:
     """Keep the first names, with what would break a line or a terminal escaped."""
     if len(examples) < NUM_EXAMPLES:
         examples.append(

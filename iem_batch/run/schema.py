@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-VERSION = "2"
+VERSION = "3"
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """An encoded picture, as Hugging Face `datasets` stores its Image feature."""
@@ -77,16 +77,29 @@ MASKS = _schema(
         ("status", pa.string()),
     ]
 )
-"""segment/ and refine/: one row for each image and first mask; init_side is null in refine/.
+"""segment/: one row for each image and first mask.
 
 agreement: mean IoU with the image's masks from the other first masks; null where there is none."""
 
-PREDICTIONS = _schema(
-    [*_IMAGE_FIELDS, ("mask", IMAGE), *_ERROR_FIELDS, ("status", pa.string())],
+FUSED = _schema(
+    [
+        *_IMAGE_FIELDS,
+        ("mask", IMAGE),
+        ("vote", IMAGE),
+        *_ERROR_FIELDS,
+        ("agreement", pa.float64()),
+        ("status", pa.string()),
+    ]
 )
-"""predict/: mask is where the probability of foreground is above the threshold of the run."""
+"""fuse/: the one mask of each image, and its error.
 
-PREDICTIONS_WITH_PROBABILITY = _schema(
+vote: the share of the image's masks of segment/ that call a pixel foreground, an 8-bit PNG, 255 =
+all; agreement: the mean IoU of two of these masks; null where there is one."""
+
+REFINED = _schema([*_IMAGE_FIELDS, ("mask", IMAGE), *_ERROR_FIELDS, ("status", pa.string())])
+"""refine/, and predict/ without probabilities: one row for each image."""
+
+PREDICTED = _schema(
     [
         *_IMAGE_FIELDS,
         ("mask", IMAGE),
@@ -95,7 +108,8 @@ PREDICTIONS_WITH_PROBABILITY = _schema(
         ("status", pa.string()),
     ]
 )
-"""predict/ with predict.probability: an 8-bit PNG, 255 = certainly foreground."""
+"""predict/: mask is where the probability of foreground is above the threshold of the run;
+probability is an 8-bit PNG, 255 = certainly foreground."""
 
 UPSCALED = _schema(
     [
@@ -123,11 +137,13 @@ QUARANTINE = _schema(
 )
 """quarantine/: one row for each image that could not be used."""
 
+GONE = _schema([("uri", pa.string()), ("start", pa.int64()), ("stop", pa.int64())])
+"""_run/gone.parquet: pieces of the plan that the source no longer had when it was extended."""
+
 SELECTION = _schema(
     [
         ("image_id", pa.string()),
         ("shard", pa.int32()),
-        ("init_side", pa.int32()),
         ("error", pa.float64()),
         ("score", pa.float64()),
         ("rank", pa.int32()),

@@ -29,6 +29,9 @@ class FolderSource:
         """Where the folder lies."""
         return f"{self.folder.url}#format=folder"
 
+    def fingerprint(self) -> None:
+        """Nothing tells less than the listing itself."""
+
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the files in the order of their names; an entry is one file.
 

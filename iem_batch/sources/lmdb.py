@@ -46,6 +46,15 @@ class LMDBSource:
         """Where the database lies."""
         return f"{self.path}#format=lmdb"
 
+    def fingerprint(self) -> str:
+        """Give the number of keys and the size of the file.
+
+        Raises:
+            SourceError: the database cannot be read.
+        """
+        with _reading(self.path) as transaction:
+            return f"{transaction.stat()['entries']} {os.path.getsize(_data_file(self.path))}"
+
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List ranges of keys, in the order of the keys.
 

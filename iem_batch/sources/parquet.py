@@ -54,6 +54,14 @@ class ParquetSource:
         """Where the files lie, and the columns."""
         return f"{self.pieces.folder.url}#format=parquet&image={self.image}&id={self.id or ''}"
 
+    def fingerprint(self) -> str:
+        """Hash the names and sizes of the files.
+
+        Raises:
+            SourceError: the source cannot be listed.
+        """
+        return self.pieces.fingerprint()
+
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the files in order of their names, cut at row groups where these are small enough.
 

@@ -1,5 +1,6 @@
 """The files a source of archives or tables is made of: one file, or those of a folder tree."""
 
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -56,6 +57,20 @@ class Pieces:
             yield from mark_repeats(read_ahead(parts, LARGE_REQUESTS, RANGES_AHEAD))
         except (StorageError, FileNotFoundError) as error:
             raise SourceError(f"cannot list {self.folder.url}: {error}") from error
+
+    def fingerprint(self) -> str:
+        """Hash the names and sizes of all pieces.
+
+        Raises:
+            SourceError: the source cannot be listed.
+        """
+        digest = hashlib.sha256()
+        try:
+            for file in self.files():
+                digest.update(f"{file.name!r} {file.num_bytes}\n".encode())
+        except (StorageError, FileNotFoundError) as error:
+            raise SourceError(f"cannot list {self.folder.url}: {error}") from error
+        return digest.hexdigest()
 
     def _look(
         self, look: Callable[[FoundFile], Iterable[Listed]], file: FoundFile

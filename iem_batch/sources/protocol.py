@@ -114,6 +114,13 @@ class Source(Reader, Protocol):
     def exact_bytes(self) -> bool:
         """Whether the `num_bytes` of all entries are those in the source, not estimates."""
 
+    def fingerprint(self) -> str | None:
+        """Tell by little whether the collection is as it was; None where listing is little work.
+
+        Raises:
+            SourceError: the collection cannot be listed.
+        """
+
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the collection in an order that depends on its names alone.
 

@@ -46,6 +46,14 @@ class TarSource:
         """Where the archives lie."""
         return f"{self.pieces.folder.url}#format=tar"
 
+    def fingerprint(self) -> str:
+        """Hash the names and sizes of the files.
+
+        Raises:
+            SourceError: the source cannot be listed.
+        """
+        return self.pieces.fingerprint()
+
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the archives in order of their names, cut into ranges of whole members.
 

@@ -43,6 +43,14 @@ class URLListSource:
         """Where the list lies."""
         return f"{self.pieces.folder.url}#format=urls"
 
+    def fingerprint(self) -> str:
+        """Hash the names and sizes of the files.
+
+        Raises:
+            SourceError: the source cannot be listed.
+        """
+        return self.pieces.fingerprint()
+
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List ranges of lines; no URL is opened.
 

@@ -11,7 +11,8 @@ from iem_batch.exec.journal import Journal
 from iem_batch.exec.step import ShardStep, WholeStep, Work, commit
 from iem_batch.job import Job
 from iem_batch.progress import shard_progress
-from iem_batch.run.deletion import delete_own, drop_step
+from iem_batch.run.deletion import delete_own, delete_summary, drop_step
+from iem_batch.run.differences import changes
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.marks import (
     Mark,
@@ -126,6 +127,8 @@ def _claim(job: Job, step: Step, built: Built) -> StepRecord:
     if before is not None and before.is_dropped:
         drop(job, step.name, built.place)
     record = _record(built)
+    if before is not None and _has_grown(before, record):
+        _grow(job, step, built, record)
     try:
         record = claim(built.place, step.name, record, job.accept_versions)
     except RunMismatchError:
@@ -133,10 +136,33 @@ def _claim(job: Job, step: Step, built: Built) -> StepRecord:
             raise
         drop(job, step.name, built.place)
         record = claim(built.place, step.name, record)
-    is_elsewhere = built.place not in (job.run, job.place)
-    if not is_elsewhere and next(made_of(job, step.name), None) is None:
+    may_refuse = (later for _, later in made_of(job, step.name) if not later.is_made_anew)
+    if built.place in (job.run, job.place) and next(may_refuse, None) is None:
         job.store_settings()
     return record
+
+
+def _has_grown(before: StepRecord, now: StepRecord) -> bool:
+    return before.num_shards < now.num_shards and not changes(before.settings, now.settings)
+
+
+def _grow(job: Job, step: Step, built: Built, record: StepRecord) -> None:
+    """Take the shards of an extended plan into a step; say what was made without them."""
+    before = read_record(built.place, step.name)
+    assert before is not None
+    delete_summary(built.place, step.name)  # first: the step is not whole any more
+    write_record(built.place, step.name, replace(before, num_shards=record.num_shards))
+    stale = [
+        title(job.run, place, later.name)
+        for place, later in made_of(job, step.name)
+        if not later.of_plan and not later.is_made_anew
+    ]
+    if stale:
+        print(
+            f"{step.name}: {record.num_shards - before.num_shards:,} shards are new; "
+            f"{', '.join(reversed(stale))} were made without them and stay as they are until "
+            "`iem-batch topk --overwrite`"
+        )
 
 
 def made_of(job: Job, name: str) -> Iterator[tuple[RunFolder, Step]]:

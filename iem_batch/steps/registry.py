@@ -51,6 +51,7 @@ class Step:
 
 
 PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
+EXTEND_FLAGS = ("--extend", "--as-planned")
 
 STEPS = {
     step.name: step
@@ -58,14 +59,25 @@ STEPS = {
         Step(
             name="segment",
             summary="Run IEM on every image: masks and errors.",
-            arguments=("source", "run", *PLAN_FLAGS, "--shards"),
+            arguments=("source", "run", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="IEM's masks and their errors",
             rows="an image and first mask: its final mask (1-bit PNG, white is foreground), errors",
-            masks="IEM",
+            masks="IEM, one first mask",
             per_round=False,
             uses_engine=True,
             scratch=("_run/killers",),
             paper=("decode", "iem", "segment"),
+        ),
+        Step(
+            name="fuse",
+            summary="Fuse the masks of each image into one, by their vote and a graph cut.",
+            arguments=("run", "--shards"),
+            holds="the one mask of each image",
+            rows="an image: its mask, the vote of its masks of segment, errors and agreement",
+            masks="IEM",
+            per_round=False,
+            uses_engine=True,
+            paper=("fuse",),
         ),
         Step(
             name="topk",
@@ -106,11 +118,12 @@ STEPS = {
         ),
         Step(
             name="refine",
-            summary="Run IEM again, started from SegNet's masks.",
+            summary="Make SegNet's masks better, by a graph cut or by IEM.",
             arguments=("run", "--shards"),
-            holds="SegNet's masks, refined by IEM",
-            rows="IEM's mask of an image, started from SegNet's",
-            masks="SegNet + IEM",
+            holds="SegNet's masks, refined",
+            rows="SegNet's mask of an image, refined",
+            masks="SegNet, refined",
+            paper=("refine",),
             uses_engine=True,
         ),
         Step(
@@ -142,7 +155,7 @@ STEPS = {
         Step(
             name="convert",
             summary="Copy the images of a source into Parquet or tar shards, byte for byte.",
-            arguments=("source", "out", "--to", *PLAN_FLAGS, "--shards"),
+            arguments=("source", "out", "--to", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="images as they were in the source",
             per_round=False,
             of_run=False,

@@ -20,8 +20,9 @@ import iem_batch
 from iem_batch.errors import IEMBatchError
 from iem_batch.iem.backends import BACKENDS, resolve
 from iem_batch.images import fast_jpeg
+from iem_batch.run.deletion import delete_own
+from iem_batch.run.folder import RunFolder
 from iem_batch.sources import Entry, open_source
-from iem_batch.storage.folder import Folder
 
 Level = Literal["ok", "note", "problem"]
 """A note is no fault: something that is not there and need not be."""
@@ -226,10 +227,10 @@ def _run_folder(url: str) -> Finding:
     name = f".doctor-{uuid.uuid4().hex}"
     sent = os.urandom(1024)
     try:
-        folder = Folder(url)
+        folder = RunFolder(url)
         folder.write_bytes(name, sent)
         received = folder.read_bytes(name)
-        folder.delete(name)
+        delete_own(folder, name)
     except (IEMBatchError, OSError) as error:
         return Finding(
             name="run folder", level="problem", detail=f"{type(error).__name__}: {error}"

@@ -12,10 +12,13 @@ from iem_batch.steps.do import do
 from iem_batch.tools.plan import ensure_plan
 
 
-def run(job: Job, source: str) -> None:
+def run(job: Job, source: str, extend: bool = False, as_planned: bool = False) -> None:
     """Do all steps, from images to report, and print the time each took."""
-    ensure_plan(job, source, "run")
-    steps: dict[str, Callable[[], None]] = {"segment": lambda: do(job, "segment")}
+    ensure_plan(job, source, "run", extend=extend, as_planned=as_planned)
+    steps: dict[str, Callable[[], None]] = {
+        "segment": lambda: do(job, "segment"),
+        "fuse": lambda: do(job, "fuse"),
+    }
     for number in range(1, job.round + 1):
         steps |= _round(job.in_round(number), is_last=number == job.round)
     if job.settings.evaluate.truth is not None:

@@ -2,61 +2,86 @@
 
 from functools import partial
 
-from iem_batch.errors import SourceError
+from iem_batch.errors import RunMismatchError
 from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.deletion import delete_own
+from iem_batch.run.extend import extend_plan, find_change
 from iem_batch.run.marker import Kind, adopt, require_apart
-from iem_batch.run.plan import Plan, require_same_settings, write_plan
-from iem_batch.sources import open_source
+from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
+from iem_batch.sources import Source, open_source
 from iem_batch.sources.protocol import without_format
 from iem_batch.steps.do import drop
 
 
-def plan(job: Job, source: str, estimate: bool = False) -> None:
+def plan(job: Job, source: str, estimate: bool = False, extend: bool = False) -> None:
     """List the source and write the plan, or check that the run has just this one.
 
     Args:
         job: the job.
         source: where the images are.
         estimate: whether to time a sample of them.
+        extend: whether to plan what the source has besides.
     """
     if job.overwrite and job.run.exists(layout.PLAN):
         drop(job, "segment")
         delete_own(job.run, layout.PLAN)
-    done_before = " (the run has this plan already)" if job.run.exists(layout.PLAN) else ""
-    planned = _planned(job, source, "run")
+    is_new = not job.run.exists(layout.PLAN)
+    planned = ensure_plan(job, source, "run", extend=extend)
+    if not is_new:
+        _say(job, planned, " (the run has this plan already)")
     job.store_settings()
-    summary, *further = plan_lines(planned)
-    print(f"plan: {summary} -> {job.run.url_of(layout.PLAN)}{done_before}")
-    for line in further:
-        print(f"plan: {line}")
     if estimate:
         _estimate(job.with_engine(), planned)
 
 
-def ensure_plan(job: Job, source: str, kind: Kind) -> None:
-    """Plan a folder, or check that it was planned from this source with these settings."""
-    if job.run.exists(layout.PLAN):
-        # The source is not listed again: that takes long, and a resumed run works on its plan.
-        require_same_settings(job.run, open_source(source), job.settings.plan)
-    elif kind == "run":
-        plan(job, source)
-    else:
-        for line in plan_lines(_planned(job, source, kind)):
-            print(f"plan: {line}")
+def ensure_plan(
+    job: Job, source: str, kind: Kind, *, extend: bool = False, as_planned: bool = False
+) -> Plan:
+    """Plan a folder, or check that its plan is of this source as it is now.
 
+    Args:
+        job: the job.
+        source: where the images are.
+        kind: what the folder is to be.
+        extend: whether to plan what the source has besides.
+        as_planned: whether a source that has changed is no matter.
 
-def _planned(job: Job, source: str, kind: Kind) -> Plan:
+    Raises:
+        RunMismatchError: the source has changed, or other settings were planned with; nothing is
+            written.
+    """
     opened = open_source(source)
-    require_apart(job.run, without_format(opened.url))
-    is_new = adopt(job.run, kind)
-    try:
-        return write_plan(job.run, opened, job.settings.plan)
-    except SourceError:
-        if is_new:
-            delete_own(job.run, layout.MARKER)
-        raise
+    if not job.run.exists(layout.PLAN):
+        return _new_plan(job, opened, kind)
+    require_same_settings(job.run, opened, job.settings.plan)
+    if extend:
+        planned, change = extend_plan(job.run, opened)
+        if change is not None:
+            print(f"plan: {change}; {planned.num_shards:,} shards now")
+        return planned
+    change = None if as_planned else find_change(job.run, opened)
+    if change is not None:
+        raise RunMismatchError(
+            f"{without_format(opened.url)} has changed since {job.run.url} was planned: {change}. "
+            "--extend adds what is new, --as-planned leaves it"
+        )
+    return read_plan(job.run)
+
+
+def _new_plan(job: Job, source: Source, kind: Kind) -> Plan:
+    require_apart(job.run, without_format(source.url))
+    adopt(job.run, kind)
+    planned = write_plan(job.run, source, job.settings.plan)
+    _say(job, planned)
+    return planned
+
+
+def _say(job: Job, planned: Plan, besides: str = "") -> None:
+    summary, *further = plan_lines(planned)
+    print(f"plan: {summary} -> {job.run.url_of(layout.PLAN)}{besides}")
+    for line in further:
+        print(f"plan: {line}")
 
 
 def _estimate(job: Job, planned: Plan) -> None:
@@ -98,6 +123,8 @@ def plan_lines(planned: Plan) -> list[str]:
             f"{planned.num_repeats:,} of them have the id of an earlier image and go to "
             "quarantine as duplicate"
         )
+    if planned.num_gone:
+        lines.append(f"{planned.num_gone:,} of them are gone from the source; their rows stay")
     if planned.num_unreadable:
         examples = ", ".join(planned.unreadable_examples)
         lines.append(f"{planned.num_unreadable:,} files cannot be read, such as {examples}")

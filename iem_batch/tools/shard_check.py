@@ -13,7 +13,7 @@ from iem_batch.errors import SourceError, StorageError
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import read_entries
-from iem_batch.run.marks import Mark, read_mark
+from iem_batch.run.marks import Mark, Summary, read_mark
 from iem_batch.run.plan import shard_entries
 from iem_batch.sources import Source
 from iem_batch.steps.places import StartedStep
@@ -62,6 +62,14 @@ def check_shard(started: StartedStep, source: Source | None, shard: int) -> Chec
     if step.name == "segment":
         quarantine = tables.get(layout.part(layout.QUARANTINE, shard))
         return _check_images(started.job.run, source, mark, rows, quarantine, found)
+    return found
+
+
+def check_whole(place: RunFolder, summary: Summary) -> CheckedShard:
+    """Read the files that stand for the whole output of a finished step, and hash them again."""
+    found = CheckedShard()
+    for name, checksum in summary.files.items():
+        _read(place, name, checksum, found)
     return found
 
 

@@ -42,10 +42,10 @@ def _of_run(job: Job, image: str) -> "Image | None":
     from iem_batch.steps.report.show import draw_image
     from iem_batch.steps.report.step import open_sources
 
-    if not committed(job.run, "segment"):
+    if not committed(job.run, "fuse"):
         return None
     sources, notes = open_sources(job, read_plan(job.run), read_evaluation(job.run))
-    picture = draw_image(sources, image, job.settings.topk.init_choice)
+    picture = draw_image(sources, image)
     for note in notes if picture else []:
         print(f"show: {note}")
     return picture
@@ -61,6 +61,6 @@ def _of_file(job: Job, image: str) -> "Image | None":
         image,
         iem=settings.iem,
         decode=settings.decode,
-        init_sides=settings.segment.init_sides,
-        backend=settings.segment.backend,
+        first_masks=settings.segment,
+        fuse=settings.fuse,
     ).plot()

@@ -14,7 +14,7 @@ from rich.table import Table
 from iem_batch.exec.journal import Driver, drivers
 from iem_batch.job import Job
 from iem_batch.run.folder import title
-from iem_batch.run.marks import committed, read_failures, read_marks, read_summary
+from iem_batch.run.marks import committed, read_failures, read_marks
 from iem_batch.run.plan import read_plan
 from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
@@ -98,8 +98,7 @@ def run_status(job: Job) -> list[StepStatus]:
 
 def _step_status(started: StartedStep, at_work: Sequence[Driver]) -> StepStatus:
     place, name, num_shards = started.place, started.step.name, started.record.num_shards
-    summary = read_summary(place, name)
-    done = set(range(num_shards)) if summary else committed(place, name)
+    done = committed(place, name) & set(range(num_shards))
     ok = quarantined = 0
     commits: list[tuple[float, int, float]] = []
     for mark in read_marks(place, name, sorted(done)):

@@ -10,6 +10,7 @@ import json as json_format
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
 from iem_batch.storage.local_files import is_unfinished_write
 from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
-from iem_batch.tools.shard_check import check_shard, id_hashes, image_ids
+from iem_batch.tools.shard_check import check_shard, check_whole, id_hashes, image_ids
 
 EXAMPLES = 10
 """Findings of one kind that are printed; the others are counted."""
@@ -124,7 +125,8 @@ def _check_step(
 ) -> list[np.ndarray]:
     """Check the shards of a step; returns the hashes of the ids of its images, if it is segment."""
     place, step, findings = started.place, started.step, result.findings
-    num_shards, done = started.record.num_shards, committed(place, step.name)
+    num_shards = started.record.num_shards
+    done = committed(place, step.name) & set(range(num_shards))
     if missing := sorted(set(range(num_shards)) - done):
         findings.add(
             "not done",
@@ -138,7 +140,8 @@ def _check_step(
     named = set(summary.files if summary else ())
     hashes = []
     check = partial(check_shard, started, source)
-    for checked in map_ahead(check, sorted(done), num_threads=LARGE_REQUESTS):
+    every = map_ahead(check, sorted(done), num_threads=LARGE_REQUESTS)
+    for checked in chain(every, [check_whole(place, summary)] if summary else ()):
         named |= checked.files.keys()
         result.files["count"] += len(checked.files)
         result.files["bytes"] += sum(checked.files.values())

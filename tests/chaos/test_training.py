@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from iem_batch.run.run_folder import HISTORY, WEIGHTS, RunFolder
 
 from iem_batch.processes import birth, descendants
+from iem_batch.run.folder import HISTORY, WEIGHTS, RunFolder
 from iem_batch.steps.train.step import TRAIN_FOLDER
 from tests.steps.corpora import small_discs, write_corpus
 

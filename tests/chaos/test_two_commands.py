@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chaos import checksums, write_pictures
-from iem_batch.run.run_folder import DRIVERS, RunFolder
+from iem_batch.run.folder import DRIVERS, RunFolder
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.tools.verify import verify
 

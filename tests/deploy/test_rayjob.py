@@ -102,10 +102,9 @@ def test_the_head_runs_no_tasks(job):
 
 
 def test_the_entry_point_is_a_command_line_that_parses(job):
-    python, script, *arguments = job["spec"]["entrypoint"].split()
+    python, script, command, *arguments = job["spec"]["entrypoint"].split()
     assert python == "python"
     assert (ROOT / script).is_file()
-    command = Path(script).stem
     parser, _ = build_parser(command)
     config = arguments[arguments.index("--config") + 1]
     assert (ROOT / config).is_file()

@@ -10,7 +10,6 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import shard_entries, write_plan
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Entry
-from iem_batch.storage.folder import Folder
 
 OUTCOMES = ("done", "done", "done", "fails", "lost", "done, but the word is lost")
 MAX_COMMANDS = 6
@@ -101,7 +100,7 @@ def test_each_image_exactly_once(
         ]
         for shard in range(plan.num_shards)
     }
-    Folder(run.url).delete("")
+    run.delete(*(found.name for found in run.walk()))
     assert all(0 < len(images) <= shard_size for images in planned.values())
     store = Store(planned)
     for _ in range(data.draw(st.integers(0, MAX_COMMANDS))):

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, mark
 
 from iem_batch.errors import StorageError
 from iem_batch.exec.attempts import Attempt
-from iem_batch.exec.journal import Driver, Journal, drivers, failures
+from iem_batch.exec.journal import Driver, Journal, drivers
 from iem_batch.processes import birth
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import read_failures
 
 GONE = {"host": socket.gethostname(), "pid": 2**22 - 1, "born": "0", "seen": 0.0}
 
@@ -22,41 +24,44 @@ def run(tmp_path: Path) -> RunFolder:
 
 def leave_driver(run: RunFolder, **of: Any) -> Driver:
     """Write what a command leaves that was killed with shard 3 in flight."""
-    record = {"step": "masks", "in_process": True, "in_flight": {"3": 2}}
+    record = {"step": "segment", "in_process": True, "in_flight": {"3": 2}}
     driver = Driver(**GONE | record | of)
     run.write_json(driver.name, driver.__dict__)
     return driver
 
 
 def test_its_file_is_there_while_it_is_at_work_and_gone_after(run: RunFolder) -> None:
-    with pytest.raises(StorageError, match="no route"), Journal(run, "masks", in_process=True):
+    with (
+        pytest.raises(StorageError, match="no route"),
+        Journal(run, run, "segment", in_process=True),
+    ):
         raise StorageError("no route")
-    assert not run.names(DRIVERS)
-    with Journal(run, "masks", in_process=True) as journal:
+    assert not run.names(layout.DRIVERS)
+    with Journal(run, run, "segment", in_process=True) as journal:
         attempts = journal.open_attempts([4, 5], 3)
         attempts.start()
         journal.started()
         [driver] = drivers(run)
-        assert (driver.pid, driver.step, driver.in_flight) == (os.getpid(), "masks", {"4": 1})
+        assert (driver.pid, driver.step, driver.in_flight) == (os.getpid(), "segment", {"4": 1})
         assert driver.alive
-    assert not run.names(DRIVERS)
+    assert not run.names(layout.DRIVERS)
 
 
 def test_what_was_in_the_works_when_a_process_died_is_suspect(run: RunFolder) -> None:
     """Its shard is tried alone and counts one attempt more; the file of the dead is taken away."""
     leave_driver(run)
-    with Journal(run, "masks", in_process=True) as journal:
+    with Journal(run, run, "segment", in_process=True) as journal:
         assert journal.suspects == {3}
         attempt = journal.open_attempts([3], 1).start()
     assert attempt == Attempt(shard=3, number=2, alone=True)
-    assert not run.names(DRIVERS)
+    assert not run.names(layout.DRIVERS)
 
 
-@pytest.mark.parametrize("of", [{"in_process": False}, {"step": "refined"}])
+@pytest.mark.parametrize("of", [{"in_process": False}, {"step": "refine"}])
 def test_a_shard_that_was_elsewhere_is_not_suspect(run: RunFolder, of: dict[str, Any]) -> None:
     """On Ray the shard was not in the process that died; another step has other shards."""
     leave_driver(run, **of)
-    with Journal(run, "masks", in_process=True) as journal:
+    with Journal(run, run, "segment", in_process=True) as journal:
         assert journal.suspects == set()
 
 
@@ -68,33 +73,43 @@ def test_unfinished_writes_of_the_dead_are_deleted_and_of_the_living_are_not(
     names = [
         f"{name}.{written_by_dead}-01234567.tmp"
         for name in (
-            "masks/.part-00003.parquet",
-            "_run/stats/masks/.part-00003.json",
-            "_run/steps/.masks.json",
+            "segment/.part-00003.parquet",
+            "_run/stats/segment/.part-00003.json",
+            "_run/steps/.segment.json",
         )
     ]
     for name in names:
         run.write_bytes(name, b"half")
     living = leave_driver(run, pid=os.getppid(), born=birth(os.getppid()) or "")
-    with Journal(run, "masks", in_process=True) as journal:
+    with Journal(run, run, "segment", in_process=True) as journal:
         assert [driver.pid for driver in journal.others] == [living.pid]
     assert all(run.exists(name) for name in names)
     run.delete(living.name)
-    with Journal(run, "masks", in_process=True):
+    with Journal(run, run, "segment", in_process=True):
         pass
     assert not any(run.exists(name) for name in names)
 
 
-def test_failures_are_those_of_shards_that_are_not_done(run: RunFolder) -> None:
-    with Journal(run, "masks", in_process=True) as journal:
-        for shard in (1, 2):
-            journal.failed(Attempt(shard=shard, number=3, alone=False), f"no route to {shard}")
-    run.write_json(mark("masks", 1), {})
-    account = failures(run, "masks")[2]
-    assert (list(failures(run, "masks")), account["error"]) == ([2], "no route to 2")
-    with Journal(run, "masks", in_process=True) as journal:
+def test_a_failure_is_accounted_for_until_its_shard_is_done(run: RunFolder) -> None:
+    with Journal(run, run, "segment", in_process=True) as journal:
+        journal.failed(Attempt(shard=2, number=3, alone=False), "no route to 2")
+    [account] = read_failures(run, "segment").values()
+    assert (account.shard, account.attempts, account.error) == (2, 3, "no route to 2")
+    with Journal(run, run, "segment", in_process=True) as journal:
         journal.done(2)
-    assert not run.exists(failure("masks", 2))
+    assert not run.exists(layout.failure("segment", 2))
+
+
+def test_a_step_of_a_round_is_another(run: RunFolder) -> None:
+    """Catches shards of one round that are suspect in the next, and failures of both mixed."""
+    place = run.below("rounds/2")
+    leave_driver(run, step="rounds/2/segment")
+    with Journal(run, place, "segment", in_process=True) as journal:
+        assert journal.suspects == {3}
+        assert [driver.step for driver in drivers(run)] in ([], ["rounds/2/segment"])
+        journal.failed(Attempt(shard=2, number=3, alone=False), "no route to 2")
+    assert list(read_failures(place, "segment")) == [2]
+    assert not read_failures(run, "segment")
 
 
 def test_a_store_that_cannot_be_written_does_not_stop_the_work(
@@ -106,6 +121,6 @@ def test_a_store_that_cannot_be_written_does_not_stop_the_work(
         raise StorageError("No space left on device")
 
     monkeypatch.setattr(RunFolder, "write_bytes", full)
-    with Journal(run, "masks", in_process=True) as journal:
+    with Journal(run, run, "segment", in_process=True) as journal:
         journal.started()
         journal.failed(Attempt(shard=1, number=1, alone=False), "No space left on device")

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from iem_batch.errors import WorkerMemoryError
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import (
     add_killers,
@@ -16,9 +17,9 @@ from iem_batch.run.killers import (
 )
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import write_plan
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Source, open_source
+from iem_batch.steps.registry import up_to
 
 SMALL = DecodeSettings(size_px=32)
 
@@ -38,8 +39,8 @@ def planned(tmp_path: Path) -> tuple[RunFolder, Source]:
 
 def test_killers_are_rows_and_not_decoded(planned: tuple[RunFolder, Source]) -> None:
     run, source = planned
-    add_killers(run, "masks", 0, {"b.png": "killed its process by SIGSEGV"})
-    loaded = load_shard(run, 0, guard(run, "masks", 0, source, SMALL, None), SMALL)
+    add_killers(run, "segment", 0, {"b.png": "killed its process by SIGSEGV"})
+    loaded = load_shard(run, 0, guard(run, up_to("segment"), 0, source, SMALL, None), SMALL)
     assert loaded.image_id == ["a.png", "c.png"]
     assert [(row["image_id"], row["error_class"]) for row in loaded.rejected] == [
         ("b.png", "kills_worker"),
@@ -51,11 +52,11 @@ def test_killers_are_rows_and_not_decoded(planned: tuple[RunFolder, Source]) -> 
 def test_killers_of_a_step_count_for_the_later_ones_only(planned: tuple[RunFolder, Source]) -> None:
     """Catches masks that come out otherwise when they are done again after predict."""
     run, _ = planned
-    add_killers(run, "predictions", 0, {"c.png": "late"})
-    add_killers(run, "masks", 0, {"b.png": "early"})
-    assert read_killers(run, "masks", 0) == {"b.png": "early"}
-    assert read_killers(run, "refined", 0) == {"b.png": "early", "c.png": "late"}
-    assert read_killers(run, "masks", 1) == {}
+    add_killers(run, "predict", 0, {"c.png": "late"})
+    add_killers(run, "segment", 0, {"b.png": "early"})
+    assert read_killers(run, up_to("segment"), 0) == {"b.png": "early"}
+    assert read_killers(run, up_to("refine"), 0) == {"b.png": "early", "c.png": "late"}
+    assert read_killers(run, up_to("segment"), 1) == {}
 
 
 def test_an_image_that_needs_more_than_a_workers_share_is_named_with_its_size(
@@ -63,10 +64,10 @@ def test_an_image_that_needs_more_than_a_workers_share_is_named_with_its_size(
 ) -> None:
     """400 x 300 pixels of 12 bytes are 1.44 MB."""
     run, source = planned
-    load_shard(run, 0, guard(run, "masks", 0, source, SMALL, 1_500_000), SMALL)
+    load_shard(run, 0, guard(run, up_to("segment"), 0, source, SMALL, 1_500_000), SMALL)
     expected = r"decoding b.png \(400x300\) takes up to 1 MB, the worker's share is 1 MB"
     with pytest.raises(WorkerMemoryError, match=expected):
-        load_shard(run, 0, guard(run, "masks", 0, source, SMALL, 1_400_000), SMALL)
+        load_shard(run, 0, guard(run, up_to("segment"), 0, source, SMALL, 1_400_000), SMALL)
 
 
 def test_what_the_decoder_rejects_by_its_header_needs_no_share(
@@ -75,7 +76,7 @@ def test_what_the_decoder_rejects_by_its_header_needs_no_share(
     """Catches a shard that fails because of a bomb that would have become a row."""
     run, source = planned
     strict = DecodeSettings(size_px=32, max_pixels=100_000)
-    loaded = load_shard(run, 0, guard(run, "masks", 0, source, strict, 500_000), strict)
+    loaded = load_shard(run, 0, guard(run, up_to("segment"), 0, source, strict, 500_000), strict)
     assert {row["image_id"]: row["error_class"] for row in loaded.rejected} == {
         "b.png": "too_large",
         "d.png": "not_an_image",

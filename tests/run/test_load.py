@@ -8,11 +8,11 @@ from PIL import Image
 
 from iem_batch.errors import SourceError
 from iem_batch.images.decode import decode
+from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import Plan, write_plan
 from iem_batch.run.schema import QUARANTINE
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import FolderSource, RawImage, Source, open_source, tar
 from iem_batch.storage.folder import Folder

@@ -12,7 +12,7 @@ from iem_batch.errors import (
     StepMissingError,
     StorageError,
 )
-from iem_batch.run import manifest
+from iem_batch.run import layout, manifest
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import (
     Plan,

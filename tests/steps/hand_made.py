@@ -1,6 +1,7 @@
 """Run folders written by hand: masks whose scores and errors are known."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ from PIL import Image
 
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import Mark, add_up, committed, write_mark, write_summary
 
 SIZE = 8
 
@@ -46,35 +48,87 @@ def write_shard(
     run: RunFolder, step: str, shard: int, rows: list[dict], rejected: list[dict] | None = None
 ) -> None:
     """Write what a step leaves for one shard: the table, the quarantine and the commit mark."""
-    table_schema = schema.PREDICTIONS if step == "predictions" else schema.MASKS
+    table_schema = schema.PREDICTIONS if step == "predict" else schema.MASKS
     table = pa.Table.from_pylist(rows, schema=table_schema)
-    files = {layout.part(step, shard): ""}
-    run.write_table(layout.part(step, shard), table)
+    files = {layout.part(step, shard): run.write_table(layout.part(step, shard), table)}
     rejected = rejected or []
     if rejected:
-        files[layout.part("quarantine", shard)] = ""
-        run.write_table(
-            layout.part("quarantine", shard),
-            pa.Table.from_pylist(rejected, schema=schema.QUARANTINE),
-        )
+        name = layout.part(layout.QUARANTINE, shard)
+        table = pa.Table.from_pylist(rejected, schema=schema.QUARANTINE)
+        files[name] = run.write_table(name, table)
     sides: dict[str, dict[str, float]] = {}
     for item in rows:
         side = sides.setdefault(str(item["init_side"]), {"count": 0, "sum_error": 0.0})
         side["count"] += 1
         side["sum_error"] += item["error"]
     num_ok = len({item["image_id"] for item in rows})
-    mark = {
-        "shard": shard,
-        "planned": num_ok + len(rejected),
-        "ok": num_ok,
-        "quarantined": len(rejected),
-        "sides": sides,
-        "files": files,
-        "seconds": 2.0,
-        "finished": 1000.0 + shard,
-        "host": "here",
+    commit_mark(run, step, shard, files, num_ok, len(rejected), {"sides": sides})
+
+
+def commit_mark(
+    run: RunFolder,
+    step: str,
+    shard: int,
+    files: dict[str, str],
+    num_ok: int,
+    num_rejected: int = 0,
+    facts: dict[str, Any] | None = None,
+) -> None:
+    """Write a commit mark, and the sums over all marks that the step has now."""
+    mark = Mark(
+        shard=shard,
+        planned=num_ok + num_rejected,
+        ok=num_ok,
+        quarantined=num_rejected,
+        files=files,
+        facts=facts or {},
+        settings_digest="",
+        attempts=1,
+        seconds=2.0,
+        finished=1000.0 + shard,
+        host="here",
+    )
+    write_mark(run, step, mark)
+    write_summary(run, step, add_up(run, step, sorted(committed(run, step)), _COMBINE[step]))
+
+
+def _nothing(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {}
+
+
+def _whole(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    return facts[0]
+
+
+def _sides(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give the means of the errors, added up naively."""
+    found: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(name for each in facts for name in each["sides"]):
+        sides = [each["sides"][name] for each in facts if name in each["sides"]]
+        count = sum(side["count"] for side in sides)
+        total = sum(side["sum_error"] for side in sides)
+        found[name] = {"count": count, "mean_error": total / count}
+    return {"sides": found}
+
+
+def _pairs(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "splits": ["train"],
+        "files": {each["stem"]: each["pairs"] for each in facts},
+        "turned": 0,
+        "lost": None,
     }
-    run.write_json(layout.mark(step, shard), mark)
+
+
+_COMBINE = {
+    "segment": _sides,
+    "topk": _whole,
+    "export": _pairs,
+    "train": _whole,
+    "predict": _nothing,
+    "refine": _nothing,
+}
+"""Step -> what makes the facts of its summary of those of its marks."""
 
 
 def write_png(path: Path | str, mask: NDArray[np.bool_]) -> None:

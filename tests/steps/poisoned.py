@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from iem_batch.errors import StorageError
 from iem_batch.exec.step import ShardOutput
-from iem_batch.run.folder import RunFolder, part
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import add_killers, read_killers
+from iem_batch.run.marks import Summary
+from iem_batch.steps.registry import up_to
 
 IMAGES_PER_SHARD = 6
 
@@ -64,10 +68,19 @@ class PoisonedStep:
 
     run: RunFolder
     trouble: Path
-    name: str = "masks"
+    name: str = "segment"
+    num_shards: int = 8
+
+    @property
+    def place(self) -> RunFolder:
+        return self.run
+
+    @property
+    def depends_on(self) -> dict[str, Any]:
+        return {}
 
     def load(self, shard: int, wanted: Container[str] | None = None) -> tuple[int, list[str], int]:
-        killers = read_killers(self.run, self.name, shard)
+        killers = read_killers(self.run, up_to(self.name), shard)
         ids = [key for key in self.image_ids(shard) if wanted is None or key in wanted]
         kept = [key for key in ids if key not in killers]
         suffer(self.trouble, kept)
@@ -88,10 +101,16 @@ class PoisonedStep:
             suffer(self.trouble, ids, "engine")
             return ShardOutput(
                 shard=shard,
-                tables={part(self.name, shard): pa.table({"image_id": ids})},
+                tables={layout.part(self.name, shard): pa.table({"image_id": ids})},
                 planned=planned,
                 ok=len(ids),
                 quarantined=planned - len(ids),
             )
 
         return compute
+
+    def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
+        return {}
+
+    def complete(self, summary: Summary) -> dict[str, str]:
+        return {}

@@ -9,8 +9,8 @@ import pyarrow.dataset
 import pytest
 
 from iem_batch.run import schema
-from iem_batch.run.card import write_card
-from iem_batch.run.folder import RunFolder, part
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import part
 from tests.steps.export.exports import make_run
 
 Masks = dict[tuple[str, int], tuple[float, bytes]]
@@ -18,14 +18,12 @@ Masks = dict[tuple[str, int], tuple[float, bytes]]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    made = make_run(tmp_path_factory.mktemp("readers"))
-    write_card(made, 12, 0)
-    return made
+    return make_run(tmp_path_factory.mktemp("readers"))
 
 
 @pytest.fixture(scope="module")
 def masks(run: RunFolder) -> Masks:
-    rows = [row for shard in range(3) for row in run.read_table(part("masks", shard)).to_pylist()]
+    rows = [row for shard in range(3) for row in run.read_table(part("segment", shard)).to_pylist()]
     assert len(rows) == 24
     return by_mask(rows)
 
@@ -46,20 +44,20 @@ def test_datasets(run: RunFolder, masks: Masks, tmp_path) -> None:
 
 
 def test_pyarrow(run: RunFolder, masks: Masks) -> None:
-    table = pyarrow.dataset.dataset(run.url_of("masks"), format="parquet").to_table()
+    table = pyarrow.dataset.dataset(run.url_of("segment"), format="parquet").to_table()
     assert by_mask(table.to_pylist()) == masks
 
 
 def test_pandas(run: RunFolder, masks: Masks) -> None:
-    assert by_mask(pandas.read_parquet(run.url_of("masks")).to_dict("records")) == masks
+    assert by_mask(pandas.read_parquet(run.url_of("segment")).to_dict("records")) == masks
 
 
 def test_polars(run: RunFolder, masks: Masks) -> None:
-    assert by_mask(polars.read_parquet(run.url_of("masks/*.parquet")).to_dicts()) == masks
+    assert by_mask(polars.read_parquet(run.url_of("segment/*.parquet")).to_dicts()) == masks
 
 
 def test_duckdb(run: RunFolder, masks: Masks) -> None:
-    query = f"SELECT * FROM read_parquet('{run.url_of('masks/*.parquet')}')"
+    query = f"SELECT * FROM read_parquet('{run.url_of('segment/*.parquet')}')"
     with duckdb.connect() as connection:
         assert by_mask(connection.sql(query).to_arrow_table().to_pylist()) == masks
 
@@ -69,4 +67,4 @@ def test_duckdb(run: RunFolder, masks: Masks) -> None:
 def test_ray_data(run: RunFolder, masks: Masks) -> None:
     import ray.data
 
-    assert by_mask(ray.data.read_parquet(run.url_of("masks")).take_all()) == masks
+    assert by_mask(ray.data.read_parquet(run.url_of("segment")).take_all()) == masks

@@ -4,6 +4,7 @@ import io
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,19 @@ from PIL import Image
 
 from iem_batch.exec.step import commit
 from iem_batch.iem.backends import resolve
-from iem_batch.iem.settings import IEMSettings
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import require_summary
 from iem_batch.run.plan import write_plan
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
-from iem_batch.steps.convert.step import convert
-from iem_batch.steps.segment.step import SegmentStep
-from iem_batch.steps.settings import SegmentSettings
+from iem_batch.steps.convert.settings import ConvertSettings
+from iem_batch.steps.do import do
+from iem_batch.steps.segment.settings import SegmentSettings
+from iem_batch.steps.segment.step import build
 from tests import collections_of_photos as collections
 from tests.collections_of_photos import Pictures
 from tests.pictures import textured_disc
+from tests.steps.jobs import IEM, job_at
 
 NUM_PHOTOS = int(os.environ.get("IEM_BATCH_NUM_PHOTOS", "60"))
 
@@ -51,22 +53,17 @@ def many() -> Pictures:
 
 
 def rows(run: RunFolder, source_url: str, shard_size: int = 16) -> dict[str, dict[str, Any]]:
-    """Segment a source; image_id -> its row of masks/ or quarantine/ without the uri."""
+    """Segment a source; image_id -> its row of segment/ or quarantine/ without the uri."""
     source = open_source(source_url)
     plan = write_plan(run, source, PlanSettings(shard_size=shard_size))
-    step = SegmentStep(
-        run=run,
-        source_url=plan.source_url,
-        decode=DecodeSettings(size_px=32),
-        iem=IEMSettings(sigma_px=2, kernel_px=5, iterations=5),
-        segment=SegmentSettings(init_sides=(12,), backend=resolve("auto")),
-    )
+    segment = SegmentSettings(init_sides=(12,), backend=resolve("auto"))
+    step = build(job_at(run, iem=replace(IEM, iterations=5), segment=segment))
     engine = step.open_engine(1)
     found: list[dict[str, Any]] = []
     for shard in range(plan.num_shards):
         output = engine(step.load(shard))
         assert output.planned <= shard_size
-        for name in commit(step, output, 0.0)["files"]:
+        for name in commit(step, output, 0.0).files:
             found += run.read_table(name).to_pylist()
     assert len(found) == plan.num_images or not plan.is_exact
     by_id = {row.pop("image_id"): row for row in found}
@@ -129,8 +126,9 @@ def test_converted_shards(
     """Ids and bytes survive, also names that no file system would take."""
     source = open_source(collections.write_folder(tmp_path, many))
     out = RunFolder(str(tmp_path / "out"))
-    plan = write_plan(out, source, PlanSettings(shard_size=50))
-    done = convert(out, plan.num_shards, source, to, lambda mark: None)
+    write_plan(out, source, PlanSettings(shard_size=50))
+    do(job_at(out, convert=ConvertSettings(to=to)), "convert")
+    done = require_summary(out, "convert")
     assert (done.ok, done.quarantined) == (len(many), 0)
     assert rows(RunFolder(str(tmp_path / "run")), out.url) == expected
 

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -108,14 +109,30 @@ def test_names_see_what_others_wrote(folder: Folder):
     assert other.exists("p/b")
 
 
-def test_delete_takes_all_below_and_nothing_else(folder: Folder):
-    for name in ("p/a", "p/deeper/b", "pq", "q/c"):
+def test_delete_takes_the_files_named_and_nothing_else(folder: Folder):
+    for name in ("p/a", "p/b", "p/deeper/c", "pq", "q/d"):
         folder.write_bytes(name, b"1")
-    folder.delete("p")
-    assert not folder.exists("p")
-    assert not folder.exists("p/deeper/b")
-    folder.delete("q/c")
-    assert {found.name for found in folder.walk()} == {"pq"}
+    folder.delete("p/a", "q/d", "q/absent")
+    assert {found.name for found in folder.walk()} == {"p/b", "p/deeper/c", "pq"}
+
+
+def test_delete_takes_no_folder(folder: Folder):
+    """Catches a name cut short that takes everything below it; disks say so, stores need not."""
+    for name in ("p/a", "p/deeper/b"):
+        folder.write_bytes(name, b"1")
+    for name in ("p", "p/deeper", ""):
+        with suppress(StorageError):
+            folder.delete(name)
+    assert {found.name for found in folder.walk()} == {"p/a", "p/deeper/b"}
+
+
+def test_empty_folders_go_with_their_parents_and_others_stay(folder: Folder):
+    for name in ("p/q/r/a", "p/b", "s/t/c"):
+        folder.write_bytes(name, b"1")
+    folder.delete("p/q/r/a")
+    folder.delete_empty_folders(["p/q/r", "s/t", "absent/too"])
+    assert not folder.exists("p/q")
+    assert {found.name for found in folder.walk()} == {"p/b", "s/t/c"}
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)

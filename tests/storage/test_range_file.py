@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.storage.range_file import RangeFile
 from iem_batch.storage.folder import Folder
+from iem_batch.storage.range_file import RangeFile
 
 
 @pytest.mark.parametrize("url", ["memory://bucket-range", "LOCAL"])

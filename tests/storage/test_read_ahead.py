@@ -4,8 +4,8 @@ from itertools import count, islice
 
 import pytest
 
-from iem_batch.storage.read_ahead import BATCH, BATCHES_AHEAD, map_ahead, read_ahead
 from iem_batch.errors import StorageError
+from iem_batch.storage.read_ahead import BATCH, BATCHES_AHEAD, map_ahead, read_ahead
 
 
 def test_map_ahead_keeps_order_and_takes_no_more_than_its_bound() -> None:

@@ -74,7 +74,9 @@ class ConvertStep(ImageStep):
         """Name the file of a shard."""
         return f"part-{shard:05d}.{self.convert.to}"
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> RawShard:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> RawShard:
         """Read the images of a shard.
 
         Raises:

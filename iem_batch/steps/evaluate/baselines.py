@@ -1,17 +1,19 @@
-"""Methods to compare IEM with that need the pixels. H, W = pixels."""
+"""Methods to hold the masks of a run against: one table, each entry a function of the pixels.
 
-from collections.abc import Callable, Iterable
+H, W = pixels of the engine's square.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from types import ModuleType
-from typing import TypeAlias
+from types import MappingProxyType
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.checks import needs_extra
-from iem_batch.errors import SettingsError
+from iem_batch.iem.masks import centred_squares
+from iem_batch.steps.fuse.fusion import graph_cut
 
 GRABCUT_ITERATIONS = 5
 """As in the program of OpenCV's documentation."""
@@ -19,57 +21,36 @@ GRABCUT_ITERATIONS = 5
 FRAME_SHARE = 1 / 16
 """Width of the frame whose mean colour is Otsu's background, as a share of the side."""
 
+SQUARE_SHARES = tuple(side / 128 for side in (32, 44, 60, 78, 92, 108, 120))
+"""Sides of the squares that vote in `squares_cut`."""
 
-Segment: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
-"""From image_HW3, RGB, to mask_HW."""
+Draw = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
+"""Segments an image, uint8 RGB (H, W, 3); True is foreground."""
 
 
-def grabcut(image_HW3: NDArray[np.uint8], side_px: int) -> NDArray[np.bool_]:
-    """Segment by GrabCut (Rother et al. 2004, as in OpenCV) from a centred square.
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A method without a run."""
 
-    What lies outside of the square is background for good. The clusters GrabCut starts with are
-    drawn from OpenCV's own generator, which is seeded anew for each image.
+    label: str
+    """What it is called, for people."""
+    draw: Draw
 
-    Args:
-        image_HW3: uint8 RGB.
-        side_px: of the square.
 
-    Returns:
-        mask_HW: certain and probable foreground.
-
-    Raises:
-        BackendUnavailableError: OpenCV is not installed.
-        SettingsError: the square leaves no background.
-    """
-    cv2 = _cv2()
+def centre_square(image_HW3: NDArray[np.uint8], share: float = 78 / 128) -> NDArray[np.bool_]:
+    """Call the centre foreground, whatever is there."""
     height, width = image_HW3.shape[:2]
-    if side_px >= min(height, width):
-        raise SettingsError(
-            f"evaluate.grabcut_sides has {side_px}, which leaves no background in an image of "
-            f"{height} x {width}"
-        )
-    rectangle = ((width - side_px) // 2, (height - side_px) // 2, side_px, side_px)
-    mask_HW = np.zeros((height, width), dtype=np.uint8)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)
-    bgr_HW3 = np.ascontiguousarray(image_HW3[..., ::-1])
-    cv2.grabCut(bgr_HW3, mask_HW, rectangle, *models, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_RECT)
-    return np.asarray((mask_HW == cv2.GC_FGD) | (mask_HW == cv2.GC_PR_FGD))
+    mask_1HW = centred_squares(height, width, [round(share * min(height, width))])
+    return np.asarray(mask_1HW[0])
+
+
+def all_foreground(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Call everything foreground."""
+    return np.ones(image_HW3.shape[:2], dtype=np.bool_)
 
 
 def otsu(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Segment by Otsu's threshold on the distance of each pixel's colour to that of the frame.
-
-    Args:
-        image_HW3: uint8 RGB.
-
-    Returns:
-        mask_HW: where the distance to the mean colour of the frame is above the threshold.
-
-    Raises:
-        BackendUnavailableError: OpenCV is not installed.
-    """
-    cv2 = _cv2()
+    """Segment by Otsu's threshold on the distance of each pixel's colour to that of the frame."""
     border = max(1, round(FRAME_SHARE * min(image_HW3.shape[:2])))
     is_frame = np.ones(image_HW3.shape[:2], dtype=np.bool_)
     is_frame[border:-border, border:-border] = False
@@ -82,53 +63,44 @@ def otsu(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(mask_HW, dtype=np.bool_)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """A method to compare IEM with."""
-
-    label: str
-    """What it is called in tables."""
-    segment: Callable[..., NDArray[np.bool_]]
-    """From image_HW3, uint8 RGB, to mask_HW; and from side_px, if it starts from a square."""
-    is_from_square: bool = False
-    """Whether it starts from a centred square; it is run for each of evaluate.grabcut_sides."""
-    package: str | None = None
-    """What it imports from the extra truth."""
-
-
-BASELINES = {
-    "grabcut": Baseline(label="GrabCut", segment=grabcut, is_from_square=True, package="cv2"),
-    "otsu": Baseline(label="Otsu", segment=otsu, package="cv2"),
-}
-"""Name in `evaluate.baselines` -> the method."""
-
-
-def methods_of(names: Iterable[str], sides: Iterable[int]) -> dict[str, Segment]:
-    """Give the methods of some baselines, by their names in an evaluation.
+def grabcut(image_HW3: NDArray[np.uint8], share: float) -> NDArray[np.bool_]:
+    """Segment by GrabCut (Rother et al. 2004, as in OpenCV) from a centred square.
 
     Args:
-        names: of the baselines.
-        sides: in pixels, of the squares that some of them start from.
-
-    Raises:
-        BackendUnavailableError: a package is not installed.
+        image_HW3: uint8 RGB.
+        share: side of the square, as a share; what lies outside is background for good.
     """
-    methods: dict[str, Segment] = {}
-    for name in names:
-        baseline = BASELINES[name]
-        if baseline.package is not None:
-            with needs_extra("truth", f"the baseline {name}"):
-                import_module(baseline.package)
-        if baseline.is_from_square:
-            for side in sides:
-                methods[f"{name}_{side}"] = partial(baseline.segment, side_px=side)
-        else:
-            methods[name] = baseline.segment
-    return methods
+    inside_HW = centre_square(image_HW3, share)
+    trimap_HW = np.where(inside_HW, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    return graph_cut(image_HW3, trimap_HW, GRABCUT_ITERATIONS)
 
 
-def _cv2() -> ModuleType:
-    with needs_extra("truth", "a baseline, grabcut or otsu,"):
-        import cv2
-    module: ModuleType = cv2
-    return module
+def squares_cut(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Cut from a vote of bare squares in the centre: what a graph cut gives without IEM."""
+    height, width = image_HW3.shape[:2]
+    sides = [round(share * min(height, width)) for share in SQUARE_SHARES]
+    vote_HW = centred_squares(height, width, sides).mean(axis=0)
+    trimap_HW = np.where(vote_HW > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap_HW[vote_HW == 0] = cv2.GC_BGD
+    trimap_HW[vote_HW == 1] = cv2.GC_FGD
+    return graph_cut(image_HW3, trimap_HW)
+
+
+BASELINES: Mapping[str, Baseline] = MappingProxyType(
+    {
+        "squares_cut": Baseline(label="squares + cut, no IEM", draw=squares_cut),
+        "grabcut_78": Baseline(
+            label="GrabCut, rectangle 78", draw=partial(grabcut, share=78 / 128)
+        ),
+        "grabcut_112": Baseline(
+            label="GrabCut, rectangle 112", draw=partial(grabcut, share=112 / 128)
+        ),
+        "grabcut_120": Baseline(
+            label="GrabCut, rectangle 120", draw=partial(grabcut, share=120 / 128)
+        ),
+        "otsu": Baseline(label="Otsu", draw=otsu),
+        "centre_square": Baseline(label="centre square", draw=centre_square),
+        "all_foreground": Baseline(label="all foreground", draw=all_foreground),
+    }
+)
+"""Name in an evaluation -> the method; rectangles by their side in a square of 128."""

@@ -17,8 +17,6 @@ from iem_batch.steps.evaluate.evaluation import PER_IMAGE, Evaluation, read_eval
 from iem_batch.steps.evaluate.table import label
 
 SCORES = ("iou", "best_iou")
-SAME_FOR_ALL = ("centre_square", "all_foreground", *BASELINES)
-"""Families of methods that do not depend on the run; they are shown for the first one only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,7 @@ def compare(run: RunFolder, others: Sequence[RunFolder]) -> Comparison:
         scores |= {
             (other.url, name): found
             for name, found in read_scores(other).items()
-            if not name.startswith(SAME_FOR_ALL)
+            if name not in BASELINES
         }
     common = sorted(set.intersection(*(set(found) for found in scores.values())))
     if not common:

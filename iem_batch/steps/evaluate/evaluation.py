@@ -36,13 +36,14 @@ class Evaluation:
 
     truth_url: str
     ignore_url: str | None
-    init_choice: str
-    init_side: int
-    """The first mask with the highest mean error over the data set."""
     num_images: int
     """Images with a mask and a truth."""
     num_without_truth: int
     """Images with a mask and no truth, or with every pixel ignored; they count nowhere."""
+    seen_pixels: float
+    """Share of the photos that the engine saw, mean over images."""
+    seen_foreground: float
+    """Share of their true foreground that it saw."""
     methods: list[MethodScores]
     num_in_truth: int | None = None
     """Images the truth has, with or without a mask; None where nobody can tell."""

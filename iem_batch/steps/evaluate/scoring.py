@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import TruthError
 from iem_batch.images.geometry import mask_to_image, mask_to_square
-from iem_batch.images.settings import DecodeSettings
+from iem_batch.images.settings import DecodeSettings, Fit
 from iem_batch.metrics import as_labelled, best_polarity, confusion
 from iem_batch.steps.evaluate.truth import Truth
 
@@ -24,19 +24,44 @@ class Yardstick:
     Args:
         truth_HW: True is foreground.
         ignore_HW: True counts nowhere.
-        is_enlarged: whether masks are brought to the truth's size first.
+        fit: how masks of the engine's size come to the truth's; None where it has that size.
     """
 
     truth_HW: NDArray[np.bool_]
     ignore_HW: NDArray[np.bool_]
-    is_enlarged: bool
+    fit: Fit | None
 
     def score(self, mask_SS: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Score one mask: score_M."""
-        if self.is_enlarged:
-            mask_SS, _ = mask_to_image(mask_SS, *self.truth_HW.shape[::-1])
+        if self.fit is not None:
+            height, width = self.truth_HW.shape
+            mask_SS, _ = mask_to_image(mask_SS, width, height, self.fit)
         counts = confusion(mask_SS[None], self.truth_HW[None], self.ignore_HW[None])
         return np.concatenate([as_labelled(counts)[0], best_polarity(counts)[0]])
+
+
+class SeenShares:
+    """How much of the photos, and of their true foreground, the engine has seen."""
+
+    def __init__(self) -> None:
+        self._pixels: list[float] = []
+        self._foreground: list[float] = []
+
+    def add(self, truth_HW: NDArray[np.bool_], seen_HW: NDArray[np.bool_]) -> None:
+        """Count an image."""
+        self._pixels.append(float(seen_HW.mean()))
+        if truth_HW.any():
+            self._foreground.append(float(seen_HW[truth_HW].mean()))
+
+    @property
+    def pixels(self) -> float:
+        """Share of the photos, mean over images."""
+        return float(np.mean(self._pixels)) if self._pixels else 1.0
+
+    @property
+    def foreground(self) -> float:
+        """Share of the true foreground, mean over images that have any."""
+        return float(np.mean(self._foreground)) if self._foreground else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +75,16 @@ class Truths:
     """How the images were decoded."""
     at: Literal["engine", "image"]
 
-    def yardstick(self, image_id: str, width: int, height: int) -> Yardstick | None:
+    def yardstick(
+        self, image_id: str, width: int, height: int, seen: SeenShares
+    ) -> Yardstick | None:
         """Read what the masks of an image are compared with; None where no pixel counts.
 
         Args:
             image_id: an image that has a truth.
             width: of the original, in pixels.
             height: of the original, in pixels.
+            seen: where to count what of it the engine saw.
 
         Raises:
             TruthError: the truth cannot be used.
@@ -65,22 +93,22 @@ class Truths:
         ignore_HW = np.zeros_like(truth_HW)
         if self.ignore is not None and self.ignore.has(image_id):
             ignore_HW = self.ignore.read(image_id, width, height)
-        size_px = self.decode.size_px
+        nothing_SS = np.zeros((self.decode.size_px, self.decode.size_px), dtype=np.bool_)
+        rows, columns = truth_HW.shape
+        seen.add(truth_HW, mask_to_image(nothing_SS, columns, rows, self.decode.fit)[1])
         if self.at == "engine":
-            truth_HW = mask_to_square(truth_HW, size_px, self.decode.resize)
-            ignore_HW = mask_to_square(ignore_HW, size_px, self.decode.resize)
+            truth_HW = mask_to_square(truth_HW, self.decode)
+            ignore_HW = mask_to_square(ignore_HW, self.decode)
         else:
             if ignore_HW.shape != truth_HW.shape:
                 raise TruthError(
                     f"the mask of ignored pixels of {image_id} is {_size(ignore_HW)}, its truth "
                     f"{_size(truth_HW)}; with evaluate.at image they must have one size"
                 )
-            nothing_SS = np.zeros((size_px, size_px), dtype=np.bool_)
-            _, seen_HW = mask_to_image(nothing_SS, *truth_HW.shape[::-1])
-            ignore_HW = ignore_HW | ~seen_HW
         if ignore_HW.all():
             return None
-        return Yardstick(truth_HW=truth_HW, ignore_HW=ignore_HW, is_enlarged=self.at == "image")
+        fit = self.decode.fit if self.at == "image" else None
+        return Yardstick(truth_HW=truth_HW, ignore_HW=ignore_HW, fit=fit)
 
 
 def _size(mask_HW: NDArray[np.bool_]) -> str:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import Section, at_least, one_of
-from iem_batch.steps.evaluate.baselines import BASELINES
+from iem_batch.checks import Section, at_least
 
 TruthFormat = Literal["auto", "folder", "coco", "parquet", "cub200", "flowers102", "lsun_car"]
 
@@ -18,7 +17,7 @@ PublishedSet = Literal["flowers102", "cub200", "lsun_car"]
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings(Section, name="evaluate"):
-    """What ground truth is and how masks are compared with it."""
+    """What ground truth is and how masks are held against it."""
 
     truth: str | None = None
     """Ground truth: a folder of masks named like the images, COCO JSON, Parquet, or a data set."""
@@ -26,9 +25,9 @@ class EvaluateSettings(Section, name="evaluate"):
     ignore: str | None = None
     """Folder of masks of the pixels that count nowhere."""
 
-    at: Literal["engine", "image"] = "engine"
-    """`engine`: the truth goes through the resizing and cropping of its image; `image`: masks are
-    enlarged to the truth's own size, and what the engine did not see counts nowhere."""
+    at: Literal["image", "engine"] = "image"
+    """`image`: masks are brought to the truth's own size, and what the engine did not see is
+    background; `engine`: the truth is brought to the engine's square as its image was."""
 
     format: TruthFormat = "auto"
     """What --truth is; `auto` tells a folder of masks, COCO JSON and Parquet apart; the data sets
@@ -49,11 +48,8 @@ class EvaluateSettings(Section, name="evaluate"):
     min_score: Annotated[float, at_least(0)] = 0.5
     """Of a COCO file of detections: those of a lower score do not count."""
 
-    baselines: tuple[Annotated[str, one_of(BASELINES)], ...] = ()
-    """Further methods to compare with, for which the images are read again."""
-
-    grabcut_sides: tuple[Annotated[int, at_least(1)], ...] = (78, 112)
-    """Sides in pixels of the centred rectangles GrabCut starts from."""
+    baselines: bool = True
+    """Whether baselines stand in the same table, for which the images are read again."""
 
     quote: tuple[PublishedSet, ...] = ()
     """Show the published figures of these data sets beside one's own, marked as quoted."""

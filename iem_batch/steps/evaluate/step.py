@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import SettingsError, TruthError
 from iem_batch.exec.step import ShardOutput, WholeStep
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
 from iem_batch.metrics import METRICS
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Summary
+from iem_batch.run.marks import Summary, require_summary
 from iem_batch.run.plan import read_plan
 from iem_batch.sources import open_source
-from iem_batch.steps.evaluate.baselines import methods_of
 from iem_batch.steps.evaluate.bootstrap import interval
 from iem_batch.steps.evaluate.evaluation import (
     PER_IMAGE,
@@ -34,19 +32,16 @@ from iem_batch.steps.evaluate.evaluation import (
 )
 from iem_batch.steps.evaluate.methods import (
     Masks,
-    Pixels,
-    cheap_baselines,
-    pixel_baselines,
-    read_masks,
+    baselines,
+    read_fused,
     stored_masks,
 )
-from iem_batch.steps.evaluate.scoring import Truths
+from iem_batch.steps.evaluate.scoring import SeenShares, Truths
 from iem_batch.steps.evaluate.settings import EvaluateSettings
-from iem_batch.steps.evaluate.table import notes, rich_tables
+from iem_batch.steps.evaluate.table import notes, rich_tables, verdict
 from iem_batch.steps.evaluate.truth import MaskFolder, Truth, open_truth
-from iem_batch.steps.segment.step import segmented_so_far
-from iem_batch.steps.topk.choose import chosen_rows, dataset_side
-from iem_batch.steps.topk.settings import InitChoice
+from iem_batch.steps.fuse.choose import dataset_side
+from iem_batch.steps.fuse.step import fused_so_far
 
 
 @dataclass(kw_only=True)
@@ -92,7 +87,9 @@ def build(job: Job) -> WholeStep:
             "evaluate needs --truth, a folder of masks named like the images, COCO JSON, Parquet, "
             "or a data set that --evaluate.format names"
         )
-    shards, made = segmented_so_far(job.run)
+    shards = fused_so_far(job.run)
+    takes_one = job.settings.fuse.method in ("dataset", "image")  # which is what fuse has
+    side = None if takes_one else dataset_side(require_summary(job.run, "segment"))
     truths = Truths(
         truth=open_truth(settings.truth, settings, decode),
         ignore=None if settings.ignore is None else MaskFolder(settings.ignore, decode),
@@ -102,9 +99,7 @@ def build(job: Job) -> WholeStep:
     places = [job.place_of(number) for number in range(1, job.round + 1)]
 
     def compute() -> ShardOutput:
-        found, tables = evaluate(
-            places, shards, dataset_side(made), truths, job.settings.topk.init_choice, settings
-        )
+        found, tables = evaluate(places, shards, side, truths, settings)
         return ShardOutput(
             shard=0,
             tables={**tables, SUMMARY: (json.dumps(asdict(found), indent=1) + "\n").encode()},
@@ -128,6 +123,7 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
 
     evaluation = read_evaluation(job.run)
     assert evaluation is not None
+    print(verdict(evaluation))
     for table in rich_tables(evaluation):
         Console().print(table)
     print(*notes(evaluation), sep="\n")
@@ -141,9 +137,8 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
 def evaluate(
     places: Sequence[RunFolder],
     shards: Sequence[int],
-    side: int,
+    side: int | None,
     truths: Truths,
-    init_choice: InitChoice,
     settings: EvaluateSettings,
 ) -> tuple[Evaluation, dict[str, pa.Table]]:
     """Score all masks of a run against ground truth.
@@ -152,57 +147,48 @@ def evaluate(
     scores.
 
     Args:
-        places: the run, which has the masks of segment, and its later rounds; what else makes masks
-            is scored where it is.
-        shards: those of segment that are done.
-        side: what `choose.dataset_side` gave.
+        places: the run and its later rounds; whatever makes masks is scored where it is.
+        shards: those of fuse that are done.
+        side: the first mask whose masks of segment are scored as well; None scores none.
         truths: the truth and how it is used.
-        init_choice: how one first mask is chosen where there are several; each of them is scored
-            alone as well.
-        settings: beside which baselines.
+        settings: whether there are baselines, and how sure the means are.
 
     Returns:
         The means, and the scores of each image: file -> table of schema EVALUATION.
 
     Raises:
-        StepMissingError: no image has a mask.
         TruthError: no image has a truth, or one of them cannot be used; the message names it.
-        BackendUnavailableError: a baseline needs a package that is not installed.
     """
-    run, decode, truth = places[0], truths.decode, truths.truth
-    baselines = methods_of(settings.baselines, settings.grabcut_sides)
-    pixels = _pixels(run, decode) if baselines else None
+    run, truth = places[0], truths.truth
+    source = open_source(read_plan(run).source_url) if settings.baselines else None
     num_rows = 0
     totals: dict[str, _Total] = {}
     tables: dict[str, pa.Table] = {}
+    seen = SeenShares()
     for shard in shards:
-        rows = read_masks(run, shard)
-        chosen = chosen_rows(rows, init_choice, side)
-        num_rows += len(chosen)
-        has_truth = [truth.has(image_id) for image_id in chosen["image_id"].to_pylist()]
-        known = chosen.filter(pa.array(has_truth, pa.bool_()))
+        rows = read_fused(run, shard)
+        num_rows += len(rows)
+        has_truth = [truth.has(image_id) for image_id in rows["image_id"].to_pylist()]
+        known = rows.filter(pa.array(has_truth, pa.bool_()))
         if not len(known):
             continue
-        methods = [
-            *stored_masks(places, shard, rows, known),
-            *cheap_baselines(rows, known, decode.size_px),
-        ]
-        if pixels is not None:
-            methods += pixel_baselines(run, shard, known, pixels, baselines)
-        found = _score(methods, known, truths)
+        methods = list(stored_masks(places, shard, known, side))
+        if source is not None:
+            methods += baselines(run, shard, known, source, truths.decode)
+        found = _score(methods, known, truths, seen)
         tables[layout.part(PER_IMAGE, shard)] = _table(found)
         for method, scores in found.items():
             totals.setdefault(method, _Total()).add(scores)
-    if not totals.get("segment", _Total()).image_id:
+    if not totals.get("fuse", _Total()).image_id:
         raise _no_truth(run, shards[0], truth)
-    num_images = len(totals["segment"].image_id)
+    num_images = len(totals["fuse"].image_id)
     evaluation = Evaluation(
         truth_url=truth.url,
         ignore_url=None if truths.ignore is None else truths.ignore.url,
-        init_choice=init_choice,
-        init_side=side,
         num_images=num_images,
         num_without_truth=num_rows - num_images,
+        seen_pixels=seen.pixels,
+        seen_foreground=seen.foreground,
         methods=[
             _summary(name, total, settings) for name, total in totals.items() if total.image_id
         ],
@@ -212,23 +198,21 @@ def evaluate(
     return evaluation, tables
 
 
-def _pixels(run: RunFolder, decode: DecodeSettings) -> Pixels:
-    return Pixels(source=open_source(read_plan(run).source_url), decode=decode)
-
-
-def _score(methods: list[Masks], known: pa.Table, truths: Truths) -> dict[str, _Scored]:
+def _score(
+    methods: list[Masks], known: pa.Table, truths: Truths, seen: SeenShares
+) -> dict[str, _Scored]:
     """Score all methods image by image; an image of which no pixel counts is left out."""
     found = {masks.method: _Scored() for masks in methods}
     keys = zip(*(known[name].to_pylist() for name in ("image_id", "width", "height")), strict=True)
-    for b, key in enumerate(keys):
-        yardstick = truths.yardstick(*key)
+    for b, (image_id, width, height) in enumerate(keys):
+        yardstick = truths.yardstick(image_id, width, height, seen)
         if yardstick is None:
             continue
         for masks in methods:
             mask_SS = masks.mask_of(b)
             if mask_SS is not None:
                 scored = found[masks.method]
-                scored.image_id.append(key[0])
+                scored.image_id.append(image_id)
                 scored.error.append(masks.error[b])
                 scored.score.append(yardstick.score(mask_SS))
     return found
@@ -268,7 +252,7 @@ def _summary(method: str, total: _Total, settings: EvaluateSettings) -> MethodSc
 
 
 def _no_truth(run: RunFolder, shard: int, truth: Truth) -> TruthError:
-    image_id = run.read_table(layout.part("segment", shard), ["image_id"])["image_id"]
+    image_id = run.read_table(layout.part("fuse", shard), ["image_id"])["image_id"]
     wanted = f"image {image_id[0].as_py()}" if len(image_id) else "no image of the first shard"
     return TruthError(
         f"no image of {run.url} has a mask in {truth.url}; masks are named like their images, with "

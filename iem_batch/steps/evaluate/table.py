@@ -8,19 +8,16 @@ from rich.table import Table
 from iem_batch.metrics import METRICS
 from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import COVERAGE
-from iem_batch.steps.evaluate.evaluation import Evaluation
+from iem_batch.steps.evaluate.evaluation import Evaluation, MethodScores
 from iem_batch.steps.evaluate.methods import EARLIER_ROUND
 from iem_batch.steps.evaluate.published import quoted_rows
 from iem_batch.steps.registry import MASKS, STEPS
 
 LABELS = {
     **{name: STEPS[name].masks for name in MASKS},
-    "centre_square": "centre square",
-    "all_foreground": "all foreground",
     **{name: baseline.label for name, baseline in BASELINES.items()},
 }
-"""How a method is called in tables. A number behind it is the side of a square: `segment_44` is IEM
-from that first mask alone, `grabcut_78` is GrabCut from that rectangle."""
+"""How a method is called in tables."""
 
 METRIC_LABELS = dict(zip(METRICS, ("accuracy", "IoU", "mIoU", "DICE"), strict=True))
 """How a metric is called in tables."""
@@ -43,16 +40,13 @@ def label(method: str, num_rounds: int = 1) -> str:
         return f"{LABELS['predict']}, round {num_rounds}"
     if method in LABELS:
         return LABELS[method]
-    family, _, number = method.rpartition("_")
-    if family == EARLIER_ROUND:
-        return f"{LABELS['predict']}, round {number}"
-    return f"{LABELS[family]}, side {number}"
+    return f"{LABELS['predict']}, round {method.removeprefix(EARLIER_ROUND).strip('_')}"
 
 
 def rich_tables(evaluation: Evaluation) -> Iterator[Table]:
     """Lay out the means and their intervals, and published figures below them if asked for."""
     settings = evaluation.settings
-    size = "the engine's size" if settings.at == "engine" else "the size of the truth"
+    size = "the engine's size" if settings.at == "engine" else "the size of the photos"
     for polarity, meaning in POLARITIES.items():
         table = _table(f"{evaluation.num_images:,} images at {size}, percent, {meaning}")
         for scores in evaluation.methods:
@@ -71,13 +65,38 @@ def rich_tables(evaluation: Evaluation) -> Iterator[Table]:
         yield table
 
 
+def verdict(evaluation: Evaluation) -> str:
+    """Say in a line how good the run's best masks are, and whether a baseline is better."""
+
+    def said(scores: MethodScores) -> str:
+        text = (
+            f"{label(scores.method, evaluation.num_rounds)} {100 * scores.as_labelled['iou']:.1f}"
+        )
+        if "iou" in scores.as_labelled_interval:
+            low, high = scores.as_labelled_interval["iou"]
+            text += f" ({100 * low:.1f} to {100 * high:.1f})"
+        return text
+
+    def best(methods: list[MethodScores]) -> MethodScores:
+        return max(methods, key=lambda scores: scores.as_labelled["iou"])
+
+    own = best([scores for scores in evaluation.methods if scores.method not in BASELINES])
+    others = [scores for scores in evaluation.methods if scores.method in BASELINES]
+    line = f"evaluate: IoU of {evaluation.num_images:,} images: {said(own)}"
+    if not others:
+        return line
+    rival = best(others)
+    is_below = rival.as_labelled["iou"] > own.as_labelled["iou"]
+    return f"{line}; {'BELOW' if is_below else 'above'} the best baseline, {said(rival)}"
+
+
 def notes(evaluation: Evaluation) -> Iterator[str]:
-    """Say which first mask the first method has, and on which images it did worst and best."""
-    if evaluation.init_choice == "image":
-        yield "IEM: for each image the first mask of highest error"
-    elif any(scores.method == f"segment_{evaluation.init_side}" for scores in evaluation.methods):
-        yield f"IEM: first mask of side {evaluation.init_side}, of highest mean error over the run"
-    scores = evaluation.methods[0]
+    """Say what the engine has seen, and on which images the fused masks are worst and best."""
+    yield (
+        f"the engine saw {100 * evaluation.seen_pixels:.1f} % of the photos and "
+        f"{100 * evaluation.seen_foreground:.1f} % of their true foreground"
+    )
+    scores = next(each for each in evaluation.methods if each.method == "fuse")
     for name, images in (("lowest", scores.worst_images), ("highest", scores.best_images)):
         if images:
             listed = ", ".join(f"{image_id} {100 * iou:.0f}" for image_id, iou in images.items())

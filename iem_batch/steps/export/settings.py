@@ -9,7 +9,7 @@ from iem_batch.steps.export.formats import FORMATS
 CorpusSize = Literal["engine", "original"]
 
 
-CorpusMasks = Literal["segment", "predict", "refine"]
+CorpusMasks = Literal["fuse", "predict", "refine"]
 
 
 Foreground = Literal["frame", "as_found"]
@@ -31,8 +31,8 @@ class ExportSettings(Section, name="export"):
     """`engine`: what the engine saw; `original`: the image as it is, with the mask brought back to
     its size, and the margins that the engine did not see marked to be ignored."""
 
-    masks: CorpusMasks = "segment"
-    """Step whose masks are taken, for the images that `topk` selected. `segment` takes those that
+    masks: CorpusMasks = "fuse"
+    """Step whose masks are taken, for the images that `topk` selected. `fuse` takes those that
     `topk` selected among: in a later round the masks of the round before."""
 
     foreground: Foreground = "frame"

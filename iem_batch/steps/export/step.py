@@ -20,7 +20,7 @@ from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.killers import add_killers, guard, largest_images
 from iem_batch.run.load import load_shard
 from iem_batch.run.marker import adopt
-from iem_batch.run.marks import Summary, read_record, require_summary
+from iem_batch.run.marks import Summary, read_record, require_summary, settings_of
 from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import open_source
@@ -30,7 +30,7 @@ from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.export.target import complete_corpus, corpus_place
 from iem_batch.steps.registry import up_to
-from iem_batch.steps.topk.labels import Labels, labels_of
+from iem_batch.steps.topk.labels import Labels, selected_labels
 
 
 def build(job: Job) -> "ExportStep":
@@ -43,8 +43,8 @@ def build(job: Job) -> "ExportStep":
     """
     settings, plan = job.settings.export, read_plan(job.run)
     selection = require_summary(job.place, "topk")
-    labels = labels_of(job)
-    if settings.masks != "segment":
+    labels = selected_labels(job)
+    if settings.masks != "fuse":
         labels = Labels(place=job.place, step=settings.masks)
     place = corpus_place(job)
     step = ExportStep(
@@ -58,7 +58,7 @@ def build(job: Job) -> "ExportStep":
             val_share=settings.val_share,
         ),
         labels=labels,
-        masks_digest=require_summary(labels.place, labels.step).outputs_digest,
+        masks_digest=settings_of(labels.place, labels.step),
         decode=job.settings.decode,
         export=settings,
         memory_bytes=job.settings.limits.memory_bytes,
@@ -102,7 +102,7 @@ class LoadedPairs:
     file: CorpusFile
     images: dict[str, Original]
     masks: dict[str, dict[str, Any]]
-    """image_id -> its row of segment/, predict/ or refine/: mask, status, width and height."""
+    """image_id -> its row of fuse/, predict/ or refine/: mask, status, width and height."""
     rejected: dict[str, dict[str, str]]
     """image_id -> why it cannot be read, a row of `schema.QUARANTINE`."""
 
@@ -122,7 +122,7 @@ class ExportStep:
     labels: Labels
     """The masks that the corpus takes."""
     masks_digest: str
-    """Of their files."""
+    """Of what they were made with."""
     decode: DecodeSettings
     export: ExportSettings
     memory_bytes: int | None
@@ -150,7 +150,9 @@ class ExportStep:
         }
         return depends | ({"run": self.run.url} if self.is_elsewhere else {})
 
-    def load(self, shard: int, chosen: Container[str] | None = None) -> LoadedPairs:
+    def load(
+        self, shard: int, chosen: Container[str] | None = None, num_threads: int = 1
+    ) -> LoadedPairs:
         """Read the images of one corpus file again from the source, and their masks."""
         file = corpus_files(self.selected)[shard]
         opened = open_source(self.plan.source_url)
@@ -317,22 +319,16 @@ class ExportStep:
     def _label(self, mask_SS: NDArray[np.bool_], image: Original) -> NDArray[np.uint8]:
         if self.export.size == "engine":
             return mask_SS.astype(np.uint8) * np.uint8(FOREGROUND)
-        mask_HW, seen_HW = mask_to_image(mask_SS, image.width, image.height)
+        mask_HW, seen_HW = mask_to_image(mask_SS, image.width, image.height, self.decode.fit)
         return np.where(seen_HW, mask_HW * FOREGROUND, IGNORE).astype(np.uint8)
 
 
 def _masks(labels: Labels, source_shard: int, selected: pa.Table) -> dict[str, dict[str, Any]]:
     """Read the masks of the images selected of a shard; image_id -> its row."""
-    has_sides = labels.step == "segment"
-    columns = ["image_id", "mask", "status", "width", "height", *["init_side"] * has_sides]
+    columns = ["image_id", "mask", "status", "width", "height"]
     table = labels.place.read_table(layout.part(labels.step, source_shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], selected["image_id"].combine_chunks()))
-    rows = {(row["image_id"], row.get("init_side")): row for row in table.to_pylist()}
-    keys = (
-        (image_id, side if has_sides else None)
-        for image_id, side in _tuples(selected, "image_id", "init_side")
-    )
-    return {key[0]: rows[key] for key in keys if key in rows}
+    return {row["image_id"]: row for row in table.to_pylist()}
 
 
 def _rejected(image_id: str, error_class: str, message: str) -> dict[str, str]:

@@ -13,5 +13,6 @@ class PredictSettings(Section, name="predict"):
     threshold: Annotated[float, share] = 0.5
     """Probability above which a pixel is foreground."""
 
-    probability: bool = False
-    """Whether predict/ keeps the probabilities, as 8-bit pictures."""
+    probability: bool = True
+    """Whether predict/ keeps the probabilities, as 8-bit pictures, from which
+    refine starts its graph cut."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
-from iem_batch.iem.result import IEMResult, Status
+from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
@@ -25,6 +25,7 @@ from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import load_weights
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.lines import say_rows
+from iem_batch.steps.mask_columns import mask_columns
 from iem_batch.steps.predict.settings import PredictSettings
 from iem_batch.steps.train.layout import WEIGHTS
 
@@ -85,7 +86,9 @@ class PredictStep(ImageStep):
             "weights": self.weights,
         }
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> LoadedShard:
         """Decode the images of a shard."""
         return self.load_images(shard, wanted)
 
@@ -126,20 +129,10 @@ def _predictions_table(
     grey_BHW: NDArray[np.uint8] | None,
     scores: IEMResult,
 ) -> pa.Table:
-    columns = {
-        "image_id": loaded.image_id,
-        "uri": loaded.uri,
-        "width": loaded.width,
-        "height": loaded.height,
-        "mask": schema.image_column([schema.encode_mask(mask_HW) for mask_HW in mask_BHW]),
-        "error": scores.error_BS[:, 0],
-        "error_foreground": scores.error_foreground_BS[:, 0],
-        "error_background": scores.error_background_BS[:, 0],
-        "area": mask_BHW.mean(axis=(1, 2)) if len(mask_BHW) else np.empty(0),
-        "status": [Status(int(code)).name.lower() for code in scores.status_BS[:, 0]],
-    }
+    columns = mask_columns(loaded, mask_BHW, scores)
     if grey_BHW is None:
-        return pa.table(columns, schema=schema.PREDICTIONS)
+        return pa.table(columns, schema=schema.REFINED)
     greys = [schema.encode_pixels(grey_HW) for grey_HW in grey_BHW]
     columns["probability"] = schema.image_column(greys)
-    return pa.table(columns, schema=schema.PREDICTIONS_WITH_PROBABILITY)
+    names = schema.PREDICTED.names
+    return pa.table({name: columns[name] for name in names}, schema=schema.PREDICTED)

@@ -1,41 +1,60 @@
-"""The step `refine`: IEM started from SegNet's masks."""
+"""The step `refine`: SegNet's masks made better, by a graph cut or by IEM.
 
-from collections.abc import Callable, Container
-from dataclasses import asdict, dataclass
+A graph cut is made where images are decoded, on CPUs, so that it never holds up a GPU; the engine
+then scores the masks.
+"""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iem_batch.errors import SourceError
+from iem_batch.errors import SourceError, StepMissingError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
+from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.killers import REASON
 from iem_batch.run.load import LoadedShard
-from iem_batch.run.marks import Summary, require_summary
+from iem_batch.run.marks import Summary, settings_of
+from iem_batch.steps.fuse.fusion import graph_cut
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.lines import say_rows
-from iem_batch.steps.segment.step import masks_table
+from iem_batch.steps.mask_columns import mask_columns
+from iem_batch.steps.refine.settings import RefineSettings
+from iem_batch.storage.read_ahead import map_ahead
+
+SURELY_BACKGROUND, SURELY_FOREGROUND = 0.1, 0.9
+"""Probabilities below and above which a pixel is not in doubt."""
 
 
 def build(job: Job) -> "RefineStep":
     """Make the step of a job whose engine is settled.
 
     Raises:
-        StepMissingError: there are no predictions.
+        StepMissingError: there are no predictions, or none with probabilities.
         ShardsFailedError: there are only some.
     """
+    settings = job.settings
+    if settings.refine.method == "cut" and not settings.predict.probability:
+        raise StepMissingError(
+            "a graph cut starts from SegNet's probabilities; run `iem-batch predict` with "
+            "--predict.probability=true, or refine with --refine.method=iem"
+        )
     return RefineStep.of(
         job,
         job.place,
-        iem=job.settings.iem,
-        backend=job.settings.segment.backend,
-        predictions=require_summary(job.place, "predict").outputs_digest,
+        iem=settings.iem,
+        backend=settings.segment.backend,
+        refine=settings.refine,
+        predictions=settings_of(job.place, "predict"),
     )
 
 
@@ -46,7 +65,7 @@ def finish(job: Job, built: "RefineStep", summary: Summary) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedShard:
-    """The images of a shard and SegNet's masks for them."""
+    """The images of a shard and a mask for each: SegNet's, or cut out from its probability."""
 
     images: LoadedShard
     mask_BHW: NDArray[np.bool_]
@@ -54,12 +73,14 @@ class PredictedShard:
 
 @dataclass(frozen=True, kw_only=True)
 class RefineStep(ImageStep):
-    """IEM over a shard, from the predicted masks; see `iem_batch.exec.step.ShardStep`."""
+    """The predicted masks of a shard made better; see `iem_batch.exec.step.ShardStep`."""
 
     iem: IEMSettings
+    """Of a graph cut only its blur and its colours matter: the mask is scored, not changed."""
     backend: str
+    refine: RefineSettings
     predictions: str
-    """Digest of the files of predict/."""
+    """Digest of what predict was made with."""
     name: str = "refine"
 
     @property
@@ -68,18 +89,23 @@ class RefineStep(ImageStep):
         return {
             "iem": asdict(self.iem),
             "backend": self.backend,
+            "refine": asdict(self.refine),
             "predictions": self.predictions,
+            "opencv": cv2.__version__,
         }
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> PredictedShard:
-        """Decode the images of a shard and read their predicted masks.
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> PredictedShard:
+        """Decode the images of a shard and read their predictions; graph cuts are made here.
 
         Raises:
             SourceError: other images can be read now than when they were predicted; the message
                 names them.
         """
         images = self.load_images(shard, wanted)
-        predictions = self._predictions(shard, images, wanted)
+        column = "probability" if self.refine.method == "cut" else "mask"
+        predictions = self._predictions(shard, images, wanted, column)
         predicted_id = predictions["image_id"].to_pylist()
         if predicted_id != images.image_id:
             changed = sorted(set(predicted_id) ^ set(images.image_id))
@@ -88,17 +114,19 @@ class RefineStep(ImageStep):
                 f"they were predicted, the first is {changed[0]}; run `iem-batch predict` again "
                 "with --overwrite"
             )
+        pictures = [schema.decode_pixels(row["bytes"]) for row in predictions[column].to_pylist()]
+        masks: Iterable[NDArray[np.generic]] = pictures
+        if column == "probability":
+            masks = map_ahead(cut_out, images.image_BHW3, pictures, num_threads=num_threads)
         size = self.decode.size_px
-        masks = [schema.decode_mask(mask["bytes"]) for mask in predictions["mask"].to_pylist()]
-        return PredictedShard(
-            images=images, mask_BHW=np.array(masks, dtype=np.bool_).reshape(-1, size, size)
-        )
+        mask_BHW = np.array(list(masks), dtype=np.bool_).reshape(-1, size, size)
+        return PredictedShard(images=images, mask_BHW=mask_BHW)
 
     def _predictions(
-        self, shard: int, images: LoadedShard, wanted: Container[str] | None
+        self, shard: int, images: LoadedShard, wanted: Container[str] | None, column: str
     ) -> pa.Table:
         """Read the predictions of those images that were to be read and did not kill since."""
-        table = self.place.read_table(layout.part("predict", shard), columns=["image_id", "mask"])
+        table = self.place.read_table(layout.part("predict", shard), columns=["image_id", column])
         killers = {row["image_id"] for row in images.rejected if row["error_class"] == REASON}
         kept = [
             (wanted is None or image_id in wanted) and image_id not in killers
@@ -111,18 +139,38 @@ class RefineStep(ImageStep):
         return partial(self._compute, load_backend(self.backend), num_threads)
 
     def _compute(self, engine: Segment, num_threads: int, predicted: PredictedShard) -> ShardOutput:
-        images = predicted.images
+        images, iem = predicted.images, self.iem
+        if self.refine.method == "cut":
+            iem = replace(iem, iterations=0)
         result = engine(
-            images.image_BHW3, predicted.mask_BHW[:, None], self.iem, num_threads=num_threads
+            images.image_BHW3, predicted.mask_BHW[:, None], iem, num_threads=num_threads
         )
+        table = partial(_table, images.without_pixels(), result)
         return ShardOutput(
             shard=images.shard,
-            tables={
-                layout.part(self.name, images.shard): partial(
-                    masks_table, images.without_pixels(), result, (None,)
-                )
-            },
+            tables={layout.part(self.name, images.shard): table},
             planned=images.planned,
             ok=len(images.image_id),
             quarantined=len(images.rejected),
         )
+
+
+def _table(images: LoadedShard, result: IEMResult) -> pa.Table:
+    return pa.table(mask_columns(images, result.mask_BSHW[:, 0], result), schema=schema.REFINED)
+
+
+def cut_out(image_HW3: NDArray[np.uint8], probability_HW: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Cut the foreground out by colours and edges, from a network's probabilities.
+
+    Args:
+        image_HW3: uint8 RGB.
+        probability_HW: of foreground, 255 = certain.
+
+    Returns:
+        mask_HW: True is foreground.
+    """
+    share_HW = probability_HW / 255
+    trimap_HW = np.where(share_HW > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap_HW[share_HW < SURELY_BACKGROUND] = cv2.GC_BGD
+    trimap_HW[share_HW > SURELY_FOREGROUND] = cv2.GC_FGD
+    return graph_cut(image_HW3, trimap_HW)

@@ -61,15 +61,6 @@ def _histograms(found: Survey, cut: float | None) -> Iterator[Chart]:
         text=_summary(AREA_BINS, found.area, "{:.0%}") + " Shares of the image.",
         svg=svg.histogram("area", AREA_BINS, found.area, "foreground's share of the image"),
     )
-    most = max(found.iterations)
-    counts = np.array([found.iterations[number] for number in range(most + 1)])
-    edges = np.arange(most + 2, dtype=np.float64) - 0.5
-    yield Chart(
-        title="Iterations computed",
-        text=_summary(edges, counts, "{:.0f}")
-        + f" {100 * counts[most] / counts.sum():.0f} % needed all {most} that any image took.",
-        svg=svg.histogram("iterations", edges, counts, "iterations to a mask seen before"),
-    )
 
 
 def _summary(edges: NDArray[np.float64], counts: NDArray[np.int64], style: str) -> str:
@@ -103,7 +94,7 @@ def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
 
 def _iem(run: RunFolder, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     table = run.read_table(name, ["method", "error", "iou"])
-    rows = table.filter(pc.equal(table["method"], "segment"))
+    rows = table.filter(pc.equal(table["method"], "fuse"))
     return rows["error"].to_numpy(), rows["iou"].to_numpy()
 
 

@@ -3,7 +3,7 @@
 H, W = pixels of the engine's size.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,8 +67,8 @@ class Sources:
     truth: Truth | None
 
 
-COLUMNS = ["image_id", "init_side", "error", "area", "iterations", "status"]
-"""What is read of segment/ to choose images and say something of them."""
+COLUMNS = ["image_id", "error", "area", "agreement", "status"]
+"""What is read of fuse/ to choose images and say something of them."""
 
 Key = tuple[str, float]
 """image_id and inpainting error: a mask of an image."""
@@ -79,15 +79,15 @@ def draw_cards(sources: Sources, galleries: Mapping[str, pa.Table]) -> dict[str,
 
     Args:
         sources: where pictures come from.
-        galleries: gallery -> its rows of segment/ in the columns `COLUMNS`, and the column shard.
+        galleries: gallery -> its rows of fuse/ in the columns `COLUMNS`, and the column shard.
 
     Returns:
         Gallery -> its cards, in the order of the rows.
     """
-    wanted: dict[int, dict[str, int]] = {}
+    wanted: dict[int, list[str]] = {}
     for rows in galleries.values():
-        for item in rows.select(["shard", "image_id", "init_side"]).to_pylist():
-            wanted.setdefault(item["shard"], {})[item["image_id"]] = item["init_side"]
+        for item in rows.select(["shard", "image_id"]).to_pylist():
+            wanted.setdefault(item["shard"], []).append(item["image_id"])
     ranks = _ranks(sources.place, galleries.values())
     panels: dict[str, list[Panel]] = {}
     ious: dict[Key, float] = {}
@@ -111,66 +111,60 @@ def draw_cards(sources: Sources, galleries: Mapping[str, pa.Table]) -> dict[str,
     }
 
 
-def _panels(
-    sources: Sources, shard: int, sides: Mapping[str, int]
-) -> Iterator[tuple[str, list[Panel]]]:
-    photos = _photos(sources, shard, sides)
+def _panels(sources: Sources, shard: int, ids: Sequence[str]) -> Iterator[tuple[str, list[Panel]]]:
+    photos = _photos(sources, shard, ids)
     by_label = {
-        "truth": _truth_masks(sources, shard, sides),
+        "truth": _truth_masks(sources, shard, ids),
     }
-    for name in MASKS:
+    for name in MASKS[1:]:  # segment has several for each image
         place = sources.place if STEPS[name].per_round else sources.run
-        by_label[STEPS[name].masks] = _stored_masks(place, name, shard, sides)
-    for image_id in sides:
+        by_label[STEPS[name].masks] = _stored_masks(place, name, shard, ids)
+    for image_id in dict.fromkeys(ids):
         masks = {label: by_id[image_id] for label, by_id in by_label.items() if image_id in by_id}
         yield image_id, list(draw_panels(image_id, photos.get(image_id), masks, sources.iem))
 
 
-def _photos(sources: Sources, shard: int, sides: Mapping[str, int]) -> dict[str, NDArray[np.uint8]]:
+def _photos(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
     """Read photos by image_id; none where the source has gone since the run was planned."""
     if sources.source is None:
         return {}
     try:
-        loaded = load_shard(sources.run, shard, sources.source, sources.decode, frozenset(sides))
+        loaded = load_shard(sources.run, shard, sources.source, sources.decode, frozenset(ids))
     except SourceError:
         return {}
     return dict(zip(loaded.image_id, loaded.image_BHW3, strict=True))
 
 
 def _stored_masks(
-    place: RunFolder, step: str, shard: int, sides: Mapping[str, int]
+    place: RunFolder, step: str, shard: int, ids: Sequence[str]
 ) -> dict[str, NDArray[np.bool_]]:
-    """Read masks of a step by image_id; of segment/ those of the chosen first masks."""
+    """Read the masks of a step by image_id."""
     if not place.exists(layout.mark(step, shard)):
         return {}
-    columns = ["image_id", "mask", *(["init_side"] if step == "segment" else [])]
+    columns = ["image_id", "mask"]
     table = place.read_table(layout.part(step, shard), columns=columns)
-    table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
+    table = table.filter(pc.is_in(table["image_id"], pa.array(ids, pa.string())))
     return {
-        item["image_id"]: schema.decode_mask(item["mask"]["bytes"])
-        for item in table.to_pylist()
-        if step != "segment" or item["init_side"] == sides[item["image_id"]]
+        item["image_id"]: schema.decode_mask(item["mask"]["bytes"]) for item in table.to_pylist()
     }
 
 
-def _truth_masks(
-    sources: Sources, shard: int, sides: Mapping[str, int]
-) -> dict[str, NDArray[np.bool_]]:
+def _truth_masks(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
     truth, decode = sources.truth, sources.decode
     if truth is None:
         return {}
     columns = ["image_id", "width", "height"]
-    table = sources.run.read_table(layout.part("segment", shard), columns=columns)
-    table = table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string())))
+    table = sources.run.read_table(layout.part("fuse", shard), columns=columns)
+    table = table.filter(pc.is_in(table["image_id"], pa.array(ids, pa.string())))
     sizes = {item["image_id"]: (item["width"], item["height"]) for item in table.to_pylist()}
     return {
-        image_id: mask_to_square(truth.read(image_id, *size), decode.size_px, decode.resize)
+        image_id: mask_to_square(truth.read(image_id, *size), decode)
         for image_id, size in sizes.items()
         if truth.has(image_id)
     }
 
 
-def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tuple[Key, float]]:
+def _ious(run: RunFolder, shard: int, ids: Sequence[str]) -> Iterator[tuple[Key, float]]:
     """Look up what `evaluate` found for IEM's masks, by image_id and their error.
 
     The error tells a mask from that of another first mask, or of another run of `segment`.
@@ -179,8 +173,8 @@ def _ious(run: RunFolder, shard: int, sides: Mapping[str, int]) -> Iterator[tupl
     if not run.exists(name):
         return
     table = run.read_table(name, columns=["image_id", "method", "error", "iou"])
-    table = table.filter(pc.equal(table["method"], "segment"))
-    for item in table.filter(pc.is_in(table["image_id"], pa.array(sides, pa.string()))).to_pylist():
+    table = table.filter(pc.equal(table["method"], "fuse"))
+    for item in table.filter(pc.is_in(table["image_id"], pa.array(ids, pa.string()))).to_pylist():
         yield (item["image_id"], item["error"]), item["iou"]
 
 

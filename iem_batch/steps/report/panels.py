@@ -20,7 +20,7 @@ OUTLINE = (255, 64, 160)
 """A colour that photos seldom have."""
 
 PHOTO, INPAINTED = "photo", "inpainted"
-IEM, *_LATER = (STEPS[name].masks for name in MASKS)
+IEM, *_LATER = (STEPS[name].masks for name in MASKS[1:])
 LABELS = (PHOTO, "truth", IEM, INPAINTED, *_LATER)
 """What panels are called, in the order in which they are shown."""
 

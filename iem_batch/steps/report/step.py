@@ -18,20 +18,21 @@ from iem_batch.exec.step import ShardOutput, WholeStep
 from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Summary
+from iem_batch.run.marks import Summary, read_marks
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import Source, open_source
+from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
-from iem_batch.steps.evaluate.table import METRIC_LABELS, label
+from iem_batch.steps.evaluate.table import METRIC_LABELS, label, verdict
 from iem_batch.steps.evaluate.truth import Truth, open_truth
+from iem_batch.steps.fuse.step import fused_so_far
 from iem_batch.steps.places import started_steps
+from iem_batch.steps.registry import STEPS
 from iem_batch.steps.report.accounts import rejections, step_times
 from iem_batch.steps.report.charts import charts
 from iem_batch.steps.report.gallery import Card, Sources, draw_cards
 from iem_batch.steps.report.panels import LABELS, PHOTO, Panel
 from iem_batch.steps.report.survey import Survey, survey
-from iem_batch.steps.segment.step import segmented_so_far
-from iem_batch.steps.topk.choose import dataset_side
 from iem_batch.steps.topk.selection import read_selection
 
 GALLERIES = {
@@ -99,21 +100,19 @@ def render_report(job: Job, plan: Plan) -> str:
         plan: its plan.
     """
     run, settings = job.run, job.settings
-    init_choice = settings.topk.init_choice
     cut, num_selected = _selection(job)
     evaluation = read_evaluation(run)
-    side: int | None = None
     found: Survey | None = None
     galleries: list[Gallery] = []
     notes: list[str] = []
     total = {"planned": 0, "ok": 0, "quarantined": 0}
     shards: list[int] = []
     with suppress(StepMissingError):
-        shards, made = segmented_so_far(run)
-        total = {name: getattr(made, name) for name in total}
+        shards = fused_so_far(run)
+    for mark in read_marks(run, "fuse", shards):
+        total = {name: count + getattr(mark, name) for name, count in total.items()}
     if total["ok"]:
-        side = dataset_side(made)
-        found = survey(run, shards, side, init_choice, cut, settings.report)
+        found = survey(run, shards, cut, settings.report)
         sources, notes = open_sources(job, plan, evaluation)
         galleries = _galleries(sources, found)
         notes += _without_photo(plan, galleries)
@@ -126,8 +125,6 @@ def render_report(job: Job, plan: Plan) -> str:
         plan=plan,
         total=total,
         num_shards_done=len(shards),
-        init_choice=init_choice,
-        side=side,
         found=found,
         num_selected=num_selected,
         cut=cut,
@@ -135,6 +132,8 @@ def render_report(job: Job, plan: Plan) -> str:
         rejections=rejections(run),
         charts=charts(run, job.place, found, cut),
         evaluation=evaluation,
+        verdict=None if evaluation is None else verdict(evaluation),
+        baselines=list(BASELINES),
         metric_labels=METRIC_LABELS,
         galleries=galleries,
         labels=_panel_labels(galleries),
@@ -259,6 +258,7 @@ def _links(job: Job) -> dict[str, str]:
     """List the folders of the run, each with what is in it."""
     started = [each for each in started_steps(job) if each.place in (job.run, each.job.place)]
     links = {each.title: each.step.holds for each in started}
+    links["report"] = STEPS["report"].holds  # there when it is read, if not yet when it is written
     further = {
         layout.QUARANTINE: "images that could not be used",
         "_run": "plan, settings and commit marks",

@@ -1,4 +1,4 @@
-"""One pass over the rows of segment/: what is counted and which images are shown in the report.
+"""One pass over the rows of fuse/: what is counted and which images are shown in the report.
 
 Shards are read several at a time and only in the columns needed; what is kept does not grow with
 their number.
@@ -19,8 +19,6 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.steps.report.gallery import COLUMNS
 from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.topk.candidates import ERROR_BINS as ERROR_BINS
-from iem_batch.steps.topk.choose import chosen_rows
-from iem_batch.steps.topk.settings import InitChoice
 from iem_batch.storage.read_ahead import map_ahead
 
 AREA_BINS = np.arange(51) / 50
@@ -33,7 +31,7 @@ a percentile or two."""
 
 @dataclass(kw_only=True)
 class Survey:
-    """What the rows of the chosen masks give."""
+    """What the rows of fuse/ give."""
 
     num_images: int = 0
     status: Counter[str] = field(default_factory=Counter)
@@ -42,10 +40,8 @@ class Survey:
     """Images by inpainting error, in `ERROR_BINS`; defined masks only."""
     area: NDArray[np.int64]
     """Images by area of the mask, in `AREA_BINS`."""
-    iterations: Counter[int] = field(default_factory=Counter)
-    """Images by iterations computed."""
     samples: dict[str, pa.Table]
-    """Gallery -> its rows of segment/, in the order to show them, with the column shard."""
+    """Gallery -> its rows of fuse/, in the order to show them, with the column shard."""
     limits: dict[str, float] = field(default_factory=dict)
     """Gallery that is full -> the key of its last place."""
 
@@ -53,18 +49,14 @@ class Survey:
 def survey(
     run: RunFolder,
     shards: Iterable[int],
-    side: int,
-    init_choice: InitChoice,
     cut: float | None,
     settings: ReportSettings,
 ) -> Survey:
-    """Count the chosen masks of some shards and sample images to show.
+    """Count the masks of some shards and sample images to show.
 
     Args:
         run: the run.
-        shards: committed shards of segment/.
-        side: what `choose.dataset_side` gave.
-        init_choice: how one first mask is chosen.
+        shards: committed shards of fuse/.
         cut: lowest inpainting error that was selected; None where nothing was.
         settings: how many images a gallery has, and the seed.
 
@@ -77,7 +69,7 @@ def survey(
         area=np.zeros(len(AREA_BINS) - 1, np.int64),
         samples={},
     )
-    for shard, rows in map_ahead(partial(_rows, run, side, init_choice), shards):
+    for shard, rows in map_ahead(partial(_rows, run), shards):
         _count(found, rows)
         _sample(
             found, rows, cut, settings.num_samples, np.random.default_rng((settings.seed, shard))
@@ -86,17 +78,15 @@ def survey(
     return found
 
 
-def _rows(run: RunFolder, side: int, init_choice: InitChoice, shard: int) -> tuple[int, pa.Table]:
-    table = run.read_table(layout.part("segment", shard), columns=COLUMNS)
-    rows = chosen_rows(table, init_choice, side)
+def _rows(run: RunFolder, shard: int) -> tuple[int, pa.Table]:
+    rows = run.read_table(layout.part("fuse", shard), columns=COLUMNS)
     return shard, rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
 
 
 def _count(found: Survey, rows: pa.Table) -> None:
     found.num_images += len(rows)
-    for counter, column in ((found.status, "status"), (found.iterations, "iterations")):
-        for item in rows[column].value_counts().to_pylist():
-            counter[item["values"]] += item["counts"]
+    for item in rows["status"].value_counts().to_pylist():
+        found.status[item["values"]] += item["counts"]
     is_defined = pc.equal(rows["status"], "ok").to_numpy()
     found.error += np.histogram(rows["error"].to_numpy()[is_defined], ERROR_BINS)[0]
     found.area += np.histogram(rows["area"].to_numpy(), AREA_BINS)[0]

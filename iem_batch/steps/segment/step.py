@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iem_batch.errors import IntegrityError, StepMissingError
+from iem_batch.errors import IntegrityError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
@@ -19,9 +19,8 @@ from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
-from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import LoadedShard
-from iem_batch.run.marks import Summary, add_up, committed, read_summary
+from iem_batch.run.marks import Summary
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.segment.estimate import compare_with_truth, read_estimate
 from iem_batch.steps.segment.settings import SegmentSettings
@@ -42,19 +41,6 @@ def finish(job: Job, built: "SegmentStep", summary: Summary) -> None:
         print(f"segment: {compare_with_truth(estimate, summary)}")
 
 
-def segmented_so_far(run: RunFolder) -> tuple[list[int], Summary]:
-    """Give the shards that are done and the sums over them, also where some are missing.
-
-    Raises:
-        StepMissingError: none is done.
-    """
-    shards = sorted(committed(run, "segment"))
-    if not shards:
-        raise StepMissingError(f"{run.url} has no masks; run `iem-batch segment` on it first")
-    summary = read_summary(run, "segment")
-    return shards, summary or add_up(run, "segment", shards, _facts)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SegmentStep(ImageStep):
     """Masks and inpainting errors of a shard; see `iem_batch.exec.step.ShardStep`.
@@ -72,6 +58,11 @@ class SegmentStep(ImageStep):
         self._first_masks()
 
     @property
+    def sides_px(self) -> tuple[int, ...]:
+        """Sides of the first masks, in pixels."""
+        return self.segment.sides_px(self.decode.size_px)
+
+    @property
     def depends_on(self) -> dict[str, Any]:
         """All that its files depend on."""
         return {
@@ -81,7 +72,9 @@ class SegmentStep(ImageStep):
             "segment": asdict(self.segment),
         }
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> LoadedShard:
         """Decode the images of a shard."""
         return self.load_images(shard, wanted)
 
@@ -91,7 +84,7 @@ class SegmentStep(ImageStep):
         return partial(self._compute, engine, self._first_masks(), num_threads)
 
     def _first_masks(self) -> NDArray[np.bool_]:
-        return centred_squares(self.decode.size_px, self.decode.size_px, self.segment.init_sides)
+        return centred_squares(self.decode.size_px, self.decode.size_px, self.sides_px)
 
     def _compute(
         self,
@@ -107,7 +100,7 @@ class SegmentStep(ImageStep):
         rejected = pa.Table.from_pylist(loaded.rejected, schema=schema.QUARANTINE)
         tables = {
             layout.part(self.name, loaded.shard): partial(
-                masks_table, loaded.without_pixels(), result, self.segment.init_sides
+                masks_table, loaded.without_pixels(), result, self.sides_px
             ),
             layout.part(layout.QUARANTINE, loaded.shard): rejected if loaded.rejected else None,
         }
@@ -117,12 +110,12 @@ class SegmentStep(ImageStep):
             planned=loaded.planned,
             ok=len(loaded.image_id),
             quarantined=len(loaded.rejected),
-            facts={"sides": _sums_by_side(result, self.segment.init_sides)},
+            facts={"sides": _sums_by_side(result, self.sides_px)},
         )
 
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
         """Give the number of masks and the mean of their errors for each first mask."""
-        return _facts(facts)
+        return {"sides": _means_by_side([each["sides"] for each in facts])}
 
     def complete(self, summary: Summary) -> dict[str, str]:
         """Mark the run, once it is sure that no image is lost.
@@ -138,15 +131,13 @@ class SegmentStep(ImageStep):
         return {layout.SUCCESS: self.run.write_bytes(layout.SUCCESS, b"")}
 
 
-def masks_table(
-    loaded: LoadedShard, result: IEMResult, init_sides: tuple[int | None, ...]
-) -> pa.Table:
-    """Make the rows of segment/ or refine/, one for each image and first mask, images in order.
+def masks_table(loaded: LoadedShard, result: IEMResult, init_sides: tuple[int, ...]) -> pa.Table:
+    """Make the rows of segment/, one for each image and first mask, images in order.
 
     Args:
         loaded: the images.
         result: what the engine gave for them, with S first masks each.
-        init_sides: the side of each of the S first masks; None where it was given.
+        init_sides: the side of each of the S first masks.
 
     Returns:
         A table of schema `MASKS` with B * S rows.
@@ -193,10 +184,6 @@ def _sums_by_side(result: IEMResult, init_sides: tuple[int, ...]) -> dict[str, d
         str(side): {"count": len(error_B), "sum_error": float(error_B.sum())}
         for side, error_B in zip(init_sides, result.error_BS.T, strict=True)
     }
-
-
-def _facts(facts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"sides": _means_by_side([each["sides"] for each in facts])}
 
 
 def _means_by_side(shards: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:

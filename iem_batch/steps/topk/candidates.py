@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from iem_batch.foreground import frame_share
 from iem_batch.run import layout, schema
-from iem_batch.steps.topk.choose import chosen_rows
 from iem_batch.steps.topk.groups import Groups, open_groups
 from iem_batch.steps.topk.labels import Labels
 from iem_batch.steps.topk.scores import SCORES
@@ -44,8 +43,6 @@ class Query:
     settings: TopkSettings
     k: int
     """Rows wanted, computed from the settings."""
-    side: int | None
-    """What `dataset_side` gave; None where each image has one mask."""
     by: str
     """The score that rows are ranked by, a name of `SCORES`."""
     ids_at_once: bool = False
@@ -112,8 +109,6 @@ class _Offer:
 
     shard: int
     image_id: pa.ChunkedArray
-    init_side: pa.ChunkedArray
-    """int32; null where each image has one mask."""
     error_N: NDArray[np.float64]
     score_N: NDArray[np.float64]
     histogram: NDArray[np.int64]
@@ -124,22 +119,18 @@ class _Offer:
 
 def _offer(query: Query, floor: float, shard: int) -> _Offer:
     """Look through one shard for rows whose score is not below the floor."""
-    settings, labels, score = query.settings, query.labels, SCORES[query.by]
+    settings, labels, by = query.settings, query.labels, SCORES[query.by]
     with labels.place.open_table(layout.part(labels.step, shard)) as file:
-        at_once = {"error", *score.columns}
-        at_once |= {"init_side"} if query.side is not None else set()
-        at_once |= {"image_id"} if query.ids_at_once else set()
-        rows = file.read(sorted(at_once), use_threads=False)
-        all_errors = rows["error"].to_numpy()
-        all_scores = score.compute({name: rows[name].to_numpy() for name in score.columns})
-        row = _chosen(rows, query)
-        error = all_errors[row]
-        is_defined = _is_defined(file, row, error)
+        columns = {"error", *by.columns, *["image_id"] * query.ids_at_once}
+        rows = file.read(sorted(columns), use_threads=False)
+        error = rows["error"].to_numpy()
+        score = by.compute({name: rows[name].to_numpy() for name in by.columns})
+        is_defined = _is_defined(file, error)
         inside = is_defined
         if (settings.min_area, settings.max_area) != (0, 1):
-            area = file.read(["area"], use_threads=False)["area"].to_numpy()[row]
+            area = file.read(["area"], use_threads=False)["area"].to_numpy()
             inside = is_defined & (area >= settings.min_area) & (area <= settings.max_area)
-        picked = row[inside & (all_scores[row] >= floor)]
+        picked = np.flatnonzero(inside & (score >= floor))
         if len(picked) and settings.max_frame < 1:
             masks = file.read(["mask"], use_threads=False)["mask"].take(pa.array(picked))
             decoded = [schema.decode_mask(mask["bytes"].as_py()) for mask in masks]
@@ -152,11 +143,10 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
     return _Offer(
         shard=shard,
         image_id=image_id,
-        init_side=_init_side(rows, picked),
-        error_N=all_errors[picked],
-        score_N=all_scores[picked],
-        histogram=error_histogram(all_scores[row][is_defined]),
-        num_images=len(row),
+        error_N=error[picked],
+        score_N=score[picked],
+        histogram=error_histogram(score[is_defined]),
+        num_images=len(rows),
         num_undefined=int((~is_defined).sum()),
         num_outside=int((is_defined & ~inside).sum()),
     )
@@ -169,31 +159,12 @@ def error_histogram(error: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.bincount(place, minlength=len(ERROR_BINS) - 1)
 
 
-def _init_side(rows: pa.Table, picked: NDArray[np.intp]) -> pa.ChunkedArray:
-    if "init_side" in rows.column_names:
-        return rows["init_side"].take(pa.array(picked))
-    return pa.chunked_array([pa.nulls(len(picked), pa.int32())])
-
-
-def _chosen(rows: pa.Table, query: Query) -> NDArray[np.intp]:
-    """Give the numbers of the rows that are kept, one for each image."""
-    if query.side is None:
-        return np.arange(len(rows))
-    if query.settings.init_choice == "dataset":
-        return np.flatnonzero(rows["init_side"].to_numpy() == query.side)
-    numbered = rows.append_column("row", pa.array(np.arange(len(rows))))
-    row: NDArray[np.intp] = chosen_rows(numbered, "image", query.side)["row"].to_numpy()
-    return row
-
-
-def _is_defined(
-    file: pq.ParquetFile, row: NDArray[np.intp], error: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _is_defined(file: pq.ParquetFile, error: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell which masks have two sides; the error of the others is 0 (`IEMResult`)."""
-    is_defined = np.ones(len(row), np.bool_)
+    is_defined = np.ones(len(error), np.bool_)
     zero = np.flatnonzero(~(error > 0))
     if len(zero):
-        status = file.read(["status"], use_threads=False)["status"].take(pa.array(row[zero]))
+        status = file.read(["status"], use_threads=False)["status"].take(pa.array(zero))
         is_defined[zero] = pc.equal(status, "ok").to_numpy()
     return is_defined
 
@@ -206,9 +177,6 @@ def _gathered(offers: Sequence[_Offer], groups: Groups | None) -> Candidates:
             [chunk for offer in offers for chunk in offer.image_id.chunks], pa.string()
         ),
         "shard": np.repeat(np.array([offer.shard for offer in offers], np.int32), counts),
-        "init_side": pa.chunked_array(
-            [chunk for offer in offers for chunk in offer.init_side.chunks], pa.int32()
-        ),
         "error": np.concatenate([offer.error_N for offer in offers]),
         "score": np.concatenate([offer.score_N for offer in offers]),
     }

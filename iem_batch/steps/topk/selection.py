@@ -25,9 +25,6 @@ class Selection:
     num_selected: int
     cut: float | None
     """Score of the last mask selected; None where nothing is selected."""
-    side: int | None
-    """The first mask with the highest mean error over the data set; None in a later round, where
-    each image has one mask."""
     histogram: list[int]
     """Images with a defined mask by score, in `ERROR_BINS`."""
     histogram_selected: list[int]

@@ -6,10 +6,6 @@ from typing import Annotated, Literal
 from iem_batch.checks import Section, at_least, one_of, within
 from iem_batch.steps.topk.scores import SCORES
 
-InitChoice = Literal["dataset", "image"]
-"""How one of several first masks is chosen without labels: one for the run, or one per image."""
-
-
 RoundMasks = Literal["predict", "refine"]
 """What a round gives the next one to select from."""
 
@@ -22,7 +18,7 @@ GROUP_BY_FOLDER = "folder"
 class TopkSettings(Section, name="topk"):
     """What decides which masks become the labels SegNet learns from.
 
-    The paper has k and one round, nothing else; all that follows `init_choice` is off by default.
+    The paper has k and one round, nothing else; all that follows `masks` is off by default.
     """
 
     k: Annotated[int, at_least(0)] = 8000
@@ -30,16 +26,12 @@ class TopkSettings(Section, name="topk"):
 
     by: Annotated[str, one_of(SCORES)] = "error_agreement"
     """What images are ranked by. `error`: the inpainting error E, as in the paper;
-    `error_agreement`: E times the mean IoU with the masks that the image's other first masks led
-    to, or E where each image has one mask."""
-
-    init_choice: InitChoice = "dataset"
-    """`dataset`: the first mask whose mean error over the run is highest, as in the paper;
-    `image`: for each image the first mask that gives the highest error."""
+    `error_agreement`: E times the mean IoU of the masks that the image's first masks led to, or E
+    where there is one."""
 
     rounds: Annotated[int, at_least(1)] = 1
     """How often images are selected and SegNet is trained on them: the first round selects among
-    IEM's masks, each later one among the masks of SegNet of the round before, by their errors."""
+    the masks of fuse, each later one among SegNet's of the round before, by their errors."""
 
     masks: RoundMasks = "predict"
     """Masks of the round before that a later round selects among and takes its labels from;

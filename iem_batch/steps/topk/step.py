@@ -24,7 +24,6 @@ from iem_batch.steps.topk.candidates import (
     first_rows,
     merge,
 )
-from iem_batch.steps.topk.choose import dataset_side
 from iem_batch.steps.topk.diversity import POOL, LeftOut, without_near_duplicates
 from iem_batch.steps.topk.groups import groups_digest
 from iem_batch.steps.topk.histogram import histogram_table
@@ -51,7 +50,11 @@ def build(job: Job) -> WholeStep:
     del decides["rounds"]
     if job.round == 1:
         del decides["masks"]
-    depends: dict[str, Any] = {"topk": decides, "masks": made.outputs_digest}
+    depends: dict[str, Any] = {
+        "topk": decides,
+        "shards": made.num_shards,
+        "masks": made.outputs_digest,
+    }
     if settings.groups is not None:
         depends["groups"] = groups_digest(settings.groups)
     if settings.diversity_bits is not None:
@@ -80,16 +83,11 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     """Show where the cut falls, and say what was left out."""
     from rich.console import Console
 
-    selection, labels, settings = Selection(**summary.facts), labels_of(job), job.settings.topk
+    selection, labels = Selection(**summary.facts), labels_of(job)
     Console().print(histogram_table(selection))
-    cut = (
-        ""
-        if selection.cut is None
-        else f", {SCORES[selection.by].label} down to {selection.cut:.4f}"
-    )
+    score = SCORES[selection.by].label
+    cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
     among = f"among {labels.place.url_of(labels.step)}"
-    if selection.side is not None and settings.init_choice == "dataset":
-        among = f"first mask of highest mean error {selection.side}"
     print(
         f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
         f"{selection.num_undefined:,} empty or full masks left out; {among} -> "
@@ -122,7 +120,7 @@ def select(
         run: the run, which knows where the images are.
         labels: the masks that it is made among.
         made: the summary of the step that made them.
-        settings: k, how one first mask of each image is chosen, and what is left out.
+        settings: k, and what is left out.
         decode: how images become pixels, which only diversity looks at.
         search: who goes through the shards.
 
@@ -134,16 +132,15 @@ def select(
         SettingsError: the table of groups cannot be used, or the library of hashes is missing.
     """
     k = settings.k if settings.fraction is None else round(settings.fraction * made.ok)
-    sides = made.facts.get("sides", {})
+    has_agreement = made.facts.get("first_masks", 1) > 1
     query = Query(
         labels=labels,
         settings=settings,
         k=k,
-        side=dataset_side(made) if labels.step == "segment" else None,
-        by="error" if SCORES[settings.by].compares_first_masks and len(sides) < 2 else settings.by,
-        ids_at_once=(
-            settings.init_choice == "image" or settings.per_group is not None or k > made.num_shards
-        ),
+        by="error"
+        if SCORES[settings.by].compares_first_masks and not has_agreement
+        else settings.by,
+        ids_at_once=(settings.per_group is not None or k > made.num_shards),
     )
     left_out = LeftOut()
     if settings.diversity_bits is None:
@@ -170,7 +167,6 @@ def _selection(
         num_gone=left_out.num_gone,
         num_selected=len(best),
         cut=float(score[-1]) if len(best) else None,
-        side=query.side,
         histogram=found.histogram.tolist(),
         histogram_selected=error_histogram(score).tolist(),
         by=query.by,

@@ -13,8 +13,8 @@ UpscaleMethod = Literal["guided", "bilinear", "nearest"]
 class UpscaleSettings(Section, name="upscale"):
     """How masks come to the size of their photos. Figures are those of benchmarks/native.py."""
 
-    masks: CorpusMasks = "segment"
-    """Which masks: those of segment, of predict or of refine."""
+    masks: CorpusMasks = "fuse"
+    """Which masks: those of fuse, of predict or of refine."""
 
     method: UpscaleMethod = "guided"
     """`guided`: the outline follows the photo's edges, by the guided filter; `bilinear`: corners of

@@ -21,14 +21,12 @@ from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.killers import guard
 from iem_batch.run.load import read_entries
-from iem_batch.run.marks import Summary, require_summary
+from iem_batch.run.marks import Summary, settings_of
 from iem_batch.run.plan import shard_entries
 from iem_batch.sources import RawImage, open_source
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.lines import say_rows
 from iem_batch.steps.registry import STEPS, up_to
-from iem_batch.steps.topk.choose import chosen_rows, dataset_side
-from iem_batch.steps.topk.settings import InitChoice
 from iem_batch.steps.upscale.settings import UpscaleSettings
 from iem_batch.steps.upscale.upsampling import upsample
 from iem_batch.storage.read_ahead import map_ahead
@@ -43,15 +41,12 @@ def build(job: Job) -> "UpscaleStep":
     """
     wanted = job.settings.upscale.masks
     masks = job.place if STEPS[wanted].per_round else job.run
-    made = require_summary(masks, wanted)
     return UpscaleStep.of(
         job,
         job.place,
         upscale=job.settings.upscale,
-        init_choice=job.settings.topk.init_choice,
-        init_side=dataset_side(made) if wanted == "segment" else None,
         masks=masks,
-        masks_digest=made.outputs_digest,
+        masks_digest=settings_of(masks, wanted),
     )
 
 
@@ -78,13 +73,10 @@ class UpscaleStep(ImageStep):
     """Masks at the size of their photos; see `iem_batch.exec.step.ShardStep`."""
 
     upscale: UpscaleSettings
-    init_choice: InitChoice
-    init_side: int | None
-    """What `choose.dataset_side` gave; None for other masks than IEM's."""
     masks: RunFolder
     """Where the masks are that are enlarged."""
     masks_digest: str
-    """Digest of their files."""
+    """Digest of what they were made with."""
     name: str = "upscale"
 
     @property
@@ -92,11 +84,12 @@ class UpscaleStep(ImageStep):
         """All that its files depend on."""
         return {
             "upscale": asdict(self.upscale),
-            "init_choice": self.init_choice,
             "masks": self.masks_digest,
         }
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> SmallMasks:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> SmallMasks:
         """Read the masks of a shard and the photos, without decoding these."""
         rows = self._rows(shard)
         if wanted is not None:
@@ -125,10 +118,7 @@ class UpscaleStep(ImageStep):
     def _rows(self, shard: int) -> pa.Table:
         columns = ["image_id", "uri", "mask"]
         name = layout.part(self.upscale.masks, shard)
-        if self.init_side is None:
-            return self.masks.read_table(name, columns)
-        rows = self.masks.read_table(name, [*columns, "init_side", "error"])
-        return chosen_rows(rows, self.init_choice, self.init_side).select(columns)
+        return self.masks.read_table(name, columns)
 
     def open_engine(self, num_threads: int) -> Callable[[SmallMasks], ShardOutput]:
         """Bind the number of threads; no engine of IEM runs."""
@@ -164,7 +154,7 @@ class UpscaleStep(ImageStep):
             raise photo
         photo_HW3 = decode_whole(photo.data, self.decode)
         mask_SS = schema.decode_mask(row["mask"]["bytes"])
-        mask_HW, seen_HW = upsample(mask_SS, photo_HW3, self.upscale.method)
+        mask_HW, seen_HW = upsample(mask_SS, photo_HW3, self.upscale.method, self.decode.fit)
         rows_seen, columns_seen = (np.flatnonzero(seen_HW.any(axis=axis)) for axis in (1, 0))
         is_png = self.upscale.encoding == "png"
         return {

@@ -80,11 +80,11 @@ class Nodes:
             text=True,
         )
 
-    def submit(self, script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run one of jobs/ on the cluster, as the README says."""
+    def submit(self, command: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command as a job of the cluster, as the README says."""
         return self.ray(
             *("job", "submit", "--address", self.dashboard, "--working-dir", ".", "--"),
-            *("python", f"jobs/{script}.py", *map(str, arguments)),
+            *("python", "jobs/iem.py", command, *map(str, arguments)),
             cwd=ROOT,
         )
 

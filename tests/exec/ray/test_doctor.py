@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.exec.ray.doctor import clock_problems, examine_nodes
-from iem_batch.tools.doctor import Examination
+from iem_batch.tools.doctor import Examination, clock_problems, examine_nodes
 
 
 @pytest.mark.ray

@@ -1,13 +1,13 @@
 import pytest
-from iem_batch.exec.cluster_settings import ClusterSettings
 
 from iem_batch.errors import BackendUnavailableError, SettingsError
 from iem_batch.exec.ray.engines import (
     NodeEngines,
-    call_beside_engine,
     common_engine,
     resolve_on_cluster,
 )
+from iem_batch.exec.ray.executor import RayExecutor
+from iem_batch.exec.settings import ClusterSettings
 from iem_batch.iem.backends import resolve
 
 ANY = {"torch": None, "reference": None}
@@ -18,7 +18,7 @@ ANY = {"torch": None, "reference": None}
 def test_a_cluster_of_this_machine_takes_its_engine() -> None:
     """Catches a look at the wrong machine, and one that needs more than a busy node has free."""
     assert resolve_on_cluster(ClusterSettings(device="cpu")) == resolve("auto")
-    assert call_beside_engine(lambda: 6 * 7, ClusterSettings()) == 42
+    assert RayExecutor(ClusterSettings()).call_beside_engine(lambda: 6 * 7) == 42
 
 
 def test_nodes_that_agree() -> None:

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from iem_batch.exec.cluster_settings import ClusterSettings
 
 from iem_batch.errors import DeviceLostError
-from iem_batch.exec.ray.pipeline import run_on_cluster
+from iem_batch.exec.settings import ClusterSettings
 from iem_batch.exec.step import ShardOutput
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import read_marks
+from tests.exec.ray.doing import run_on_ray
 from tests.steps.poisoned import PoisonedStep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -42,9 +42,8 @@ def test_another_worker_does_what_a_lost_gpu_left(tmp_path: Path) -> None:
     trouble.mkdir()
     (trouble / "gpu-1").touch()
     step = LosingStep(RunFolder(str(tmp_path / "run")), trouble)
-    marks: list[dict[str, Any]] = []
     settings = ClusterSettings(num_workers=1, shards_per_worker=2)
-    run_on_cluster(step, range(8), settings, marks.append)
-    assert [mark["ok"] for mark in step.run.marks("masks", range(8))] == [6] * 8
+    marks = run_on_ray(step, range(8), settings)
+    assert [mark.ok for mark in read_marks(step.run, "segment", range(8))] == [6] * 8
     assert not step.run.exists("_run/killers")
-    assert sum(mark["attempts"] > 1 for mark in marks) <= 2
+    assert sum(mark.attempts > 1 for mark in marks) <= 2

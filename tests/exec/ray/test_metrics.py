@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import ray
-from iem_batch.exec.cluster_settings import ClusterSettings
 
 from iem_batch.errors import ShardsFailedError
-from iem_batch.exec.ray.pipeline import run_on_cluster
+from iem_batch.exec.settings import ClusterSettings
 from iem_batch.run.folder import RunFolder
+from tests.exec.ray.doing import run_on_ray
 from tests.steps.poisoned import IMAGES_PER_SHARD, PoisonedStep
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
@@ -40,12 +40,12 @@ def test_prometheus_reads_what_was_done(tmp_path: Path) -> None:
     trouble.mkdir()
     (trouble / "segfault-1.3").touch()
     (trouble / "error-2.0").touch()
-    step = PoisonedStep(RunFolder(str(tmp_path / "run")), trouble, name="refined")
+    step = PoisonedStep(RunFolder(str(tmp_path / "run")), trouble, name="refine")
     with pytest.raises(ShardsFailedError):
-        run_on_cluster(step, range(4), ClusterSettings(num_workers=1), lambda mark: None)
+        run_on_ray(step, range(4), ClusterSettings(num_workers=1))
     num_ok = 3 * IMAGES_PER_SHARD - 1
     deadline = time.monotonic() + 60
-    while (found := scrape("refined")).get("images outcome=ok", 0) < num_ok:
+    while (found := scrape("refine")).get("images outcome=ok", 0) < num_ok:
         assert time.monotonic() < deadline, found
         time.sleep(0.2)
     assert found["images outcome=ok"] == num_ok

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.run.folder import RunFolder, part
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import committed, read_marks
 from tests.exec.ray.nodes import running_nodes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -15,8 +17,8 @@ SHARDS = 60
 
 def wait_for_shards(run: RunFolder, count: int) -> None:
     deadline = time.monotonic() + 120
-    while len(run.committed("masks")) < count:
-        assert time.monotonic() < deadline, f"{len(run.committed('masks'))} shards are done"
+    while len(committed(run, "segment")) < count:
+        assert time.monotonic() < deadline, f"{len(committed(run, 'segment'))} shards are done"
         time.sleep(0.1)
 
 
@@ -35,7 +37,10 @@ def test_nodes_join_and_leave(tmp_path: Path) -> None:
         nodes.kill("first")
         output, _ = driver.communicate(timeout=200)
     assert driver.returncode == 0, output
-    marks = run.marks("masks", range(SHARDS))
-    assert [mark["attempts"] for mark in marks] == [1] * SHARDS
-    squares = [run.read_table(part("masks", shard))["square"][0].as_py() for shard in range(SHARDS)]
+    marks = read_marks(run, "segment", range(SHARDS))
+    assert [mark.attempts for mark in marks] == [1] * SHARDS
+    squares = [
+        run.read_table(layout.part("segment", shard))["square"][0].as_py()
+        for shard in range(SHARDS)
+    ]
     assert squares == [shard * shard for shard in range(SHARDS)]

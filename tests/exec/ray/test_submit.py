@@ -35,9 +35,9 @@ def test_jobs_end_in_the_files_of_the_local_run(
         assert job.returncode == 0, job.stdout
         main([step, *(str(local if a == run else a) for a in arguments), "--local"])
     ours, expected = data_files(run), data_files(local)
-    assert {name.partition("/")[0] for name in ours} >= {"masks", "corpus", "predictions"}
+    assert {name.partition("/")[0] for name in ours} >= {"segment", "export", "predict"}
     assert ours == expected
-    weights = "segnet/weights.safetensors"
+    weights = "train/weights.safetensors"
     assert (run / weights).read_bytes() == (local / weights).read_bytes()
 
 

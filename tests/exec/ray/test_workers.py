@@ -6,9 +6,9 @@ import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 
 from iem_batch.exec.attempts import Attempt
-from iem_batch.exec.cluster_settings import ClusterSettings
 from iem_batch.exec.ray import workers as module
 from iem_batch.exec.ray.workers import Workers
+from iem_batch.exec.settings import ClusterSettings
 
 
 class Actor:

@@ -8,23 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.exec.in_process import run_in_process
 from iem_batch.images.decode import decode, decode_whole
 from iem_batch.images.geometry import mask_to_image
-from iem_batch.run import schema
-from iem_batch.run.plan import read_plan, write_plan
-from iem_batch.run.run_folder import TOPK, RunFolder, part
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.run import schema
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import part
+from iem_batch.run.plan import read_plan, write_plan
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
-from iem_batch.steps.export.step import ExportStep
-from iem_batch.steps.export.files import corpus_files
+from iem_batch.steps.do import do
 from iem_batch.steps.export.settings import ExportSettings
-from iem_batch.steps.export.target import corpus_target, finish_target
-from iem_batch.steps.topk.settings import SelectSettings
-from iem_batch.steps.topk.step import topk
+from iem_batch.steps.export.target import corpus_place
+from iem_batch.steps.topk.settings import TopkSettings
+from iem_batch.steps.topk.step import TABLE
 from tests.pictures import textured_disc
-from tests.steps.conftest import SIZE_PX, make_segment_step
+from tests.steps.jobs import SIZE_PX, job_at
 
 DECODE = DecodeSettings(size_px=SIZE_PX)
 
@@ -79,38 +78,25 @@ def make_run(root: Path) -> RunFolder:
     run = RunFolder(str(root / "run"))
     source = open_source(str(root / "images"))
     write_plan(run, source, PlanSettings(shard_size=5))
-    step = make_segment_step(run, source.url)
-    num_shards = read_plan(run).num_shards
-    run_in_process(step, range(num_shards), lambda mark: None)
-    topk(run, num_shards, SelectSettings(k=100))
+    do(job_at(run), "segment")
+    do(job_at(run, topk=TopkSettings(k=100)), "topk")
     return run
 
 
 def export(run: RunFolder, **settings: object) -> RunFolder:
     """Export a run in this process; gives the folder of the corpus."""
-    wanted = ExportSettings(**settings)  # type: ignore[arg-type]
-    target = corpus_target(run, wanted)
-    step = ExportStep(
-        run=target,
-        source_url=read_plan(run).source_url,
-        decode=DECODE,
-        export=wanted,
-        origin=None if target == run else run,
-    )
-    files = corpus_files(run, wanted)
-    run_in_process(step, range(len(files)), lambda mark: None)
-    if target != run:
-        finish_target(target, wanted, list(dict.fromkeys(file.split for file in files)))
-    return target
+    job = job_at(run, export=ExportSettings(**settings))  # type: ignore[arg-type]
+    do(job, "export")
+    return corpus_place(job)
 
 
 def truth(run: RunFolder, size: str) -> dict[str, Truth]:
     """Work out what a corpus must hold, from the files and the masks of the run."""
-    selected = {row["image_id"]: row for row in run.read_table(TOPK).to_pylist()}
+    selected = {row["image_id"]: row for row in run.read_table(TABLE).to_pylist()}
     source = Path(run.url).parent / "images"
     found = {}
     for shard in range(read_plan(run).num_shards):
-        for row in run.read_table(part("masks", shard)).to_pylist():
+        for row in run.read_table(part("segment", shard)).to_pylist():
             image_id = row["image_id"]
             if row["init_side"] != selected[image_id]["init_side"]:
                 continue

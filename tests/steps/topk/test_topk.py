@@ -10,17 +10,36 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from iem_batch.run.run_folder import TOPK, RunFolder, mark, part
 from PIL import Image
 
 from iem_batch.errors import SettingsError
+from iem_batch.exec.settings import ClusterSettings
 from iem_batch.run import schema
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import part
 from iem_batch.steps.segment.step import SegmentStep
-from iem_batch.steps.topk.settings import SelectSettings
-from iem_batch.steps.topk.step import topk
+from iem_batch.steps.topk.settings import TopkSettings
+from iem_batch.steps.topk.step import TABLE
 from tests.pictures import Picture, write_folder
+from tests.steps.hand_made import commit_mark
+from tests.steps.topk.selecting import topk
 
 PNG = schema.encode_mask(np.ones((2, 2), dtype=np.bool_))
+
+
+def write_shard(run: RunFolder, shard: int, table: pa.Table) -> None:
+    """Write a shard of segment/ with its mark."""
+    sides: dict[str, dict[str, float]] = {}
+    for side, error in zip(table["init_side"].to_pylist(), table["error"].to_pylist(), strict=True):
+        sums = sides.setdefault(str(side), {"count": 0, "sum_error": 0.0})
+        sums["count"] += 1
+        sums["sum_error"] += error
+    name = part("segment", shard)
+    files, num_images = (
+        {name: run.write_table(name, table)},
+        len(set(table["image_id"].to_pylist())),
+    )
+    commit_mark(run, "segment", shard, files, num_images, facts={"sides": sides})
 
 
 def write_masks(run: RunFolder, shards: list[list[tuple[str, float]]], status: str = "ok") -> None:
@@ -39,9 +58,7 @@ def write_masks(run: RunFolder, shards: list[list[tuple[str, float]]], status: s
             ],
             schema=schema.MASKS,
         )
-        run.write_table(part("masks", shard), table)
-        sums = {"count": len(rows), "sum_error": sum(error for _, error in rows)}
-        run.write_json(mark("masks", shard), {"sides": {"78": sums}})
+        write_shard(run, shard, table)
 
 
 @settings(max_examples=40, deadline=None)
@@ -61,9 +78,9 @@ def test_equals_sorting_everything(
     edges = [0, *sorted(cuts), len(rows)]
     shards = [shuffled[a:b] for a, b in zip(edges, edges[1:], strict=False)]
     write_masks(run, shards)
-    selection = topk(run, len(shards), SelectSettings(k=k))
+    selection = topk(run, TopkSettings(k=k))
     expected = sorted(rows, key=lambda row: (-row[1], row[0]))[:k]
-    table = run.read_table(TOPK)
+    table = run.read_table(TABLE)
     assert table.schema.equals(schema.SELECTION, check_metadata=True)
     found = table.to_pylist()
     assert [(row["image_id"], row["error"]) for row in found] == expected
@@ -94,7 +111,7 @@ def frame_mask(share: float) -> bytes:
 
 
 def write_rows(run: RunFolder, shards: list[list[Row]], masks: dict[str, bytes]) -> None:
-    """Write shards of masks/ with their marks."""
+    """Write shards of segment/ with their marks."""
     for shard, rows in enumerate(shards):
         records = [
             {
@@ -108,17 +125,10 @@ def write_rows(run: RunFolder, shards: list[list[Row]], masks: dict[str, bytes])
             }
             for row in rows
         ]
-        run.write_table(part("masks", shard), pa.Table.from_pylist(records, schema=schema.MASKS))
-        sides: dict[str, dict[str, float]] = {}
-        for row in rows:
-            sums = sides.setdefault(str(row.side), {"count": 0, "sum_error": 0.0})
-            sums["count"] += 1
-            sums["sum_error"] += row.error
-        num_images = len({row.image_id for row in rows})
-        run.write_json(mark("masks", shard), {"sides": sides, "ok": num_images})
+        write_shard(run, shard, pa.Table.from_pylist(records, schema=schema.MASKS))
 
 
-def naive(rows: list[Row], settings: SelectSettings) -> list[str]:
+def naive(rows: list[Row], settings: TopkSettings) -> list[str]:
     """Select with everything in memory, as the definition says."""
     if settings.init_choice == "dataset":
         sides = sorted({row.side for row in rows})
@@ -204,10 +214,10 @@ def test_options_equal_their_definition(
     ]
     run = RunFolder(str(tmp_path_factory.mktemp("run")))
     write_rows(run, shards, {})
-    wanted = SelectSettings(k=k, by=by, init_choice=choice, per_group=per_group, min_area=min_area)
-    topk(run, len(shards), wanted)
+    wanted = TopkSettings(k=k, by=by, init_choice=choice, per_group=per_group, min_area=min_area)
+    topk(run, wanted)
     rows = [row for shard in shards for row in shard]
-    assert run.read_table(TOPK)["image_id"].to_pylist() == naive(rows, wanted)
+    assert run.read_table(TABLE)["image_id"].to_pylist() == naive(rows, wanted)
 
 
 def test_masks_on_which_first_masks_agree_go_first(tmp_path: Path) -> None:
@@ -219,15 +229,15 @@ def test_masks_on_which_first_masks_agree_go_first(tmp_path: Path) -> None:
         *(Row("c", 78, 0.1, agreement=1.0), Row("c", 92, 0.5, agreement=0.5)),
     ]
     write_rows(run, [rows[:2], rows[2:]], {})
-    by_agreement = topk(run, 2, SelectSettings(k=2))
-    found = run.read_table(TOPK).to_pylist()
+    by_agreement = topk(run, TopkSettings(k=2))
+    found = run.read_table(TABLE).to_pylist()
     assert [row["image_id"] for row in found] == ["b", "c"]
     assert [row["score"] for row in found] == pytest.approx([0.3, 0.25])
     assert [row["error"] for row in found] == [0.4, 0.5]
     assert [row["init_side"] for row in found] == [92, 92]
     assert by_agreement.cut == pytest.approx(0.25)
-    by_error = topk(run, 2, SelectSettings(k=2, by="error"))
-    assert run.read_table(TOPK)["image_id"].to_pylist() == ["a", "c"]
+    by_error = topk(run, TopkSettings(k=2, by="error"))
+    assert run.read_table(TABLE)["image_id"].to_pylist() == ["a", "c"]
     assert (by_agreement.by, by_error.by) == ("error_agreement", "error")
 
 
@@ -235,7 +245,7 @@ def test_fraction_is_of_all_images(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path / "run"))
     rows = [Row(f"{i:02d}", 78, 0.1 + i / 100) for i in range(20)]
     write_rows(run, [rows[:7], rows[7:]], {})
-    selection = topk(run, 2, SelectSettings(fraction=0.25))
+    selection = topk(run, TopkSettings(fraction=0.25))
     assert selection.num_selected == 5
     assert selection.cut == pytest.approx(0.25)
 
@@ -251,8 +261,8 @@ def test_masks_that_touch_the_frame(tmp_path: Path) -> None:
         0.5: ["half", "none"],
         1.0: ["all", "half", "none"],
     }.items():
-        topk(run, 1, SelectSettings(k=9, max_frame=bound))
-        assert run.read_table(TOPK)["image_id"].to_pylist() == expected
+        topk(run, TopkSettings(k=9, max_frame=bound))
+        assert run.read_table(TABLE)["image_id"].to_pylist() == expected
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -268,9 +278,9 @@ def test_groups_of_a_table(tmp_path: Path, kind: str) -> None:
         pa.csv.write_csv(table, file)
     else:
         pq.write_table(table, file)
-    wanted = SelectSettings(k=5, per_group="kind", groups=str(file))
-    selection = topk(run, 2, wanted)
-    assert run.read_table(TOPK)["image_id"].to_pylist() == ["a", "b", "d", "e", "f"]
+    wanted = TopkSettings(k=5, per_group="kind", groups=str(file))
+    selection = topk(run, wanted)
+    assert run.read_table(TABLE)["image_id"].to_pylist() == ["a", "b", "d", "e", "f"]
     assert selection.num_outside == 1  # g is in no group
 
 
@@ -289,7 +299,7 @@ def test_a_table_of_groups_that_cannot_be_used(tmp_path: Path, text: str, messag
     if text is not None:
         file.write_text(text)
     with pytest.raises(SettingsError, match=message):
-        topk(run, 1, SelectSettings(per_group="kind", groups=str(file)))
+        topk(run, TopkSettings(per_group="kind", groups=str(file)))
 
 
 @pytest.mark.parametrize(
@@ -304,8 +314,8 @@ def test_a_table_of_groups_that_cannot_be_used(tmp_path: Path, text: str, messag
     ],
 )
 def test_settings_that_cannot_be_used(wrong: dict) -> None:
-    with pytest.raises(SettingsError, match="select"):
-        SelectSettings(**wrong)
+    with pytest.raises(SettingsError, match="topk"):
+        TopkSettings(**wrong)
 
 
 def test_near_duplicates_give_way_to_the_higher_error(
@@ -317,15 +327,15 @@ def test_near_duplicates_give_way_to_the_higher_error(
         brighter = np.clip(picture.image.astype(np.int64) + 3, 0, 255).astype(np.uint8)
         Image.fromarray(brighter).save(folder / f"{picture.name}_again.png")
     step = segmented(shard_size=3, folder=folder)
-    everything = topk(step.run, 3, SelectSettings(k=8))
-    ranked = step.run.read_table(TOPK)["image_id"].to_pylist()
-    selection = topk(step.run, 3, SelectSettings(k=8, diversity_bits=4), step.decode)
-    kept = step.run.read_table(TOPK)["image_id"].to_pylist()
+    everything = topk(step.run, TopkSettings(k=8))
+    ranked = step.run.read_table(TABLE)["image_id"].to_pylist()
+    selection = topk(step.run, TopkSettings(k=8, diversity_bits=4))
+    kept = step.run.read_table(TABLE)["image_id"].to_pylist()
     assert (everything.num_selected, selection.num_near_duplicates) == (8, 4)
     firsts = {name[:8]: name for name in reversed(ranked)}
     assert sorted(kept) == sorted(firsts.values())
     (folder / kept[0]).unlink()
-    selection = topk(step.run, 3, SelectSettings(k=8, diversity_bits=4), step.decode)
+    selection = topk(step.run, TopkSettings(k=8, diversity_bits=4))
     assert (selection.num_gone, selection.num_near_duplicates) == (1, 3)
 
 
@@ -344,36 +354,37 @@ def test_masks_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return read_range(self, name, start, stop)
 
     monkeypatch.setattr(RunFolder, "read_range", counted)
-    topk(run, 1, SelectSettings(k=10))
-    assert run.size(part("masks", 0)) > 190_000
+    topk(run, TopkSettings(k=10))
+    assert run.size(part("segment", 0)) > 190_000
     assert sum(read) < 80_000  # the footer is asked for in 64 kB
     monkeypatch.undo()
-    run.delete("")
+    run.delete(*(file.name for file in run.walk()))
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
 def test_ray_tasks_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a merge that loses ties or counts, over three levels of tasks."""
-    from iem_batch.exec.ray import search
+    from iem_batch.exec.ray import executor
 
-    monkeypatch.setattr(search, "SHARDS_PER_TASK", 2)
-    monkeypatch.setattr(search, "FAN_IN", 2)
+    monkeypatch.setattr(executor, "SHARDS_PER_TASK", 2)
+    monkeypatch.setattr(executor, "FAN_IN", 2)
     rng = np.random.default_rng(0)
     rows = [Row(f"{i % 3}/{i:03d}", 78, rng.choice([0.25, 0.5, 0.75])) for i in range(90)]
     run = RunFolder(str(tmp_path / "run"))
     write_rows(run, [rows[start : start + 10] for start in range(0, 90, 10)], {})
-    for wanted in (SelectSettings(k=20), SelectSettings(k=20, per_group="folder")):
-        here = topk(run, 9, wanted)
-        table = run.read_table(TOPK)
-        assert topk(run, 9, wanted, search=search.search_on_cluster) == here
-        assert run.read_table(TOPK) == table
+    for wanted in (TopkSettings(k=20), TopkSettings(k=20, per_group="folder")):
+        here = topk(run, wanted)
+        table = run.read_table(TABLE)
+        on_ray = executor.RayExecutor(ClusterSettings())
+        assert topk(run, wanted, executor=on_ray) == here
+        assert run.read_table(TABLE) == table
 
 
 def test_empty_masks_are_never_labels(tmp_path: Path) -> None:
     """An empty mask teaches the network nothing, however few masks there are."""
     run = RunFolder(str(tmp_path / "run"))
     write_masks(run, [[("a", 0.0), ("b", 0.0)]], status="empty")
-    selection = topk(run, 1, SelectSettings(k=5))
+    selection = topk(run, TopkSettings(k=5))
     assert (selection.num_images, selection.num_undefined, selection.num_selected) == (2, 2, 0)
-    assert run.read_table(TOPK).to_pylist() == []
+    assert run.read_table(TABLE).to_pylist() == []

@@ -9,7 +9,9 @@ from iem_batch.cli import main
 from iem_batch.errors import SettingsError
 from iem_batch.images.geometry import mask_to_image
 from iem_batch.metrics import as_labelled, confusion
-from iem_batch.run.folder import RunFolder, part
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import part
+from iem_batch.run.marks import read_mark
 from iem_batch.run.schema import UPSCALED, decode_mask
 from iem_batch.steps.upscale.settings import UpscaleSettings
 from iem_batch.steps.upscale.upsampling import upsample
@@ -33,7 +35,7 @@ def run(tmp_path):
 
 def upscaled(run, *flags):
     main(["upscale", run.url, "--local", "--overwrite", *flags])
-    tables = [run.read_table(part("upscaled", shard)) for shard in (0, 1)]
+    tables = [run.read_table(part("upscale", shard)) for shard in (0, 1)]
     assert all(table.schema.equals(UPSCALED, check_metadata=True) for table in tables)
     return [row for table in tables for row in table.to_pylist()]
 
@@ -57,10 +59,10 @@ def test_masks_have_the_size_of_their_photos(run):
 
 
 def test_each_mask_is_that_of_its_own_photo(run, tmp_path):
-    """Rows of masks/ come once for each first mask; mixing them up gives a mask of another."""
+    """Rows of segment/ come once for each first mask; mixing them up gives a mask of another."""
     photo = np.asarray(Image.open(tmp_path / "photos" / "3.png"))
     row = upscaled(run, "--upscale.method", "nearest")[3]
-    stored = run.read_table(part("masks", 1)).to_pylist()
+    stored = run.read_table(part("segment", 1)).to_pylist()
     wanted = [
         upsample(decode_mask(item["mask"]["bytes"]), photo, "nearest")[0]
         for item in stored
@@ -87,7 +89,7 @@ def test_photo_that_has_vanished_is_counted(run, tmp_path, capsys):
     rows = upscaled(run)
     assert [row["image_id"] for row in rows] == ["0.png", "2.png", "3.png"]
     assert "1 images had a mask but can no longer be read" in capsys.readouterr().out
-    assert run.marks("upscaled", [0])[0]["quarantined"] == 1
+    assert read_mark(run, "upscale", 0).quarantined == 1
 
 
 def test_photo_whose_id_comes_again_keeps_its_mask(tmp_path):
@@ -104,15 +106,15 @@ def test_photo_whose_id_comes_again_keeps_its_mask(tmp_path):
     main(["segment", str(tmp_path / "photos.tar"), folder, *FLAGS, *IEM])
     main(["upscale", folder, "--local"])
     run = RunFolder(folder)
-    rows = run.read_table(part("upscaled", 0)).to_pylist()
+    rows = run.read_table(part("upscale", 0)).to_pylist()
     assert [row["image_id"] for row in rows] == ["a.png", "b.png"]
-    (mark,) = run.marks("upscaled", [0])
-    assert (mark["planned"], mark["ok"], mark["quarantined"]) == (3, 2, 1)
+    mark = read_mark(run, "upscale", 0)
+    assert (mark.planned, mark.ok, mark.quarantined) == (3, 2, 1)
 
 
 def test_other_masks_need_their_step(run, capsys):
     with pytest.raises(SystemExit):
-        main(["upscale", run.url, "--local", "--upscale.masks", "refined"])
+        main(["upscale", run.url, "--local", "--upscale.masks", "refine"])
     assert "run `iem-batch refine`" in capsys.readouterr().err
 
 
