@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from iem_batch.processes import birth, descendants
-from iem_batch.run.folder import HISTORY, WEIGHTS, RunFolder
+from iem_batch.run.folder import RunFolder
+from iem_batch.steps.train.layout import HISTORY, WEIGHTS
 from iem_batch.steps.train.step import TRAIN_FOLDER
 from tests.steps.corpora import small_discs, write_corpus
 

@@ -22,6 +22,7 @@ def square(top: int, left: int, side: int) -> NDArray[np.bool_]:
 
 
 def row(image_id: str, mask: NDArray[np.bool_], error: float = 0.5, side: int | None = 4) -> dict:
+    """A row of segment/; and of fuse/ or refine/, with what they have of it."""
     return {
         "image_id": image_id,
         "uri": f"/photos/{image_id}",
@@ -35,6 +36,7 @@ def row(image_id: str, mask: NDArray[np.bool_], error: float = 0.5, side: int | 
         "init_side": side,
         "agreement": 1.0,
         "iterations": 7,
+        "vote": {"bytes": schema.encode_pixels(mask.astype(np.uint8) * 255), "path": None},
         "status": "ok" if 0 < mask.mean() < 1 else "full" if mask.all() else "empty",
     }
 
@@ -48,8 +50,7 @@ def write_shard(
     run: RunFolder, step: str, shard: int, rows: list[dict], rejected: list[dict] | None = None
 ) -> None:
     """Write what a step leaves for one shard: the table, the quarantine and the commit mark."""
-    table_schema = schema.PREDICTIONS if step == "predict" else schema.MASKS
-    table = pa.Table.from_pylist(rows, schema=table_schema)
+    table = pa.Table.from_pylist(rows, schema=SCHEMAS[step])
     files = {layout.part(step, shard): run.write_table(layout.part(step, shard), table)}
     rejected = rejected or []
     if rejected:
@@ -57,12 +58,21 @@ def write_shard(
         table = pa.Table.from_pylist(rejected, schema=schema.QUARANTINE)
         files[name] = run.write_table(name, table)
     sides: dict[str, dict[str, float]] = {}
-    for item in rows:
+    for item in rows if step == "segment" else []:
         side = sides.setdefault(str(item["init_side"]), {"count": 0, "sum_error": 0.0})
         side["count"] += 1
         side["sum_error"] += item["error"]
     num_ok = len({item["image_id"] for item in rows})
-    commit_mark(run, step, shard, files, num_ok, len(rejected), {"sides": sides})
+    facts = {"sides": sides, "first_masks": 2}
+    commit_mark(run, step, shard, files, num_ok, len(rejected), facts)
+
+
+SCHEMAS = {
+    "segment": schema.MASKS,
+    "fuse": schema.FUSED,
+    "predict": schema.PREDICTED,
+    "refine": schema.REFINED,
+}
 
 
 def commit_mark(
@@ -111,6 +121,10 @@ def _sides(facts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"sides": found}
 
 
+def _first_masks(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"first_masks": max((each["first_masks"] for each in facts), default=0)}
+
+
 def _pairs(facts: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "splits": ["train"],
@@ -122,6 +136,7 @@ def _pairs(facts: list[dict[str, Any]]) -> dict[str, Any]:
 
 _COMBINE = {
     "segment": _sides,
+    "fuse": _first_masks,
     "topk": _whole,
     "export": _pairs,
     "train": _whole,

@@ -20,12 +20,15 @@ from iem_batch.steps.segment.settings import SegmentSettings
 SIZE_PX = 32
 """Side of the engine's square; the blur is scaled with it."""
 
-IEM = IEMSettings(sigma_px=2, kernel_px=5, iterations=8)
+IEM = IEMSettings(sigma_px=2, kernel_px=5, iterations=8, colors="rgb", diversity_weight=0.001)
+
+SIDES = (12, 20)
+"""Of the first masks, in pixels."""
 
 SETTINGS = Settings(
-    decode=DecodeSettings(size_px=SIZE_PX),
+    decode=DecodeSettings(size_px=SIZE_PX, fit="crop", resize="nearest"),
     iem=IEM,
-    segment=SegmentSettings(init_sides=(12, 20), backend="torch"),
+    segment=SegmentSettings(init_shares=tuple(side / SIZE_PX for side in SIDES), backend="torch"),
     segnet=SegNetSettings(width=4, num_blocks=1),
 )
 
