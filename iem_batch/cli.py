@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A command that is no step; the function of its name in `iem_batch.tools.MODULE` does it."""
+    """A command that is no step; done by the function of its name in `iem_batch.tools.MODULE`."""
 
     summary: str
     module: str
@@ -50,7 +50,7 @@ SHORT = {
     "--ignore": "evaluate.ignore",
     "--to": "convert.to",
 }
-"""Short flag -> the setting it stands for."""
+"""Short flag -> the setting it sets."""
 
 TOOLS = {
     "run": Tool(
@@ -219,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; the exit status is 0 only if everything was done.
 
     Args:
-        arguments: what stands after the program's name; None takes the process's own.
+        arguments: those after the program's name; None takes the process's own.
     """
     try:
         with raising_interrupts():
@@ -331,6 +331,6 @@ def _shards(text: str | None) -> range | None:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    sys.stdout.flush()  # in a log, what was said before stays before
+    sys.stdout.flush()  # so that a log has both in order
     print(f"iem-batch: {message}", file=sys.stderr)
     sys.exit(status)

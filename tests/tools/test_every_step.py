@@ -25,7 +25,7 @@ from iem_batch.segnet.settings import TrainSettings
 from iem_batch.steps.do import do
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.export.settings import ExportSettings
-from iem_batch.steps.places import BegunStep, begun_steps
+from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
 from iem_batch.steps.report.step import PAGE
 from iem_batch.tools import pipeline
@@ -62,7 +62,7 @@ class Done:
         self.convert = job_at(RunFolder(str(root / "converted")), **small)
         source = str(root / "pictures")
         pipeline.run(self.run, source)
-        done_by_run = {begun.step.name for begun in begun_steps(self.run)}
+        done_by_run = {started.step.name for started in started_steps(self.run)}
         for name in IN_RUN:
             if name not in done_by_run:
                 do(self.run, name)
@@ -80,16 +80,16 @@ class Done:
         """Give what a step is called for people."""
         return f"{self.elsewhere}: export" if name == ELSEWHERE else name
 
-    def find(self, name: str) -> BegunStep:
+    def find(self, name: str) -> StartedStep:
         """Find a step as the tools do."""
-        found = [each for each in begun_steps(self.job(name)) if each.title == self.title(name)]
+        found = [each for each in started_steps(self.job(name)) if each.title == self.title(name)]
         assert len(found) == 1
         return found[0]
 
     def files(self, name: str) -> list[str]:
         """List all that a step has written, in its place."""
-        begun = self.find(name)
-        place, step = begun.place, begun.step.name
+        started = self.find(name)
+        place, step = started.place, started.step.name
         marks = read_marks(place, step, sorted(committed(place, step)))
         files = [file for mark in marks for file in mark.files]
         return [*files, *require_summary(place, step).files]
@@ -152,16 +152,16 @@ def test_a_bit_that_has_changed_in_any_file(done: Done, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in WHOLE])
 def test_a_shard_that_failed_is_done_by_retry(done: Done, name: str) -> None:
     """Its mark cannot be written, as on a disk that is full; then it can."""
-    begun, job = done.find(name), done.job(name)
-    place, step = begun.place, begun.step.name
+    started, job = done.find(name), done.job(name)
+    place, step = started.place, started.step.name
     before = {file: place.read_bytes(file) for file in done.files(name)}
     reopen(place, step, [1])
     obstacle = Path(place.url, layout.mark(step, 1))
     obstacle.mkdir()
     with pytest.raises(ShardsFailedError, match=f"1 shards of {step} failed"):
-        do(begun.job, step)
+        do(started.job, step)
     assert list(read_failures(place, step)) == [1]
-    assert {row.step: row.state for row in run_status(job)}[begun.title] == "failed"
+    assert {row.step: row.state for row in run_status(job)}[started.title] == "failed"
     obstacle.rmdir()
     retry(job, quarantined=False)
     assert read_mark(place, step, 1).attempts == 4

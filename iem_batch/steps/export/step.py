@@ -263,13 +263,13 @@ class ExportStep:
         }
 
     def complete(self, summary: Summary) -> dict[str, str]:
-        """Write what stands for a whole corpus elsewhere: annotations, and a card."""
+        """Write the files about a whole corpus elsewhere: annotations, and a card."""
         if not self.is_elsewhere:
             return {}
         return complete_corpus(self.place, self.export, summary.facts["splits"])
 
     def _place(self, file: CorpusFile) -> Place:
-        # The files SegNet reads are called as those of the other steps are.
+        # The files that SegNet reads are named like those of the other steps.
         split = "part" if file.split == "train" and not self.is_elsewhere else file.split
         return Place(
             split=file.split,
