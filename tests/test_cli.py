@@ -298,7 +298,7 @@ def test_two_hundred_good_and_twenty_broken_files(call: Call, tmp_path: Path) ->
     for name, (content, _) in broken_files().items():
         (source / name).write_bytes(content)
     run = tmp_path / "run"
-    quick = [*QUICK, "--plan.shard_size=64", "--iem.iterations=1", "--segment.init_sides=[16]"]
+    quick = [*QUICK, "--plan.shard_size=64", "--iem.iterations=1", "--segment.init_shares=[0.5]"]
     status, output, error = call("segment", source, run, "--local", *quick)
     assert status == 0, error
     assert "200 images with masks" in output
