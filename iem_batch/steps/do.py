@@ -195,8 +195,11 @@ def drop(job: Job, name: str, place: RunFolder | None = None) -> None:
     job.require_alone()
     own = job.place if step.per_round else job.run
     if place in (None, own):
-        for there, later in made_of(job, name):
-            _drop(there, later)
+        later = list(made_of(job, name))
+        for there, each in later:
+            _drop(there, each)
+        rounds = {there.url for there, _ in later} - {job.run.url}
+        job.run.delete_empty_folders(url.removeprefix(f"{job.run.url}/") for url in rounds)
     _drop(place or own, step)
 
 

@@ -142,7 +142,7 @@ def _check_step(begun: BegunStep, source: Source | None, result: Verification) -
         result.files["bytes"] += sum(checked.files.values())
         hashes.append(checked.id_hashes)
         for kind, message in checked.findings:
-            findings.add(kind, message)
+            findings.add(kind, begun.title.removesuffix(step.name) + message)
     _find_foreign(begun, named, findings)
     return hashes
 
