@@ -206,3 +206,4 @@ def drop(job: Job, name: str, place: RunFolder | None = None) -> None:
 def _drop(place: RunFolder, step: Step) -> None:
     kept = [f"{folder}/{name}" for folder in step.scratch for name in place.names(folder)]
     drop_step(place, step.name, [*kept, *step.drafts])
+    place.delete_empty_folders(step.scratch)
