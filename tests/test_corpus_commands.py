@@ -1,6 +1,7 @@
 """The commands `topk` and `export`, from settings to folders."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def selected(tmp_path_factory: pytest.TempPathFactory, pictures: list[Picture]) 
     root = tmp_path_factory.mktemp("selected")
     write_folder(root / "pictures", pictures)
     main(["segment", str(root / "pictures"), str(root / "run"), "--local", *QUICK])
+    main(["fuse", str(root / "run"), "--local"])
     main(["topk", str(root / "run"), "--local", "-k", "9"])
     return root
 
@@ -66,7 +68,7 @@ def test_another_format_leaves_the_corpus_of_segnet_alone(
     status, output, error = call("export", run, "--local", "--export.format=coco")
     assert status == 0, error
     assert "9 pairs as coco" in output
-    assert (run / "exports/coco-engine-segment/annotations/instances_train.json").exists()
+    assert (run / "exports/coco-engine-fuse/annotations/instances_train.json").exists()
     assert tree(run / "export") == corpus
     assert (run / "_run/config.yaml").read_bytes() == config
 
@@ -121,6 +123,7 @@ def test_vanished_and_changed_images_are_named(
     write_folder(tmp_path / "pictures", pictures)
     run = tmp_path / "run"
     call("segment", tmp_path / "pictures", run, "--local", *QUICK)
+    call("fuse", run, "--local")
     call("topk", run, "--local")
     (tmp_path / "pictures/disc_000.png").unlink()
     Image.new("RGB", (50, 60)).save(tmp_path / "pictures/disc_002.png")
@@ -130,14 +133,15 @@ def test_vanished_and_changed_images_are_named(
     assert status == 0, error
     assert "9 pairs as folder" in output
     assert "3 selected images are not in" in output
-    assert "disc_000.png: missing" in output
-    target = RunFolder(str(run / "exports/folder-original-segment"))
+    assert re.search(r"; the first is disc_00[024]\.png: [a-z_]+, ", output)
+    target = RunFolder(str(run / "exports/folder-original-fuse"))
     why = {
         row["image_id"]: (row["error_class"], row["message"])
         for file in range(3)
         for row in read_mark(target, "export", file).facts["rejected"]
     }
     assert why["disc_002.png"] == ("changed", "it is 50x60 now and was 80x64 when segmented")
+    assert why["disc_000.png"][0] == "missing"
     assert why["disc_004.png"][0] == "not_an_image"
     assert why.keys() == {"disc_000.png", "disc_002.png", "disc_004.png"}
 
@@ -151,7 +155,7 @@ def test_masks_of_segnet_without_those_that_are_empty(
     run = tmp_path / "run"
     done = call("run", tmp_path / "pictures", run, "--local", *QUICK, "--export.format=webdataset")
     assert done[0] == 0, done[2]
-    assert (run / "exports/webdataset-engine-segment/train-00000.tar").exists()
+    assert (run / "exports/webdataset-engine-fuse/train-00000.tar").exists()
     assert len(RunFolder(str(run)).names("export")) == 3
     folder = RunFolder(str(run))
     rows = folder.read_table(part("predict", 0))
@@ -222,6 +226,7 @@ def test_to_an_object_store(selected: Path, call: Call, s3_bucket: str) -> None:
 def test_short_flags(selected: Path, call: Call, tmp_path: Path) -> None:  # noqa: F811
     run = tmp_path / "run"
     main(["segment", str(selected / "pictures"), str(run), "--local", *QUICK])
+    main(["fuse", str(run), "--local"])
     status, output, error = call("topk", run, "--local", "--fraction", "0.5", "--per-group=folder")
     assert status == 0, error
     assert "6 of 12 images" in output

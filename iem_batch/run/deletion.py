@@ -39,7 +39,8 @@ def drop_step(place: RunFolder, step: str, further: Iterable[str] = ()) -> None:
     place.delete(*further, *failures)
     place.delete(layout.record(step))  # by itself: a store deletes many in any order
     folders |= {name.rpartition("/")[0] for name in (*further, *failures)}
-    place.delete_empty_folders({*folders, f"_run/stats/{step}"})
+    own = {"_run/steps", "_run/done", f"_run/stats/{step}"}
+    place.delete_empty_folders(folders | own)
 
 
 def delete_summary(place: RunFolder, step: str) -> None:

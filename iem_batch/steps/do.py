@@ -195,11 +195,15 @@ def drop(job: Job, name: str, place: RunFolder | None = None) -> None:
     job.require_alone()
     own = job.place if step.per_round else job.run
     if place in (None, own):
-        for there, later in made_of(job, name):
-            _drop(there, later)
+        later = list(made_of(job, name))
+        for there, each in later:
+            _drop(there, each)
+        rounds = {there.url for there, _ in later} - {job.run.url}
+        job.run.delete_empty_folders(url.removeprefix(f"{job.run.url}/") for url in rounds)
     _drop(place or own, step)
 
 
 def _drop(place: RunFolder, step: Step) -> None:
     kept = [f"{folder}/{name}" for folder in step.scratch for name in place.names(folder)]
     drop_step(place, step.name, [*kept, *step.drafts])
+    place.delete_empty_folders(step.scratch)

@@ -81,7 +81,7 @@ def _read(place: RunFolder, name: str, checksum: str, found: CheckedShard) -> pa
         found.findings.append(("missing file", f"{name} is gone, its commit mark names it"))
         return None
     except StorageError as error:
-        found.findings.append(("unreadable", str(error)))
+        found.findings.append(("unreadable", f"{name}: {error}"))
         return None
     found.files[name] = len(data)
     if schema.checksum(data) != checksum:

@@ -147,7 +147,7 @@ def _check_step(
         result.files["bytes"] += sum(checked.files.values())
         hashes.append(checked.id_hashes)
         for kind, message in checked.findings:
-            findings.add(kind, message)
+            findings.add(kind, started.title.removesuffix(step.name) + message)
     _find_foreign(started, named, findings)
     return hashes
 

@@ -30,12 +30,13 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, pictures: list[Picture]) -> Path:
-    """The pictures and their truth; `masks`, a run up to segment, and `run`, one of two rounds."""
+    """The pictures and their truth; `masks`, a run up to fuse, and `run`, one of two rounds."""
     root = tmp_path_factory.mktemp("rounds")
     write_folder(root / "pictures", pictures)
     write_masks(root / "truth", pictures)
     settings = [*QUICK, "--topk.k=8"]
     main(["segment", str(root / "pictures"), str(root / "masks"), "--local", *settings])
+    main(["fuse", str(root / "masks"), "--local"])
     shutil.copytree(root / "masks", root / "run")
     truth = f"--truth={root / 'truth'}"
     main(["run", str(root / "pictures"), str(root / "run"), truth, *TWO_ROUNDS])
@@ -63,7 +64,7 @@ def first_round(run: Path) -> dict[str, tuple[bytes, int]]:
         for file in sorted(run.rglob("*"))
         if file.is_file()
         and "rounds" not in file.parts
-        and (set(file.parts) | {file.stem}) & {"segment", *OF_A_ROUND}
+        and (set(file.parts) | {file.stem}) & {"segment", "fuse", *OF_A_ROUND}
     }
 
 
@@ -98,9 +99,8 @@ def killed_at(
 
 def test_each_round_selects_among_the_masks_of_the_one_before(root: Path) -> None:
     run = RunFolder(str(root / "run"))
-    first, last = (place.read_table(TABLE) for place in (run, run.below("rounds/2")))
-    assert first["init_side"].null_count == 0
-    assert last["init_side"].null_count == len(last) == 8
+    last = run.below("rounds/2").read_table(TABLE)
+    assert len(last) == 8
     errors = {
         row["image_id"]: row["error"]
         for shard in range(3)
@@ -161,7 +161,7 @@ def test_a_round_added_later_and_killed_leaves_the_first_as_it_is(
     run = shutil.copytree(root / "masks", tmp_path / "run")
     main(["run", str(root / "pictures"), str(run), "--local"])
     before = first_round(run)
-    assert {f"_run/done/{step}.json" for step in ("segment", *OF_A_ROUND)} < before.keys()
+    assert {f"_run/done/{step}.json" for step in ("segment", "fuse", *OF_A_ROUND)} < before.keys()
     command = ("run", root / "pictures", run, *TWO_ROUNDS)
     for place in (
         "write_bytes rounds/2/_run/steps/topk.json",
@@ -247,7 +247,7 @@ def test_a_refused_round_changes_nothing_and_an_accepted_one_keeps_all(
 ) -> None:
     run = shutil.copytree(root / "masks", tmp_path / "run")
     main(["run", str(root / "pictures"), str(run), "--local"])
-    assert call("upscale", run, "--local", "--upscale.masks=segment")[0] == 0
+    assert call("upscale", run, "--local", "--upscale.masks=fuse")[0] == 0
     before = data_files(run)
     assert any(name.startswith("upscale/") for name in before)
     again = ["run", root / "pictures", run, *TWO_ROUNDS]
@@ -323,7 +323,7 @@ def test_new_masks_drop_all_rounds(root: Path, tmp_path: Path, call: Call) -> No
     assert call(*command)[0] == 1
     assert call(*command, "--overwrite")[0] == 0
     assert not (run / "rounds").exists()
-    assert data_files(run).keys() == data_files(root / "masks").keys()
+    assert data_files(run).keys() == without(data_files(root / "masks"), "fuse").keys()
 
 
 def test_a_round_from_refined_masks(root: Path, tmp_path: Path) -> None:
