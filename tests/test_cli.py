@@ -216,7 +216,7 @@ def test_k_is_topk_k(finished: Path, call: Call, tmp_path: Path) -> None:
 def test_evaluate_beside_another_run(finished: Path, call: Call, tmp_path: Path) -> None:
     run = shutil.copytree(finished / "run", tmp_path / "run")
     truth = f"--truth={finished / 'truth'}"
-    arguments = ["evaluate", run, truth, "--evaluate.at=image"]
+    arguments = ["evaluate", run, truth, "--evaluate.at=engine"]
     status, output, error = call(*arguments, "--evaluate.quote=[lsun_car]")
     assert status == 0, error
     for shown in ("GrabCut", "Otsu", "quoted, another set", "IEM, lowest IoU: disc_", "95 %"):
