@@ -87,17 +87,19 @@ def test_later_steps_are_not_left_behind(call: Call, tmp_path: Path, picture_fol
     call("plan", picture_folder, run, *QUICK)
     (picture_folder / "disc_003.jpg").rename(tmp_path / "disc_003.jpg")
     segmented(call, picture_folder, run, "--as-planned")
+    call("fuse", run)
     call("topk", run, "-k", "4")
     (tmp_path / "disc_003.jpg").rename(picture_folder / "disc_003.jpg")
     before = data_files(run)
     status, _, error = call("retry", run, "--quarantined")
     assert status == 1
-    assert f"topk of {run} were made of the masks as they are; give --overwrite" in error
+    assert f"fuse, topk of {run} were made of the masks as they are; give --overwrite" in error
     assert data_files(run) == before
     assert committed(RunFolder(str(run)), "segment") == {0, 1, 2}
     status, _, error = call("retry", run, "--quarantined", "--overwrite")
     assert status == 0, error
     assert not (run / "topk").exists()
+    assert not (run / "fuse").exists()
     assert RunFolder(str(run)).read_table(part("segment", 0)).num_rows == 10
 
 

@@ -47,7 +47,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 def data_files(run: Path) -> dict[str, bytes]:
     """Everything that must not depend on how the run was made: no marks, plans or reports."""
-    folders = ("segment", "quarantine", "topk", "export", "predict", "refine")
+    folders = ("segment", "quarantine", "fuse", "topk", "export", "predict", "refine")
     return {
         str(file.relative_to(run)): file.read_bytes()
         for folder in folders
@@ -104,7 +104,7 @@ def test_ray_gives_the_same_files(finished: Path, call: Call, tmp_path: Path) ->
     ours, local = data_files(run), data_files(finished / "run")
     assert ours.keys() == local.keys()
     for name, data in local.items():
-        if name.startswith(("segment", "topk", "export")):
+        if name.startswith(("segment", "fuse", "topk", "export")):
             assert ours[name] == data, name
 
 
@@ -204,6 +204,7 @@ def test_flags_beat_the_file(finished: Path, call: Call, tmp_path: Path) -> None
 def test_k_is_topk_k(finished: Path, call: Call, tmp_path: Path) -> None:
     run = tmp_path / "run"
     call("segment", finished / "pictures", run, "--local", *QUICK)
+    call("fuse", run, "--local")
     status, output, _ = call("topk", run, "-k", "3")
     assert status == 0
     assert "3 of 12 images" in output
@@ -215,8 +216,7 @@ def test_k_is_topk_k(finished: Path, call: Call, tmp_path: Path) -> None:
 def test_evaluate_beside_another_run(finished: Path, call: Call, tmp_path: Path) -> None:
     run = shutil.copytree(finished / "run", tmp_path / "run")
     truth = f"--truth={finished / 'truth'}"
-    baselines = ["--evaluate.baselines=[grabcut,otsu]", "--evaluate.grabcut_sides=[24]"]
-    arguments = ["evaluate", run, truth, *baselines, "--evaluate.at=image"]
+    arguments = ["evaluate", run, truth, "--evaluate.at=engine"]
     status, output, error = call(*arguments, "--evaluate.quote=[lsun_car]")
     assert status == 0, error
     for shown in ("GrabCut", "Otsu", "quoted, another set", "IEM, lowest IoU: disc_", "95 %"):
@@ -233,11 +233,11 @@ def test_evaluate_beside_another_run(finished: Path, call: Call, tmp_path: Path)
     ("arguments", "status", "message"),
     [
         (["segment", "nowhere", "run"], 1, "does not exist"),
-        (["topk", "run"], 1, "run `iem-batch segment`"),
+        (["topk", "run"], 1, "run `iem-batch fuse`"),
         (["segment", "nowhere", "run", "--iem.sigma_px=-1"], 2, "iem.sigma_px is -1.0"),
         (["segment", "nowhere", "run", "--segment.backend=gpu"], 2, "no backend 'gpu'"),
         (["segment", "nowhere", "run", "--iem.sigma=1"], 2, "iem.sigma"),
-        (["segment", "photos", "run", "--decode.size_px=64"], 2, "a first mask of side 78"),
+        (["segment", "photos", "run", "--decode.size_px=1"], 2, "a first mask of side"),
         (["evaluate", "run"], 2, "--truth"),
         (["status", "run"], 1, "run `iem-batch plan`"),
     ],
@@ -264,7 +264,8 @@ def test_steps_in_the_wrong_order_name_the_missing_one(
     run = tmp_path / "run"
     call("plan", finished / "pictures", run, *QUICK)
     for command, missing in {
-        "topk": "segment",
+        "fuse": "segment",
+        "topk": "fuse",
         "export": "topk",
         "train": "export",
         "predict": "train",

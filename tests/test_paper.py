@@ -27,7 +27,10 @@ NOT_OF_THE_RECIPE = {
 }
 """Settings of the sections below that decide time, memory, chance, rounding or what is kept."""
 
-RECIPE_SECTIONS = ("decode", "iem", "segment", "topk", "export", "segnet", "train", "predict")
+RECIPE_SECTIONS = (
+    *("decode", "iem", "segment", "fuse", "topk"),
+    *("export", "segnet", "train", "predict", "refine"),
+)
 
 
 def test_every_setting_is_of_the_recipe_or_not() -> None:
@@ -40,7 +43,7 @@ def test_every_setting_is_of_the_recipe_or_not() -> None:
 def test_recipe_is_the_papers() -> None:
     """Sections 4.1 and 4.2: figures that are in the text; all values can be used together."""
     said = {
-        "segment.init_sides": (44, 78, 92),
+        "segment.init_shares": (44 / 128, 78 / 128, 92 / 128),
         "iem.iterations": 150,
         "iem.diversity_weight": 0.001,
         "topk.k": 8000,
@@ -74,7 +77,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 def run(tmp_path: Path) -> Path:
     """A run folder whose stored settings are others than the paper's."""
     stored = {
-        "segment": {"init_sides": [60]},
+        "segment": {"init_shares": [0.5]},
+        "fuse": {"method": "vote"},
         "topk": {"k": 7, "rounds": 3},
         "export": {"foreground": "frame"},
         "segnet": {"width": 8},
@@ -104,7 +108,9 @@ def test_flags_and_files_go_before_the_recipe(run: Path, jobs: list[Job], tmp_pa
         assert (train.epochs, train.batch_size, train.horizontal_flips) == (9, 32, False)
 
 
-@pytest.mark.parametrize("command", ["segment", "topk", "export", "train", "predict"])
+@pytest.mark.parametrize(
+    "command", ["segment", "fuse", "topk", "export", "train", "predict", "refine"]
+)
 def test_a_command_sets_its_own_part_alone(run: Path, jobs: list[Job], command: str) -> None:
     """Catches settings of a step that is done being stored as other ones."""
     arguments = ["photos", str(run)] if command == "segment" else [str(run)]

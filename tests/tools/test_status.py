@@ -32,6 +32,7 @@ def test_counts_what_is_committed(segmented: Segmented) -> None:
     masks, *others = run_status(job_at(run))
     assert (masks.state, masks.shards_done, masks.num_shards, masks.ok) == ("done", 3, 3, 12)
     assert {step.step: step.num_shards for step in others} == {
+        "fuse": 3,
         "topk": None,
         "export": None,
         "train": None,

@@ -163,7 +163,7 @@ def test_a_mark_of_more_images_than_were_planned(run: RunFolder) -> None:
 def test_a_prediction_without_a_mask(run: RunFolder) -> None:
     rows = [{"image_id": "stranger.png", "uri": "/stranger.png", "width": 1, "height": 1}]
     name = part("predict", 0)
-    checksum = run.write_table(name, pa.Table.from_pylist(rows, schema=schema.PREDICTIONS))
+    checksum = run.write_table(name, pa.Table.from_pylist(rows, schema=schema.PREDICTED))
     write_record(run, "predict", StepRecord(num_shards=3, settings={}, versions={}))
     done = replace(read_mark(run, "segment", 0), files={name: checksum}, facts={})
     write_mark(run, "predict", replace(done, planned=1, ok=1))
