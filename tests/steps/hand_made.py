@@ -10,7 +10,15 @@ from PIL import Image
 
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Mark, add_up, committed, write_mark, write_summary
+from iem_batch.run.marks import (
+    Mark,
+    StepRecord,
+    add_up,
+    committed,
+    write_mark,
+    write_record,
+    write_summary,
+)
 
 SIZE = 8
 
@@ -22,7 +30,6 @@ def square(top: int, left: int, side: int) -> NDArray[np.bool_]:
 
 
 def row(image_id: str, mask: NDArray[np.bool_], error: float = 0.5, side: int | None = 4) -> dict:
-    """A row of segment/; and of fuse/ or refine/, with what they have of it."""
     return {
         "image_id": image_id,
         "uri": f"/photos/{image_id}",
@@ -36,7 +43,6 @@ def row(image_id: str, mask: NDArray[np.bool_], error: float = 0.5, side: int | 
         "init_side": side,
         "agreement": 1.0,
         "iterations": 7,
-        "vote": {"bytes": schema.encode_pixels(mask.astype(np.uint8) * 255), "path": None},
         "status": "ok" if 0 < mask.mean() < 1 else "full" if mask.all() else "empty",
     }
 
@@ -50,7 +56,7 @@ def write_shard(
     run: RunFolder, step: str, shard: int, rows: list[dict], rejected: list[dict] | None = None
 ) -> None:
     """Write what a step leaves for one shard: the table, the quarantine and the commit mark."""
-    table = pa.Table.from_pylist(rows, schema=SCHEMAS[step])
+    table = pa.Table.from_pylist(rows, schema=_SCHEMAS[step])
     files = {layout.part(step, shard): run.write_table(layout.part(step, shard), table)}
     rejected = rejected or []
     if rejected:
@@ -58,21 +64,13 @@ def write_shard(
         table = pa.Table.from_pylist(rejected, schema=schema.QUARANTINE)
         files[name] = run.write_table(name, table)
     sides: dict[str, dict[str, float]] = {}
-    for item in rows if step == "segment" else []:
+    for item in rows:
         side = sides.setdefault(str(item["init_side"]), {"count": 0, "sum_error": 0.0})
         side["count"] += 1
         side["sum_error"] += item["error"]
     num_ok = len({item["image_id"] for item in rows})
     facts = {"sides": sides, "first_masks": 2}
     commit_mark(run, step, shard, files, num_ok, len(rejected), facts)
-
-
-SCHEMAS = {
-    "segment": schema.MASKS,
-    "fuse": schema.FUSED,
-    "predict": schema.PREDICTED,
-    "refine": schema.REFINED,
-}
 
 
 def commit_mark(
@@ -84,7 +82,7 @@ def commit_mark(
     num_rejected: int = 0,
     facts: dict[str, Any] | None = None,
 ) -> None:
-    """Write a commit mark, and the sums over all marks that the step has now."""
+    """Write a commit mark, and the record and the sums of all shards that the step has now."""
     mark = Mark(
         shard=shard,
         planned=num_ok + num_rejected,
@@ -99,7 +97,9 @@ def commit_mark(
         host="here",
     )
     write_mark(run, step, mark)
-    write_summary(run, step, add_up(run, step, sorted(committed(run, step)), _COMBINE[step]))
+    shards = sorted(committed(run, step))
+    write_record(run, step, StepRecord(num_shards=len(shards), settings={}, versions={}))
+    write_summary(run, step, add_up(run, step, shards, _COMBINE[step]))
 
 
 def _nothing(facts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -121,10 +121,6 @@ def _sides(facts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"sides": found}
 
 
-def _first_masks(facts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"first_masks": max((each["first_masks"] for each in facts), default=0)}
-
-
 def _pairs(facts: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "splits": ["train"],
@@ -134,9 +130,16 @@ def _pairs(facts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+_SCHEMAS = {
+    "segment": schema.MASKS,
+    "fuse": schema.FUSED,
+    "predict": schema.REFINED,
+    "refine": schema.REFINED,
+}
+
 _COMBINE = {
     "segment": _sides,
-    "fuse": _first_masks,
+    "fuse": _whole,
     "topk": _whole,
     "export": _pairs,
     "train": _whole,

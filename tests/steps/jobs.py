@@ -20,15 +20,12 @@ from iem_batch.steps.segment.settings import SegmentSettings
 SIZE_PX = 32
 """Side of the engine's square; the blur is scaled with it."""
 
-IEM = IEMSettings(sigma_px=2, kernel_px=5, iterations=8, colors="rgb", diversity_weight=0.001)
-
-SIDES = (12, 20)
-"""Of the first masks, in pixels."""
+IEM = IEMSettings(sigma_px=2, kernel_px=5, iterations=8)
 
 SETTINGS = Settings(
-    decode=DecodeSettings(size_px=SIZE_PX, fit="crop", resize="nearest"),
+    decode=DecodeSettings(size_px=SIZE_PX, fit="crop"),
     iem=IEM,
-    segment=SegmentSettings(init_shares=tuple(side / SIZE_PX for side in SIDES), backend="torch"),
+    segment=SegmentSettings(init_shares=(12 / SIZE_PX, 20 / SIZE_PX), backend="torch"),
     segnet=SegNetSettings(width=4, num_blocks=1),
 )
 

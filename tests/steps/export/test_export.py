@@ -27,13 +27,23 @@ from tests.steps.jobs import job_at
 Segmented = Callable[..., SegmentStep]
 
 
-def export(
-    step: SegmentStep, pairs_per_file: int, choice: str = "image", foreground: str = "frame"
-) -> None:
+@pytest.fixture
+def fused(segmented: Callable[..., SegmentStep]) -> Segmented:
+    """Gives `segmented` with `fuse` done as well."""
+
+    def fuse(**options: Any) -> SegmentStep:
+        step = segmented(**options)
+        do(job_at(step.run), "fuse")
+        return step
+
+    return fuse
+
+
+def export(step: SegmentStep, pairs_per_file: int, foreground: str = "frame") -> None:
     """Select the seven best of the twelve pictures and export them."""
     job = job_at(
         step.run,
-        topk=TopkSettings(k=7, init_choice=choice),  # type: ignore[arg-type]
+        topk=TopkSettings(k=7),
         export=ExportSettings(pairs_per_file=pairs_per_file, foreground=foreground),  # type: ignore[arg-type]
     )
     do(job, "topk")
@@ -46,9 +56,9 @@ def corpus_rows(run: RunFolder) -> list[dict[str, Any]]:
     ]
 
 
-def test_pairs_are_the_selected_images_with_the_chosen_masks(segmented: Segmented) -> None:
+def test_pairs_are_the_selected_images_with_the_chosen_masks(fused: Segmented) -> None:
     """Catches the mask of another first mask, or of another image, beside an image."""
-    step = segmented(shard_size=5)
+    step = fused(shard_size=5)
     export(step, pairs_per_file=3)
     loaded = [step.load(shard) for shard in range(3)]
     pixels = {
@@ -58,9 +68,9 @@ def test_pairs_are_the_selected_images_with_the_chosen_masks(segmented: Segmente
     }
     selected = {row["image_id"]: row for row in step.run.read_table(TABLE).to_pylist()}
     masks = {
-        (row["image_id"], row["init_side"]): row["mask"]
+        row["image_id"]: row["mask"]
         for shard in range(3)
-        for row in step.run.read_table(part("segment", shard)).to_pylist()
+        for row in step.run.read_table(part("fuse", shard)).to_pylist()
     }
     rows = corpus_rows(step.run)
     assert {row["image_id"] for row in rows} == selected.keys()
@@ -72,13 +82,13 @@ def test_pairs_are_the_selected_images_with_the_chosen_masks(segmented: Segmente
             schema.decode_pixels(row["image"]["bytes"]),
             pixels[image_id],
         )
-        assert row["mask"] == masks[image_id, chosen["init_side"]]
+        assert row["mask"] == masks[image_id]
         assert (row["error"], row["rank"]) == (chosen["error"], chosen["rank"])
     assert step.run.read_table(part("export", 0)).schema.equals(schema.CORPUS, check_metadata=True)
 
 
-def test_pairs_do_not_depend_on_the_size_of_the_files(segmented: Segmented) -> None:
-    one, many = segmented(name="one"), segmented(name="many")
+def test_pairs_do_not_depend_on_the_size_of_the_files(fused: Segmented) -> None:
+    one, many = fused(name="one"), fused(name="many")
     export(one, pairs_per_file=100)
     export(many, pairs_per_file=2)
     assert len(many.run.names("export")) == 4
@@ -87,13 +97,13 @@ def test_pairs_do_not_depend_on_the_size_of_the_files(segmented: Segmented) -> N
 
 def invert_masks(run: RunFolder, shard: int) -> None:
     """Swap the names of both sides in all masks of a shard; their errors stay what they are."""
-    table = run.read_table(part("segment", shard))
+    table = run.read_table(part("fuse", shard))
     inverted = [
         schema.encode_mask(~schema.decode_mask(mask["bytes"])) for mask in table["mask"].to_pylist()
     ]
     place = table.column_names.index("mask")
     table = table.set_column(place, table.schema.field(place), schema.image_column(inverted))
-    run.write_table(part("segment", shard), pa.table(table, schema=schema.MASKS))
+    run.write_table(part("fuse", shard), pa.table(table, schema=schema.FUSED))
 
 
 def num_turned(run: RunFolder) -> int:
@@ -101,9 +111,9 @@ def num_turned(run: RunFolder) -> int:
     return found
 
 
-def test_all_masks_of_a_corpus_call_the_same_side_foreground(segmented: Segmented) -> None:
+def test_all_masks_of_a_corpus_call_the_same_side_foreground(fused: Segmented) -> None:
     """Catches masks of both polarities among the labels, and a wrong count of those turned."""
-    as_they_are, mixed, as_found = (segmented(name=name) for name in ("one", "two", "three"))
+    as_they_are, mixed, as_found = (fused(name=name) for name in ("one", "two", "three"))
     for step in (mixed, as_found):
         invert_masks(step.run, 0)
         invert_masks(step.run, 2)
@@ -123,8 +133,8 @@ def test_all_masks_of_a_corpus_call_the_same_side_foreground(segmented: Segmente
     assert sum(different) == inverted
 
 
-def test_an_image_that_has_vanished_is_named(segmented: Segmented, picture_folder: Path) -> None:
-    step = segmented()
+def test_an_image_that_has_vanished_is_named(fused: Segmented, picture_folder: Path) -> None:
+    step = fused()
     job = job_at(step.run)
     do(job, "topk")
     (picture_folder / "disc_004.png").unlink()
@@ -137,7 +147,7 @@ def test_an_image_that_has_vanished_is_named(segmented: Segmented, picture_folde
 
 
 def test_the_selection_is_read_once_however_many_files(
-    segmented: Segmented, monkeypatch: pytest.MonkeyPatch
+    fused: Segmented, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches a table of all selected images read and cut anew for each file of them."""
     read: list[str] = []
@@ -149,7 +159,7 @@ def test_the_selection_is_read_once_however_many_files(
 
     monkeypatch.setattr(RunFolder, "read_table", counted)
     for pairs_per_file, num_files in ((100, 1), (1, 7)):
-        step = segmented(name=f"{num_files}")
+        step = fused(name=f"{num_files}")
         read.clear()
         export(step, pairs_per_file)
         assert len(step.run.names("export")) == num_files
@@ -157,7 +167,7 @@ def test_the_selection_is_read_once_however_many_files(
 
 
 def test_marks_of_an_exported_corpus_are_read_once_before_training(
-    segmented: Segmented, monkeypatch: pytest.MonkeyPatch
+    fused: Segmented, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the command that adds them up; catches one that asks each file for its pairs again."""
     read: Counter[str] = Counter()
@@ -168,7 +178,7 @@ def test_marks_of_an_exported_corpus_are_read_once_before_training(
         return read_bytes(self, name)
 
     monkeypatch.setattr(RunFolder, "read_bytes", counted)
-    step = segmented()
+    step = fused()
     export(step, pairs_per_file=2)
     assert [read[mark_of("export", file)] for file in range(4)] == [1, 1, 1, 1]
     read.clear()
@@ -176,18 +186,20 @@ def test_marks_of_an_exported_corpus_are_read_once_before_training(
     assert sum(count for name, count in read.items() if name.startswith("_run/stats/")) == 0
 
 
-@pytest.mark.parametrize("name", ["segment", "export"])
+@pytest.mark.parametrize("name", ["segment", "fuse", "export"])
 def test_a_step_done_in_two_parts_ends_as_if_done_at_once(
-    segmented: Segmented, name: str, capsys: pytest.CaptureFixture[str]
+    fused: Segmented, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Catches a step completed by the first command, or by none, and bytes that know of parts."""
-    whole = segmented(shard_size=3, name="whole").run
+    whole = fused(shard_size=3, name="whole").run
     run = RunFolder(whole.url.replace("whole", "parts"))
     write_plan(run, open_source(read_plan(whole).source_url), PlanSettings(shard_size=3))
     exported = ExportSettings(pairs_per_file=3)
     export_all, job = job_at(whole, export=exported), job_at(run, export=exported)
-    if name == "export":
+    if name != "segment":
         do(job, "segment")
+    if name == "export":
+        do(job, "fuse")
         for each in (export_all, job):
             do(each, "topk")
         do(export_all, "export")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from iem_batch.errors import SettingsError, SourceError
-from iem_batch.iem.backends import BACKENDS
+from iem_batch.errors import SettingsError, SourceError, StepMissingError
+from iem_batch.iem.backends import load_backend
 from iem_batch.run import schema
 from iem_batch.run.layout import part
 from iem_batch.segnet.model import SegNet
@@ -17,7 +17,9 @@ from iem_batch.segnet.weights import load_weights, save_weights
 from iem_batch.steps.do import do
 from iem_batch.steps.predict.settings import PredictSettings
 from iem_batch.steps.predict.step import PredictStep, build
+from iem_batch.steps.refine.settings import RefineSettings
 from iem_batch.steps.refine.step import build as build_refine
+from iem_batch.steps.refine.step import cut_out
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.steps.train.layout import WEIGHTS
 from tests.steps.hand_made import commit_mark
@@ -40,12 +42,12 @@ def predicted(step: SegmentStep, **options: bool) -> PredictStep:
 def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) -> None:
     """Catches a network fed with other pixels than it was trained on, and rows out of order."""
     step = segmented(shard_size=5)
-    predicted(step, probability=True)
+    predicted(step)
     loaded = step.load(1)
     model = load_weights(step.run.read_bytes(WEIGHTS), SEGNET)
     probability_BHW = predict_probability(model, loaded.image_BHW3)
     table = step.run.read_table(part("predict", 1))
-    assert table.schema.equals(schema.PREDICTIONS_WITH_PROBABILITY, check_metadata=True)
+    assert table.schema.equals(schema.PREDICTED, check_metadata=True)
     assert table["image_id"].to_pylist() == loaded.image_id
     for row, probability_HW in zip(table.to_pylist(), probability_BHW, strict=True):
         grey_HW = schema.decode_pixels(row["probability"]["bytes"])
@@ -58,11 +60,11 @@ def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) 
 
 def test_without_probabilities_the_other_columns_are_the_same(segmented: Segmented) -> None:
     step = segmented(shard_size=5)
-    predicted(step, probability=True)
-    with_it = step.run.read_table(part("predict", 1))
     predicted(step)
+    with_it = step.run.read_table(part("predict", 1))
+    predicted(step, probability=False)
     table = step.run.read_table(part("predict", 1))
-    assert table.schema.equals(schema.PREDICTIONS, check_metadata=True)
+    assert table.schema.equals(schema.REFINED, check_metadata=True)
     assert table.equals(with_it.drop_columns(["probability"]))
 
 
@@ -76,7 +78,7 @@ def test_weights_of_another_network_are_refused(segmented: Segmented) -> None:
 def test_what_predictions_depend_on(segmented: Segmented) -> None:
     """Catches shards of one run of which some keep the probabilities."""
     step = predicted(segmented(shard_size=5))
-    for changed in ({"probability": True}, {"threshold": 0.6}):
+    for changed in ({"probability": False}, {"threshold": 0.6}):
         other = replace(step, predict=replace(step.predict, **changed))
         assert other.depends_on != step.depends_on
 
@@ -85,19 +87,43 @@ def test_refined_masks_start_from_the_predicted_ones(segmented: Segmented) -> No
     """Catches IEM started from the squares, or from the mask of another image."""
     step = segmented(shard_size=5)
     predicted(step)
-    do(job_at(step.run), "refine")
+    do(job_at(step.run, refine=RefineSettings(method="iem")), "refine")
     loaded = step.load(2)
     predictions = step.run.read_table(part("predict", 2)).to_pylist()
     first_mask_BHW = np.array([schema.decode_mask(row["mask"]["bytes"]) for row in predictions])
-    result = BACKENDS["torch"].load()(
-        loaded.image_BHW3, first_mask_BHW[:, None], IEM, num_threads=1
-    )
+    result = load_backend("torch")(loaded.image_BHW3, first_mask_BHW[:, None], IEM, num_threads=1)
     table = step.run.read_table(part("refine", 2))
-    assert table.schema.equals(schema.MASKS, check_metadata=True)
-    assert table["init_side"].to_pylist() == [None, None]
+    assert table.schema.equals(schema.REFINED, check_metadata=True)
     assert table["image_id"].to_pylist() == loaded.image_id
     for row, mask_HW in zip(table.to_pylist(), result.mask_BSHW[:, 0], strict=True):
         np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), mask_HW)
+
+
+def test_a_graph_cut_starts_from_the_probabilities(segmented: Segmented) -> None:
+    """Catches a cut of another image, and a mask scored that is not the one stored."""
+    step = segmented(shard_size=5)
+    predicted(step)
+    do(job_at(step.run), "refine")
+    loaded = step.load(1)
+    predictions = step.run.read_table(part("predict", 1)).to_pylist()
+    rows = step.run.read_table(part("refine", 1)).to_pylist()
+    masks = [
+        cut_out(image_HW3, schema.decode_pixels(row["probability"]["bytes"]))
+        for image_HW3, row in zip(loaded.image_BHW3, predictions, strict=True)
+    ]
+    scores = load_backend("torch")(
+        loaded.image_BHW3, np.array(masks)[:, None], replace(IEM, iterations=0), num_threads=1
+    )
+    for row, mask_HW, error in zip(rows, masks, scores.error_BS[:, 0], strict=True):
+        np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), mask_HW)
+        assert row["error"] == error
+
+
+def test_a_graph_cut_needs_probabilities(segmented: Segmented) -> None:
+    step = segmented(shard_size=5)
+    predicted(step, probability=False)
+    with pytest.raises(StepMissingError, match=r"--predict.probability=true"):
+        do(job_at(step.run, predict=PredictSettings(probability=False)), "refine")
 
 
 def test_an_image_that_vanished_after_it_was_predicted_is_named(

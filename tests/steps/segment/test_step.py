@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from iem_batch.errors import BackendUnavailableError, SettingsError
-from iem_batch.iem.backends import BACKENDS
+from iem_batch.iem.backends import BACKENDS, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
@@ -46,7 +46,7 @@ def test_rows_hold_what_the_engine_gave(segmented: Segmented) -> None:
     step = segmented(shard_size=5)
     loaded = step.load(1)
     first_mask_SHW = centred_squares(SIZE_PX, SIZE_PX, (12, 20))
-    result = BACKENDS["torch"].load()(
+    result = load_backend("torch")(
         loaded.image_BHW3,
         np.broadcast_to(first_mask_SHW, (5, *first_mask_SHW.shape)),
         IEM,
@@ -146,15 +146,15 @@ def test_everything_that_changes_masks_is_in_the_record(segmented: Segmented) ->
     step = segmented()
     record = step.depends_on
     assert record["plan"] == read_plan(step.run).digest
-    assert record["segment"] == {"init_sides": (12, 20), "backend": "torch"}
+    assert record["segment"] == {"init_shares": (0.375, 0.625), "backend": "torch"}
     assert record["iem"]["iterations"] == 8
     assert record["decode"]["size_px"] == SIZE_PX
 
 
-@pytest.mark.parametrize("sides", [(), (0,), (20, 20)])
-def test_bad_sides_are_refused(sides: tuple[int, ...]) -> None:
-    with pytest.raises(SettingsError, match="segment.init_sides is"):
-        SegmentSettings(init_sides=sides)
+@pytest.mark.parametrize("shares", [(), (0.0,), (1.0,), (0.5, 0.5)])
+def test_bad_shares_are_refused(shares: tuple[float, ...]) -> None:
+    with pytest.raises(SettingsError, match="segment.init_shares is"):
+        SegmentSettings(init_shares=shares)
 
 
 def test_a_worker_without_the_engine_says_so(

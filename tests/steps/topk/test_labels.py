@@ -17,12 +17,11 @@ from tests.steps.topk.selecting import topk
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    """Masks of two first masks, and predictions of a first round, in two shards."""
+    """Fused masks, and predictions of a first round, in two shards."""
     run = RunFolder(str(tmp_path / "run"))
     middle = square(2, 2, 4)
     for shard, names in enumerate(("abc", "de")):
-        rows = [row(name, middle, 0.9, side) for name in names for side in (2, 4)]
-        write_shard(run, "segment", shard, rows)
+        write_shard(run, "fuse", shard, [row(name, middle, 0.9) for name in names])
     nothing, everything = square(0, 0, 0), square(0, 0, SIZE)
     a, b, c = (
         prediction("a", middle, 0.2),
@@ -43,15 +42,15 @@ def test_predictions_are_ranked_by_their_own_errors(run: RunFolder, k: int) -> N
     """Catches IEM's errors in their place, and empty and full masks as labels."""
     selection = topk(run, TopkSettings(k=k, rounds=2, fraction=None), 2)
     rows = run.below("rounds/2").read_table(TABLE).to_pylist()
-    expected = [("b", 0, None, 0.8), ("e", 1, None, 0.5), ("a", 0, None, 0.2)][:k]
-    keys = ("image_id", "shard", "init_side", "error")
+    expected = [("b", 0, 0.8), ("e", 1, 0.5), ("a", 0, 0.2)][:k]
+    keys = ("image_id", "shard", "error")
     assert [tuple(row[key] for key in keys) for row in rows] == expected
-    assert (selection.num_images, selection.num_undefined, selection.side) == (5, 2, None)
+    assert (selection.num_images, selection.num_undefined) == (5, 2)
 
 
 def test_options_hold_for_predictions(run: RunFolder) -> None:
     """Corner e covers a quarter of the frame and of the picture: 7 of 28, 16 of 64 pixels."""
-    settings = TopkSettings(k=9, rounds=2, max_frame=0.2, init_choice="image")
+    settings = TopkSettings(k=9, rounds=2, max_frame=0.2)
     topk(run, settings, 2)
     assert run.below("rounds/2").read_table(TABLE)["image_id"].to_pylist() == ["b", "a"]
     topk(run, TopkSettings(fraction=0.4, rounds=2, min_area=0.25), 2)
@@ -66,7 +65,7 @@ def test_refined_masks_may_be_selected_among(run: RunFolder) -> None:
 def test_each_round_selects_among_the_masks_of_the_one_before(run: RunFolder) -> None:
     job = job_at(run, topk=TopkSettings(rounds=3, masks="refine"))
     second = run.below("rounds/2")
-    assert labels_of(job.in_round(1)) == Labels(place=run, step="segment")
+    assert labels_of(job.in_round(1)) == Labels(place=run, step="fuse")
     assert labels_of(job.in_round(2)) == Labels(place=run, step="refine")
     assert labels_of(job) == Labels(place=second, step="refine")
 
@@ -79,7 +78,7 @@ def test_which_masks_a_selection_was_made_among(run: RunFolder) -> None:
     do(then, "topk")
     for job in (then, now):
         assert selected_labels(job) == Labels(place=run, step="refine")
-        assert selected_labels(job.in_round(1)) == Labels(place=run, step="segment")
+        assert selected_labels(job.in_round(1)) == Labels(place=run, step="fuse")
 
 
 @pytest.mark.parametrize("wrong", [{"rounds": 0}, {"masks": "segment"}])
