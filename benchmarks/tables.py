@@ -31,21 +31,17 @@ from numpy.typing import NDArray
 from iem_batch.cli import main as iem_batch
 from iem_batch.metrics import METRICS
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import require_summary
+from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import interval
 from iem_batch.steps.evaluate.compare import read_scores
 from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.published import PUBLISHED_ABLATIONS, SET_LABELS, quoted_rows
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label
 from iem_batch.steps.evaluate.truth.sets import SOURCES
+from iem_batch.steps.fuse.choose import dataset_side
 
 SIDES = (44, 78, 92)
-BASELINES = (
-    *(f"centre_square_{side}" for side in SIDES),
-    "all_foreground",
-    "otsu",
-    "grabcut_78",
-    "grabcut_112",
-)
 RESAMPLES, SEED = 2000, 0
 ABLATIONS = {
     "lambda_0": ("lambda = 0", ["--iem.diversity_weight=0"]),
@@ -109,23 +105,31 @@ def difference(row: Row, base: Row) -> Figure:
     return figures(np.stack([row.scores[i] - base.scores[i] for i in common]))["best_iou"]
 
 
-def run_iem(args: argparse.Namespace, name: str, options: Iterable[str]) -> RunFolder:
-    """Segment the set with the paper's settings and some options, and evaluate it."""
+def run_iem(
+    args: argparse.Namespace, name: str, sides: Iterable[int], options: Iterable[str]
+) -> RunFolder:
+    """Segment the set with the paper's settings and some options."""
     run = args.work / args.set.name / name
-    sides = f"--segment.init_sides={list(SIDES)}"
+    shares = f"--segment.init_shares={[side / 128 for side in sides]}"
     images = args.set / SOURCES.get(args.format, "images")
-    iem_batch(["segment", str(images), str(run), "--local", sides, *options])
-    return evaluate(args, run, [])
+    iem_batch(["segment", str(images), str(run), "--local", "--paper", shares, *options])
+    return RunFolder(str(run))
 
 
-def evaluate(args: argparse.Namespace, run: Path, options: Iterable[str]) -> RunFolder:
+def fused_scores(args: argparse.Namespace, run: RunFolder, method: str) -> dict[str, Scores]:
+    """Make one mask of each image by a method of `fuse`, and score it."""
+    iem_batch(["fuse", run.url, "--local", "--overwrite", f"--fuse.method={method}"])
+    evaluate(args, run)
+    return read_scores(run, EVERY)
+
+
+def evaluate(args: argparse.Namespace, run: RunFolder) -> None:
     """Evaluate a run against the truth of the set."""
     url = args.truth or (args.set if args.format in SOURCES else args.set / "masks")
     truth = [f"--truth={url}", f"--evaluate.format={args.format}", "--evaluate.resamples=0"]
     if (args.set / "ignore").is_dir():
         truth.append(f"--ignore={args.set / 'ignore'}")
-    iem_batch(["evaluate", str(run), *truth, *options])
-    return RunFolder(str(run))
+    iem_batch(["evaluate", run.url, *truth])
 
 
 def found(run: RunFolder) -> Evaluation:
@@ -135,26 +139,30 @@ def found(run: RunFolder) -> Evaluation:
     return evaluation
 
 
+def of_side(args: argparse.Namespace, key: str, side: int, options: Iterable[str]) -> Scores:
+    """Score IEM from one first mask."""
+    run = run_iem(args, f"{key}_{side}", [side], options)
+    return fused_scores(args, run, "dataset")["fuse"]
+
+
 def method_rows(args: argparse.Namespace) -> tuple[list[Row], int]:
     """Score everything but the ablations; also returns the first mask chosen for the set."""
-    run = run_iem(args, "paper", [])
-    per_image = read_scores(
-        evaluate(args, args.work / args.set.name / "paper", ["--topk.init_choice=image"]), EVERY
-    )["segment"]
-    options = ["--topk.init_choice=dataset", "--evaluate.baselines=[grabcut,otsu]"]
-    scores = read_scores(evaluate(args, Path(run.url), options), EVERY)
-    side = found(run).init_side
-    rows = [Row(name=f"IEM, first mask {s}", scores=scores[f"segment_{s}"]) for s in SIDES]
-    chosen = f"IEM, first mask of highest error over the set ({side})"
-    rows.append(Row(name=chosen, scores=scores["segment"]))
-    rows.append(Row(name="IEM, first mask of highest error per image", scores=per_image))
+    run = run_iem(args, "paper", SIDES, [])
+    alone = {side: of_side(args, "paper", side, []) for side in SIDES}
+    rows = [Row(name=f"IEM, first mask {side}", scores=alone[side]) for side in SIDES]
+    side = dataset_side(require_summary(run, "segment"))
+    for method, name in (
+        ("image", "first mask of highest error per image"),
+        ("vote", "vote of the three"),
+        ("cut", "graph cut from their vote"),
+        ("dataset", f"first mask of highest error over the set ({side})"),
+    ):
+        scores = fused_scores(args, run, method)
+        rows.append(Row(name=f"IEM, {name}", scores=scores["fuse"]))
     rows += segnet_rows(args)
     for name in BASELINES:
         rows.append(Row(name=label(name), scores=scores[name], is_baseline=True))
-    oracle = {
-        i: np.max([scores[f"segment_{s}"][i] for s in SIDES], axis=0)
-        for i in scores[f"segment_{SIDES[0]}"]
-    }
+    oracle = {i: np.max([alone[s][i] for s in SIDES], axis=0) for i in alone[SIDES[0]]}
     rows.append(Row(name="best of the three first masks, chosen by the truth", scores=oracle))
     return rows, side
 
@@ -162,7 +170,9 @@ def method_rows(args: argparse.Namespace) -> tuple[list[Row], int]:
 def segnet_rows(args: argparse.Namespace) -> Iterator[Row]:
     """Score SegNet of a run that was made before."""
     if args.run is not None:
-        scores = read_scores(evaluate(args, args.run, []), EVERY)
+        run = RunFolder(str(args.run))
+        evaluate(args, run)
+        scores = read_scores(run, EVERY)
         for name in ("predict", "refine"):
             if name in scores:
                 yield Row(name=label(name), scores=scores[name])
@@ -170,12 +180,10 @@ def segnet_rows(args: argparse.Namespace) -> Iterator[Row]:
 
 def ablation_rows(args: argparse.Namespace) -> Iterator[tuple[str, int, Row, Row]]:
     """Give each ablation and first mask, and what it is an ablation of."""
-    default = read_scores(RunFolder(str(args.work / args.set.name / "paper")), EVERY)
     for key, (name, options) in ABLATIONS.items():
-        scores = read_scores(run_iem(args, key, options), EVERY)
         for side in SIDES:
-            base = Row(name="default", scores=default[f"segment_{side}"])
-            yield key, side, Row(name=name, scores=scores[f"segment_{side}"]), base
+            base = Row(name="default", scores=of_side(args, "paper", side, []))
+            yield key, side, Row(name=name, scores=of_side(args, key, side, options)), base
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

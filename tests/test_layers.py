@@ -18,7 +18,7 @@ BASE = ("errors", "checks", "processes", "interrupts", "progress", "foreground",
 SETTINGS = ("iem.settings", "segnet.settings", "images.settings", "run.settings", "exec.settings")
 """Sections of the settings that belong to no step."""
 
-RECORDS = ("steps.topk.scores", "steps.export.formats", "steps.evaluate.baselines")
+RECORDS = ("steps.topk.scores", "steps.export.formats")
 """What settings may name: records by their names, which import nothing that takes long."""
 
 TRAIN_ON_RAY = ("steps.train.on_ray", "steps.train.ray_worker")
@@ -39,14 +39,17 @@ ALLOWED: dict[str, set[str]] = {
     "steps.NAME.settings": {*BASE, *RECORDS},
     "config": {*BASE, *SETTINGS, "tools.settings", "steps.NAME.settings"},
     "job": {*BASE, "config", "run", "exec"},
-    "steps": {*BASE, "images", "sources", "run", "exec", "job", "steps.registry"},
+    "steps": {*BASE, "images", "sources", "run", "iem.result", "exec", "job", "steps.registry"},
     "steps.NAME": {
         *(*BASE, "storage", "images", "sources", "run", "iem", "segnet", "exec", "job"),
         *("steps", "steps.registry", "steps.NAME.settings", "steps.train on Ray"),
     },
     "steps.train on Ray": {*BASE, "segnet", "exec", "exec.ray.executor", "steps.NAME"},
-    # The pictures of a few images are drawn as the report draws them.
-    "notebook": {*BASE, "images", "iem", "steps.report.panels", "steps.report.sheet"},
+    # It fuses masks and draws pictures as the steps do.
+    "notebook": {
+        *(*BASE, "storage", "images", "iem", "steps.fuse.fusion", "steps.NAME.settings"),
+        *("steps.report.panels", "steps.report.sheet"),
+    },
     "tools": {
         *(*BASE, "storage", "images", "sources", "run", "iem.backends", "exec", "exec.ray", "job"),
         *("steps", "steps.registry", "steps.NAME", "notebook"),

@@ -66,7 +66,7 @@ def check_shard(started: StartedStep, source: Source | None, shard: int) -> Chec
 
 
 def check_whole(place: RunFolder, summary: Summary) -> CheckedShard:
-    """Read the files that stand for the whole output of a finished step, and hash them again."""
+    """Read the files about the whole output of a finished step, and hash them again."""
     found = CheckedShard()
     for name, checksum in summary.files.items():
         _read(place, name, checksum, found)

@@ -1,4 +1,4 @@
-"""Methods to hold the masks of a run against: one table, each entry a function of the pixels.
+"""Methods to compare the masks of a run with: one table, each entry a function of the pixels.
 
 H, W = pixels of the engine's square.
 """

@@ -25,7 +25,7 @@ CORE_RADIUS = 0.45
 """Half width, in half sides, of the core that is foreground where all masks say so."""
 
 NO_RECTANGLE = (0, 0, 1, 1)
-"""GrabCut asks for one, also where it takes a trimap."""
+"""GrabCut needs one as an argument, also where it takes a trimap."""
 
 
 def fuse_one(
@@ -35,7 +35,7 @@ def fuse_one(
     mask_SHW: NDArray[np.bool_],
     error_S: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Fuse the masks of one image.
+    """Make one mask of those of an image.
 
     Args:
         method: as in `FuseSettings`.
@@ -81,7 +81,7 @@ def cut(image_HW3: NDArray[np.uint8], vote_HW: NDArray[np.float64]) -> NDArray[n
 def trimap(vote_HW: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Say where a cut starts and which pixels are certain, by the vote and by where they lie.
 
-    Photos show what they are of in the middle. So the frame is background, except where all masks
+    The subject of a photo is in the middle. So the frame is background, except where all masks
     say foreground, the core is foreground where all masks say so, and between them the mean of vote
     and a centre prior decides where the cut starts. The values were chosen by measurement
     (`benchmarks/tables.py`).
