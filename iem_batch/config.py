@@ -58,7 +58,6 @@ PAPER: dict[str, Any] = {
     "iem.iterations": 150,
     "iem.smoothing": True,
     "iem.boundary_only": True,
-    "iem.half_resolution": False,
     "segment.init_sides": (44, 78, 92),
     "select.k": 8000,
     "select.by": "error",

@@ -3,17 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from iem_batch.iem.tables import Tables
+
 def segment(
     image: NDArray[np.uint8],
     first: NDArray[np.uint8],
     *,
-    sigma: float,
-    kernel: int,
+    tables: Tables,
     diversity_weight: float,
     iterations: int,
     smoothing: bool,
     boundary_only: bool,
-    half_resolution: bool,
     num_threads: int,
     instruction_set: str = "",
 ) -> tuple[

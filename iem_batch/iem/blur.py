@@ -32,13 +32,12 @@ class Band:
 
 
 def blur_matrix(length: int, settings: IEMSettings) -> Tensor:
-    """Return A for an axis, symmetric: two zero-padded passes of the Gaussian in one matrix.
+    """Return A for an axis: two zero-padded passes of the Gaussian in one matrix.
 
-    At half resolution, A first takes the mean of each two pixels and at last repeats each two
-    times. It is still symmetric, so A u A is its own adjoint.
+    It is symmetric, so A u A is its own adjoint.
 
     Args:
-        length: pixels of the axis, even at half resolution.
+        length: pixels of the axis.
         settings: the kernel.
 
     Returns:
@@ -46,12 +45,8 @@ def blur_matrix(length: int, settings: IEMSettings) -> Tensor:
     """
     taps_K = gaussian_taps(settings)
     response_L1L = torch.eye(length, dtype=torch.float64)[:, None]
-    if settings.half_resolution:
-        response_L1L = F.avg_pool1d(response_L1L, 2)
     for _ in range(2):
         response_L1L = F.conv1d(response_L1L, taps_K[None, None], padding=len(taps_K) // 2)
-    if settings.half_resolution:
-        response_L1L = response_L1L.repeat_interleave(2, dim=2)
     return response_L1L[:, 0]
 
 

@@ -13,10 +13,10 @@ from iem_batch.iem.cuda import driver
 from iem_batch.iem.cuda.compiler import compile_kernel
 from iem_batch.iem.cuda.job import OUTPUTS, Batch, run_batch
 from iem_batch.iem.cuda.layout import Layout, plan_layout
-from iem_batch.iem.cuda.tables import Tables, blur_axis, make_tables
 from iem_batch.iem.inputs import check_inputs
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.iem.tables import Tables, make_tables
 
 MAX_PIXELS = 1 << 18
 """Pixels of the largest image that the kernel takes; a block has about 130 bytes for each."""
@@ -73,11 +73,11 @@ def prepare(
         settings: what decides the masks.
         shared_limit: bytes of shared memory that a block may have.
     """
-    vertical, horizontal = blur_axis(height, settings), blur_axis(width, settings)
+    tables = make_tables(height, width, settings)
     layout = plan_layout(
-        height, width, vertical.radius, horizontal.radius, settings, shared_limit=shared_limit
+        height, width, tables.radius_y, tables.radius_x, settings, shared_limit=shared_limit
     )
-    return layout, make_tables(vertical, horizontal)
+    return layout, tables
 
 
 def segment(
@@ -104,7 +104,7 @@ def segment(
         DeviceLostError: the card stopped working; another worker can do the same again.
         SettingsError: as `iem_batch.iem.inputs.check_inputs` says.
     """
-    check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
+    check_inputs(image_BHW3, first_mask_BSHW, num_threads)
     reason = unavailable()
     if reason is not None:
         raise BackendUnavailableError(f"the backend cuda cannot run here: {reason}")

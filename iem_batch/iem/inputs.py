@@ -4,20 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.errors import SettingsError
-from iem_batch.iem.settings import IEMSettings
 
 
 def check_inputs(
     image_BHW3: NDArray[np.uint8],
     first_mask_BSHW: NDArray[np.bool_],
-    settings: IEMSettings,
     num_threads: int,
 ) -> None:
     """Check the arguments of `iem_batch.iem.backends.Segment`.
 
     Raises:
-        SettingsError: an array has another shape or dtype, `num_threads` is below 1, or
-            `half_resolution` is on and a side of the images is odd.
+        SettingsError: an array has another shape or dtype, or `num_threads` is below 1.
     """
     if image_BHW3.dtype != np.uint8 or image_BHW3.ndim != 4 or image_BHW3.shape[3] != 3:
         raise SettingsError(
@@ -34,4 +31,3 @@ def check_inputs(
         )
     if num_threads < 1:
         raise SettingsError(f"num_threads is {num_threads}; it must be at least 1")
-    settings.check_size(height, width)

@@ -10,6 +10,7 @@ from iem_batch.errors import BackendUnavailableError
 from iem_batch.iem.inputs import check_inputs
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.iem.tables import make_tables
 
 try:
     import iem_batch.iem._native as _native
@@ -78,20 +79,18 @@ def segment_with(
     """
     if _REASON is not None:
         raise BackendUnavailableError(f"the backend native cannot run here: {_REASON}")
-    check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
+    check_inputs(image_BHW3, first_mask_BSHW, num_threads)
     _check_limits(image_BHW3, settings)
     if first_mask_BSHW.strides[2:] != (image_BHW3.shape[2], 1):
         first_mask_BSHW = np.ascontiguousarray(first_mask_BSHW)
     mask_BSHW, foreground_BS, background_BS, iterations_BS, status_BS = _native.segment(
         np.ascontiguousarray(image_BHW3),
         first_mask_BSHW.view(np.uint8),
-        sigma=settings.blur_sigma_px,
-        kernel=settings.blur_kernel_px,
+        tables=make_tables(*image_BHW3.shape[1:3], settings),
         diversity_weight=settings.diversity_weight,
         iterations=settings.iterations,
         smoothing=settings.smoothing,
         boundary_only=settings.boundary_only,
-        half_resolution=settings.half_resolution,
         num_threads=min(num_threads, max(1, len(image_BHW3))),
         instruction_set=instruction_set,
     )

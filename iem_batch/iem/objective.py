@@ -32,11 +32,11 @@ def gaussian_taps(settings: IEMSettings) -> Tensor:
     """Return the taps of one blur pass.
 
     Returns:
-        taps_K: float64, symmetric, sum 1; `settings.blur_kernel_px` of them.
+        taps_K: float64, symmetric, sum 1; `settings.kernel_px` of them.
     """
-    offset_K = torch.arange(settings.blur_kernel_px, dtype=torch.float64)
-    offset_K -= settings.blur_kernel_px // 2
-    taps_K = torch.exp(-0.5 * (offset_K / settings.blur_sigma_px) ** 2)
+    offset_K = torch.arange(settings.kernel_px, dtype=torch.float64)
+    offset_K -= settings.kernel_px // 2
+    taps_K = torch.exp(-0.5 * (offset_K / settings.sigma_px) ** 2)
     return taps_K / taps_K.sum()
 
 
@@ -44,10 +44,10 @@ def blur(field_CHW: Tensor, settings: IEMSettings) -> Tensor:
     """Blur each channel by itself: G of Eq. 7.
 
     Two passes of a separable Gaussian with zeros outside the picture at each pass, so near the
-    border they are not one wider pass. At half resolution they act on the means of 2x2 pixels.
+    border they are not one wider pass.
 
     Args:
-        field_CHW: any number of channels; at half resolution H and W are even.
+        field_CHW: any number of channels.
         settings: the kernel.
 
     Returns:
@@ -56,13 +56,9 @@ def blur(field_CHW: Tensor, settings: IEMSettings) -> Tensor:
     taps_K = gaussian_taps(settings).to(field_CHW)
     radius = len(taps_K) // 2
     field_C1HW = field_CHW[:, None]
-    if settings.half_resolution:
-        field_C1HW = F.avg_pool2d(field_C1HW, 2)
     for _ in range(2):
         field_C1HW = F.conv2d(field_C1HW, taps_K[None, None, :, None], padding=(radius, 0))
         field_C1HW = F.conv2d(field_C1HW, taps_K[None, None, None, :], padding=(0, radius))
-    if settings.half_resolution:
-        field_C1HW = F.interpolate(field_C1HW, scale_factor=2, mode="nearest")
     return field_C1HW[:, 0]
 
 

@@ -82,7 +82,7 @@ def segment(
     Raises:
         SettingsError: the arguments do not go together; see `check_inputs`.
     """
-    check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
+    check_inputs(image_BHW3, first_mask_BSHW, num_threads)
     shape_BS = first_mask_BSHW.shape[:2]
     mask_BSHW = np.empty(first_mask_BSHW.shape, dtype=np.bool_)
     error_2BS = np.zeros((2, *shape_BS))

@@ -27,9 +27,6 @@ class IEMSettings:
     boundary_only: bool = True
     """Whether only pixels on the boundary of the mask may change in an iteration."""
 
-    half_resolution: bool = False
-    """Whether the blur runs on 2x2 averages, with half the width; the image needs even sides."""
-
     def __post_init__(self) -> None:
         if not self.sigma_px > 0:
             raise SettingsError(f"iem.sigma_px is {self.sigma_px}; it must be above 0")
@@ -41,25 +38,3 @@ class IEMSettings:
             )
         if self.iterations < 0:
             raise SettingsError(f"iem.iterations is {self.iterations}; it must be 0 or above")
-
-    def check_size(self, height: int, width: int) -> None:
-        """Check that images of this size can be blurred.
-
-        Raises:
-            SettingsError: `half_resolution` is on and a side is odd.
-        """
-        if self.half_resolution and (height % 2 or width % 2):
-            raise SettingsError(
-                f"iem.half_resolution needs images with even sides, not {height} x {width}; "
-                "switch it off or resize to an even size"
-            )
-
-    @property
-    def blur_sigma_px(self) -> float:
-        """Standard deviation in pixels of the blurred grid: the authors' 5, or 2.5 at half."""
-        return self.sigma_px / 2 if self.half_resolution else self.sigma_px
-
-    @property
-    def blur_kernel_px(self) -> int:
-        """Taps on the blurred grid, odd: the authors' 11, or 7 at half resolution."""
-        return (self.kernel_px + 1) // 2 | 1 if self.half_resolution else self.kernel_px

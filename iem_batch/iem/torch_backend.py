@@ -124,7 +124,7 @@ def segment_on(
         DeviceLostError: the CUDA device stopped working; another worker can do the same again.
         SettingsError: the arguments do not go together; see `check_inputs`.
     """
-    check_inputs(image_BHW3, first_mask_BSHW, settings, num_threads)
+    check_inputs(image_BHW3, first_mask_BSHW, num_threads)
     height, width = image_BHW3.shape[1:3]
     mask_BSHW = first_mask_BSHW.copy()
     iterations_BS = np.zeros(mask_BSHW.shape[:2], dtype=np.int32)

@@ -19,8 +19,6 @@ SIZES_AND_SETTINGS = [
     ((6, 6), IEMSettings(kernel_px=1)),
     ((10, 12), IEMSettings(diversity_weight=0)),
     ((10, 12), IEMSettings(diversity_weight=5)),
-    ((10, 16), IEMSettings(half_resolution=True)),
-    ((44, 18), IEMSettings(half_resolution=True, diversity_weight=0.1)),
 ]
 
 

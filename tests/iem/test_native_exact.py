@@ -77,7 +77,6 @@ def all_settings(draw: st.DrawFn) -> IEMSettings:
         iterations=draw(st.integers(0, 12)),
         smoothing=draw(st.booleans()),
         boundary_only=draw(st.booleans()),
-        half_resolution=draw(st.booleans()),
     )
 
 
@@ -97,8 +96,6 @@ def test_equals_the_reference(
 
     Where a prediction equals its pixel, rounding decides in float64 too; such runs are left out.
     """
-    if settings.half_resolution:
-        height, width = 2 * height, 2 * width
     image = draw_image(seed, height, width)[None]
     first_mask = random_masks(seed, 1, 2, height, width, share=share)
     assume(all(is_decided(image[0], first_mask[0, s], settings) for s in range(2)))
@@ -120,8 +117,6 @@ def test_degenerate_images_have_defined_results(
     settings: IEMSettings, height: int, width: int, seed: int, draw_image: Draw
 ) -> None:
     """No NaN, no crash, the status tells the truth, and every instruction set agrees."""
-    if settings.half_resolution:
-        height, width = 2 * height, 2 * width
     image = draw_image(seed, height, width)[None]
     first_mask = random_masks(seed, 1, 3, height, width, share=0.5)
     first_mask[0, 1] = False

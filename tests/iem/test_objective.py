@@ -71,13 +71,6 @@ def test_two_passes_of_11_differ_from_one_of_21_near_the_border_only() -> None:
         assert torch.allclose(two_passes, one_pass[0, 0], atol=1e-12) == same
 
 
-def test_half_resolution_blurs_means_of_2x2() -> None:
-    """Without blur, every pixel gets the mean of its 2x2 block: (1 + 2 + 3 + 6) / 4 = 3."""
-    field = torch.tensor([[[1.0, 2, 0, 0], [3, 6, 0, 4]]])
-    half = IEMSettings(kernel_px=1, half_resolution=True)
-    assert blur(field, half).tolist() == [[[3, 3, 1, 1], [3, 3, 1, 1]]]
-
-
 def test_far_from_the_mask_the_prediction_is_its_mean_colour() -> None:
     """Pixel 39 is out of reach of the mask (0 / 0 in Eq. 7): it gets (0.2 + 0.6) / 2."""
     image = torch.zeros(3, 1, 40, dtype=torch.float64)
@@ -99,14 +92,6 @@ def test_the_gradient_flows_through_the_mean() -> None:
     inpaint(image, mask, IEMSettings())[0, 0, 39].backward()
     assert mask.grad is not None
     assert mask.grad[0, :4].tolist() == pytest.approx([-0.1, 0.1, 0.25, -0.2])
-
-
-def test_the_mean_is_weighted_by_full_resolution_sums() -> None:
-    """Inside the mask, psi = (1 + 1e-8 * 4) / (1 + 1e-8 * 8); sums of 2x2 means give 1 and 2."""
-    image = torch.tensor([[[1.0, 1, 0, 0], [1, 1, 0, 0]]], dtype=torch.float64).repeat(3, 1, 1)
-    half = IEMSettings(kernel_px=1, half_resolution=True)
-    predicted = inpaint(image, torch.ones(2, 4, dtype=torch.float64), half)
-    assert predicted[0, 0, 0].item() - 1 == pytest.approx(-4e-8, rel=1e-6)
 
 
 def test_error_is_a_mean_over_colours_and_a_mean_over_each_side() -> None:

@@ -15,7 +15,6 @@ def test_the_defaults_are_the_papers() -> None:
         iterations=150,
         smoothing=True,
         boundary_only=True,
-        half_resolution=False,
     )
 
 
@@ -34,21 +33,3 @@ def test_the_defaults_are_the_papers() -> None:
 def test_a_value_that_cannot_be_used_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=f"^{re.escape(message)}"):
         IEMSettings(**changes)
-
-
-def test_half_resolution_halves_the_blur() -> None:
-    """The authors blur the halved picture with sigma 2.5 and 7 taps."""
-    half = IEMSettings(half_resolution=True)
-    assert (half.blur_sigma_px, half.blur_kernel_px) == (2.5, 7)
-    assert (IEMSettings().blur_sigma_px, IEMSettings().blur_kernel_px) == (5, 11)
-    for kernel, halved in ((1, 1), (3, 3), (5, 3), (7, 5), (9, 5), (13, 7)):
-        settings = IEMSettings(half_resolution=True, kernel_px=kernel)
-        assert settings.blur_kernel_px == halved
-
-
-@pytest.mark.parametrize("size", [(7, 8), (8, 7), (1, 1)])
-def test_half_resolution_needs_even_sides(size: tuple[int, int]) -> None:
-    with pytest.raises(SettingsError, match=f"even sides, not {size[0]} x {size[1]}"):
-        IEMSettings(half_resolution=True).check_size(*size)
-    IEMSettings().check_size(*size)
-    IEMSettings(half_resolution=True).check_size(8, 10)

@@ -44,7 +44,6 @@ def all_settings(draw: st.DrawFn) -> IEMSettings:
         iterations=draw(st.integers(0, 12)),
         smoothing=draw(st.booleans()),
         boundary_only=draw(st.booleans()),
-        half_resolution=draw(st.booleans()),
     )
 
 
@@ -60,8 +59,6 @@ def test_equals_the_reference(
     settings: IEMSettings, height: int, width: int, seed: int, share: float
 ) -> None:
     """Over sizes from one pixel up, narrower and wider than a block, and every switch."""
-    if settings.half_resolution:
-        height, width = 2 * height, 2 * width
     image = noise(seed, 2, height, width)
     first_mask = random_masks(seed, 2, 2, height, width, share=share)
     assume(all(is_decided(image[b], first_mask[b, s], settings) for b, s in np.ndindex(2, 2)))

@@ -107,7 +107,7 @@ IEM_INLINE float gather(const Block& b, int row, int column, unsigned u) {
     const float red = colour(u, 0), green = colour(u, 1), blue = colour(u, 2);
     const int radius = b.shape.radius_x, next = b.shape.width;
     const float* line = spread(b) + row % b.shape.band_rows * kChannels * next;
-    const float* tap = b.job.tap_x + column * (2 * radius + 1) + radius - column;
+    const float* tap = b.job.tap_x + column * ((2 * radius + 16) / 16 * 16) + radius - column;
     const Range near = columns_near(b, column);
     float total = 0;
     for (int j = near.first; j <= near.last; ++j) {

@@ -57,7 +57,7 @@ struct Job {
     const double* weight_y;      // [H, 2 radius_y + 1]: weight(i, i - radius_y + d)
     const double* weight_x;      // [W, 2 radius_x + 1]
     const float* tap_y;          // [strips * 8, 2 radius_y + 1 + 14]: with 7 zeros either side
-    const float* tap_x;          // [W, 2 radius_x + 1]
+    const float* tap_x;          // [W, 2 radius_x + 1 rounded up to 16]
     const float* widest_y;       // [tiles, tiles]: the largest tap between their rows
     const float* widest_x;       // [blocks, blocks]: the largest sum of taps from a column to a block
     double diversity;            // 3 lambda / 127.5: the objective is in units of 127.5 / 3

@@ -8,12 +8,19 @@
 
 namespace iem {
 
+// The blur's weights; tables.py describes and computes them. The caller keeps them.
+struct Tables {
+    int radius_y, radius_x;
+    const double *weight_y, *grid_x, *across;
+    const float *tap_y, *tap_x, *widest_y, *widest_x;
+    float edge_tap;
+};
+
 struct Settings {
-    double sigma;  // of the blurred grid
-    int kernel;    // taps on the blurred grid
+    Tables tables;
     double diversity_weight;
     int iterations;
-    bool smoothing, boundary_only, half_resolution;
+    bool smoothing, boundary_only;
 };
 
 enum Status : std::uint8_t { kOk = 0, kEmpty = 1, kFull = 2 };

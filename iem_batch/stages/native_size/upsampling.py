@@ -4,8 +4,6 @@ H, W = pixels of the photo, S = side of the engine's square, R, Q = rows and col
 photo after resizing, of which the square is the centre.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -138,8 +136,6 @@ def segment_whole(
     placed_HW, _ = mask_to_image(mask_SS, width, height)
     first_RQ = np.asarray(Image.fromarray(placed_HW).resize(size, Image.Resampling.NEAREST))
     pixels = np.asarray(Image.fromarray(photo_HW3).resize(size, RESAMPLING[resize]))
-    # The long side is often odd, which half resolution cannot do.
-    iem = replace(iem, half_resolution=False)
     return _run(engine, pixels, first_RQ, iem)
 
 

@@ -45,7 +45,7 @@ def test_it_compiles_for(architecture: int, shared_limit: int, own_cache: Path) 
 @pytest.mark.parametrize(
     ("size", "settings"),
     [
-        ((24, 70), IEMSettings(smoothing=False, boundary_only=False, half_resolution=True)),
+        ((24, 70), IEMSettings(smoothing=False, boundary_only=False)),
         ((512, 512), IEMSettings(kernel_px=25)),
     ],
 )

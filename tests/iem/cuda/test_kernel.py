@@ -62,8 +62,6 @@ def test_equals_native_bit_for_bit(
     Also where predictions equal their pixels: the float64 parts do the same operations in the same
     order. Arrays in shared or in global memory, and other numbers of threads, change nothing.
     """
-    if settings.half_resolution:
-        height, width = 2 * height, 2 * width
     image = draw_image(seed, height, width)[None]
     first_mask = random_masks(seed, 1, 2, height, width, share=share)
     result = emulate(

@@ -83,7 +83,7 @@ def test_whole_photo_is_segmented_beyond_the_crop():
     photo, truth = bright_disc(60, 200, 50)  # reaches 20 pixels beyond the crop on either side
     first = truth[:, 70:130]
     engine = load_backend("torch")
-    iem = IEMSettings(sigma_px=2, kernel_px=5, iterations=60, half_resolution=True)
+    iem = IEMSettings(sigma_px=2, kernel_px=5, iterations=60)
     mask = segment_whole(first, photo, engine, iem, 60, "nearest")
     assert mask.shape == truth.shape
     assert iou(mask, truth) > 0.95
