@@ -8,11 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shared/numerics.h"
+
 namespace iem {
 
 constexpr int kLanes = 16;
-constexpr int kColours = 3;
-constexpr int kChannels = 4;  // the colours, then the mask
 constexpr int kTileRows = 4;   // rows of the adjoint blur done at once
 constexpr int kTapMargin = 7; // zeros on either side of a row of `tap_y`
 constexpr int kBandRows = 16;  // rows of it done while their sources are in the cache
@@ -30,12 +30,6 @@ struct Shape {
 // One bit per pixel as [word][row]: loops over rows are vector loops. A word of zeros on each side.
 struct BitPlane {
     std::uint64_t* data;
-};
-
-// What a side of the mask holds; index 0 is the background, 1 the foreground.
-struct Side {
-    double count;             // pixels
-    double total[kColours];   // sum of u
 };
 
 struct State {
@@ -68,7 +62,7 @@ struct State {
     float* bound;       // [tiles][blocks]: upper bound of that, blurred
     float* down;        // [blocks]: one row of it, blurred vertically
     const float* widest_y;    // [tiles][tiles]: the largest tap between rows of two tiles
-    float edge_tap;     // the largest tap at the end of a window
+    float edge_tap;     // the largest part of a pixel whose other side is absent
     const float* widest_x;    // [blocks][blocks]: the largest sum of taps from one column to a block
     std::uint8_t* needed;  // [tiles of a band][blocks]: where `spread` is wanted
     double* line;       // [2 radius_x + blocks * 16]: one padded row
@@ -76,8 +70,9 @@ struct State {
 
     BitPlane mask, next, boundary, present, scratch_a, scratch_b;
     std::uint32_t* uncertain;  // pixels whose sign floats cannot tell
+    int num_uncertain;
 
-    Side side[2];
+    Sides sides;
     float largest_u[kColours];  // largest |u| of each colour
     double diversity;  // 3 lambda / 127.5: the objective is kept in units of 127.5 / 3
     bool boundary_only, smoothing;

@@ -79,7 +79,8 @@ void Workspace::take_weights(const Tables& tables) {
     state.across_x = copy<float>(tables.across, taps_x, padded);
     state.widest_y = tables.widest_y;
     state.widest_x = tables.widest_x;
-    state.edge_tap = tables.edge_tap;
+    // At a contour such pixels lie on the window's rim only.
+    state.edge_tap = state.boundary_only ? tables.edge_tap : 1;
 }
 
 void Workspace::take_fields() {
