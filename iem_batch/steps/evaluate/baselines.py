@@ -72,7 +72,7 @@ def grabcut(image_HW3: NDArray[np.uint8], share: float) -> NDArray[np.bool_]:
     """
     inside_HW = centre_square(image_HW3, share)
     trimap_HW = np.where(inside_HW, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    return graph_cut(image_HW3, trimap_HW, GRABCUT_ITERATIONS)
+    return graph_cut(image_HW3, trimap_HW, iterations=GRABCUT_ITERATIONS)
 
 
 def squares_cut(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -83,7 +83,7 @@ def squares_cut(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
     trimap_HW = np.where(vote_HW > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap_HW[vote_HW == 0] = cv2.GC_BGD
     trimap_HW[vote_HW == 1] = cv2.GC_FGD
-    return graph_cut(image_HW3, trimap_HW)
+    return graph_cut(image_HW3, trimap_HW, iterations=1)
 
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType(
