@@ -26,8 +26,8 @@ from tests.steps.report.test_page import DECODE, HOSTILE, do_everything, planned
 
 __all__ = ["planned"]
 
-FLAGS = ("--decode.size_px", "32", "--segment.init_sides", "[20]", "--segment.backend", "torch")
-CONFIG_8PX = b"decode: {size_px: 8}\nsegment: {init_sides: [4], backend: torch}\n"
+FLAGS = ("--decode.size_px", "32", "--segment.init_shares", "[0.6]", "--segment.backend", "torch")
+CONFIG_8PX = b"decode: {size_px: 8}\nsegment: {init_shares: [0.5], backend: torch}\n"
 
 
 def draw(run, tmp_path, image_id):
@@ -39,7 +39,7 @@ def draw(run, tmp_path, image_id):
         iem=IEMSettings(),
         truth=MaskFolder(str(tmp_path / "truth"), DECODE),
     )
-    return draw_image(sources, image_id, "dataset")
+    return draw_image(sources, image_id)
 
 
 def columns(picture):
