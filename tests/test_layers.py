@@ -27,7 +27,9 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {*BASE},
     "images": {*BASE},
     "iem": {*BASE},
-    "segnet": {*BASE},
+    "segnet": {*BASE, "images.settings"},
+    "model_file": {*BASE, "storage"},
+    "given": {*BASE, "storage", "images"},
     "sources": {*BASE, "storage"},
     "run": {*BASE, "storage", "images", "sources"},
     "exec": {*BASE, "storage", "run", "iem.backends", "exec.ray.executor"},
@@ -39,14 +41,22 @@ ALLOWED: dict[str, set[str]] = {
     "steps": {*BASE, "images", "sources", "run", "exec", "job", "steps.registry"},
     "steps.NAME": {
         *(*BASE, "storage", "images", "sources", "run", "iem", "segnet", "exec", "job"),
-        *("steps", "steps.registry", "steps.NAME.settings", "steps.train on Ray"),
+        *("steps", "steps.registry", "steps.NAME.settings", "steps.train on Ray", "model_file"),
+        "config",
     },
     "steps.train on Ray": {*BASE, "segnet", "exec", "exec.ray.executor", "steps.NAME"},
     # The pictures of a few images are drawn as the report draws them.
-    "notebook": {*BASE, "images", "iem", "steps.report.panels", "steps.report.sheet"},
+    "notebook": {
+        *(*BASE, "storage", "images", "iem", "given", "steps.report.panels", "steps.report.sheet"),
+        *("steps.fuse.fusion", "steps.NAME.settings"),
+    },
+    "model": {
+        *(*BASE, "images", "segnet", "given", "model_file"),
+        *("steps.report.panels", "steps.report.sheet", "steps.upscale.upsampling"),
+    },
     "tools": {
         *(*BASE, "storage", "images", "sources", "run", "iem.backends", "exec", "exec.ray", "job"),
-        *("steps", "steps.registry", "steps.NAME", "notebook"),
+        *("steps", "steps.registry", "steps.NAME", "notebook", "segnet", "model", "model_file"),
     },
     "cli": {
         *(*BASE, "config", "job", "run", "iem.backends", "exec", "steps", "steps.registry"),
@@ -174,6 +184,7 @@ def test_command_line_uses_the_face_of_iem(module: str) -> None:
         ("iem_batch.run.load", ["ray", "torch"]),
         ("iem_batch.steps.segment.step", ["ray"]),
         ("iem_batch.notebook", ["ray", "torch", "pyarrow", "fsspec", "matplotlib"]),
+        ("iem_batch.model", ["ray", "pyarrow", "matplotlib"]),
         ("iem_batch.cli", ["ray", "torch", "pyarrow"]),
     ],
 )

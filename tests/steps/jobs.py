@@ -25,7 +25,7 @@ IEM = IEMSettings(sigma_px=2, kernel_px=5, iterations=8)
 SETTINGS = Settings(
     decode=DecodeSettings(size_px=SIZE_PX),
     iem=IEM,
-    segment=SegmentSettings(init_sides=(12, 20), backend="torch"),
+    segment=SegmentSettings(init_shares=(12 / 32, 20 / 32), backend="torch"),
     segnet=SegNetSettings(width=4, num_blocks=1),
 )
 
