@@ -20,7 +20,6 @@ from iem_batch.tools.settings import DEMO_DEFAULTS
 
 if TYPE_CHECKING:
     from iem_batch.job import Job
-    from iem_batch.run.marker import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +48,10 @@ SHORT = {
     "--truth": "evaluate.truth",
     "--ignore": "evaluate.ignore",
     "--to": "convert.to",
+    "--format": "apply.format",
+    "model": "apply.model",
 }
-"""Short flag -> the setting it stands for."""
+"""Short flag or argument -> the setting it stands for."""
 
 TOOLS = {
     "run": Tool(
@@ -104,11 +105,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "source": {
         "help": "images: a folder, tar, Parquet, LMDB or list of URLs; a local path or a URL"
     },
+    "model": {"help": "the network: a run, its train/, a weights file; a local path or a URL"},
     "run": {"help": "run folder: a local path or any fsspec URL, e.g. s3://bucket/run"},
     "run?": {"nargs": "?", "default": ".", "help": "run folder; the current one if not given"},
     "image": {"help": "an image of the run, by its image_id, or any image file"},
     "--png": {"default": None, "help": "file for the picture; IMAGE.iem.png if not given"},
-    "out": {"help": "folder for the shards: a local path or any fsspec URL"},
+    "out": {"help": "folder for what is written: a local path or any fsspec URL"},
     "--address": {"default": None, "help": "Ray cluster to look at, e.g. auto or head:6379"},
     "--run": {"default": None, "help": "folder to write to, read from and delete from"},
     "--source": {"default": None, "help": "images to read one of"},
@@ -175,7 +177,7 @@ def build_parser(command: str | None) -> tuple[ArgumentParser, ArgumentParser | 
 
 def _add_arguments(parser: ArgumentParser, command: Step | Tool) -> None:
     for name in command.arguments:
-        if name in SHORT:
+        if name in SHORT and name not in ARGUMENTS:
             parser.add_argument(name, type=_type_of(SHORT[name]), default=None, help=_short(name))
         else:
             parser.add_argument(name.rstrip("?"), **ARGUMENTS[name])
@@ -287,8 +289,9 @@ def _do(job: "Job", command: str, options: Namespace) -> None:
     if "source" in step.arguments:
         from iem_batch.tools.plan import ensure_plan
 
-        kind: Kind = "run" if step.of_run else "images"
-        ensure_plan(job, options.source, kind, extend=options.extend, as_planned=options.as_planned)
+        ensure_plan(
+            job, options.source, step.kind, extend=options.extend, as_planned=options.as_planned
+        )
     do(job, command)
     if options.get("against"):
         from iem_batch.tools.against import print_comparison
@@ -302,7 +305,7 @@ def _tool(command: str) -> Any:
 
 def _is_short(name: str) -> bool:
     flag = name.replace("_", "-")
-    return f"--{flag}" in SHORT or f"-{flag}" in SHORT
+    return any(short in SHORT for short in (flag, f"-{flag}", f"--{flag}"))
 
 
 def _settings(options: Namespace) -> Settings:
