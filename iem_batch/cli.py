@@ -47,11 +47,11 @@ SHORT = {
     "--backbone": "segnet.backbone",
     "--truth": "evaluate.truth",
     "--ignore": "evaluate.ignore",
-    "--to": "convert.to",
+    "--to": "COMMAND.to",
     "--format": "apply.format",
     "model": "apply.model",
 }
-"""Short flag or argument -> the setting it stands for."""
+"""Short flag or argument -> the setting it stands for, COMMAND for that of the command's name."""
 
 TOOLS = {
     "run": Tool(
@@ -86,6 +86,11 @@ TOOLS = {
         summary="Do again the shards that failed.",
         module="retry",
         arguments=("run", "--quarantined"),
+    ),
+    "ship": Tool(
+        summary="Write the trained network of a run for others: the file and a model card.",
+        module="ship",
+        arguments=("run", "out", "--to"),
     ),
     "demo": Tool(
         summary="Make pictures whose masks are known, and do all steps on them.",
@@ -170,15 +175,17 @@ def build_parser(command: str | None) -> tuple[ArgumentParser, ArgumentParser | 
         subparser = ArgumentParser(description=described.summary, allow_abbrev=False)
         if name == command:
             chosen = subparser
-            _add_arguments(subparser, described)
+            _add_arguments(subparser, name, described)
         subcommands.add_subcommand(name, subparser, help=described.summary)
     return parser, chosen
 
 
-def _add_arguments(parser: ArgumentParser, command: Step | Tool) -> None:
+def _add_arguments(parser: ArgumentParser, own: str, command: Step | Tool) -> None:
     for name in command.arguments:
         if name in SHORT and name not in ARGUMENTS:
-            parser.add_argument(name, type=_type_of(SHORT[name]), default=None, help=_short(name))
+            setting = _setting(name, own)
+            kind = _type_of(setting)
+            parser.add_argument(name, type=kind, default=None, help=f"short for --{setting}")
         else:
             parser.add_argument(name.rstrip("?"), **ARGUMENTS[name])
     if not {"run", "run?", "out"} & set(command.arguments):
@@ -213,8 +220,9 @@ def _type_of(setting: str) -> Any:
     return get_type_hints(SECTIONS[section], include_extras=False)[name] | None
 
 
-def _short(flag: str) -> str:
-    return f"short for --{SHORT[flag]}"
+def _setting(flag: str, command: str) -> str:
+    """Name the setting that a short flag of a command stands for."""
+    return SHORT[flag].replace("COMMAND", command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -261,7 +269,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
     if parsed[command].get("paper"):
         subparser.set_defaults(paper_settings(COMMANDS[command].paper))
     options = subparser.instantiate(parser.parse_args(arguments)[command])
-    settings = _settings(options)
+    settings = _settings(options, command)
     with open_executor(settings.cluster, local=options.local) as executor:
         job = Job(
             run=run,
@@ -308,13 +316,13 @@ def _is_short(name: str) -> bool:
     return any(short in SHORT for short in (flag, f"-{flag}", f"--{flag}"))
 
 
-def _settings(options: Namespace) -> Settings:
+def _settings(options: Namespace, command: str) -> Settings:
     """Put the settings together; a short flag that is given beats the long one."""
     settings = Settings(**{section: options[section] for section in SECTIONS})
-    for flag, setting in SHORT.items():
+    for flag in SHORT:
         value = options.get(flag.lstrip("-").replace("-", "_"))
         if value is not None:
-            section, _, name = setting.partition(".")
+            section, _, name = _setting(flag, command).partition(".")
             changed = replace(getattr(settings, section), **{name: value})
             settings = replace(settings, **{section: changed})
     backend = settings.segment.backend

@@ -23,7 +23,7 @@ from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.segment.settings import SegmentSettings
 from iem_batch.steps.topk.settings import TopkSettings
 from iem_batch.steps.upscale.settings import UpscaleSettings
-from iem_batch.tools.settings import DemoSettings
+from iem_batch.tools.settings import DemoSettings, ShipSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ class Settings:
     convert: ConvertSettings = field(default_factory=ConvertSettings)
     apply: ApplySettings = field(default_factory=ApplySettings)
     demo: DemoSettings = field(default_factory=DemoSettings)
+    ship: ShipSettings = field(default_factory=ShipSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
 

@@ -9,8 +9,8 @@ from iem_batch.errors import RunMismatchError
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 
-Kind = Literal["run", "corpus", "images", "masks", "model"]
-"""What a folder is made: a run, or what export, convert, apply or ship writes."""
+Kind = Literal["run", "corpus", "images", "masks"]
+"""What a folder is made: a run, or what export, convert or apply writes."""
 
 _EXAMPLES = 3
 
@@ -23,7 +23,7 @@ def adopt(place: RunFolder, kind: Kind) -> None:
     """
     found = kind_of(place)
     if found is None:
-        _require_empty(place)
+        require_empty(place)
         marker = {"kind": kind, "iem_batch": iem_batch.__version__}
         place.write_json(layout.MARKER, marker)
     elif found != kind:
@@ -39,7 +39,12 @@ def kind_of(place: RunFolder) -> str | None:
     return kind
 
 
-def _require_empty(place: RunFolder) -> None:
+def require_empty(place: RunFolder) -> None:
+    """Check that nothing is in a folder, or that there is none.
+
+    Raises:
+        RunMismatchError: there is something.
+    """
     if place.is_empty():
         return
     names = [file.name for file in islice(place.walk(), _EXAMPLES + 1)]
