@@ -53,6 +53,7 @@ def procedure(settings: Settings, round_number: int) -> tuple[str, ...]:
         f"{iem.colors} colours, from centred squares of {sides} of the side",
         f"fuse: the masks of a photo made one, by {settings.fuse.method}",
         f"topk: {amount} of highest score, {topk.by}, with the masks of {labels}",
+        f"export: foreground {settings.export.foreground}",
         f"train: cross-entropy with these masks, photos {', '.join(augmented) or 'as they are'}, "
         f"seed {train.seed}",
     )

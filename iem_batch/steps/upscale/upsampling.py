@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.images.geometry import Placement, mask_to_image, placement
+from iem_batch.images.geometry import Placement, mask_to_image, placement, seen_in_image
 from iem_batch.images.settings import Fit
 from iem_batch.steps.upscale.settings import UpscaleMethod
 
@@ -41,7 +41,7 @@ def upsample(
         return round_corners(mask_SS, width, height, fit)
     from iem_batch.steps.upscale.guided import guided_filter
 
-    _, seen_HW = mask_to_image(mask_SS, width, height, fit)
+    seen_HW = seen_in_image(width, height, len(mask_SS), fit)
     share_RQ = _on_resized_photo(mask_SS, placement(width, height, len(mask_SS), fit))
     share_HW = guided_filter(share_RQ, photo_HW3, RADIUS, EDGE_CONTRAST)
     return (share_HW > 0.5) & seen_HW, seen_HW
@@ -61,7 +61,7 @@ def round_corners(
     Returns:
         mask_HW and seen_HW, as `upsample`.
     """
-    _, seen_HW = mask_to_image(mask_SS, width, height, fit)
+    seen_HW = seen_in_image(width, height, len(mask_SS), fit)
     share_RQ = _on_resized_photo(mask_SS, placement(width, height, len(mask_SS), fit))
     share = Image.fromarray(share_RQ).resize((width, height), Image.Resampling.BILINEAR)
     return (np.asarray(share) > 0.5) & seen_HW, seen_HW
