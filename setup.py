@@ -13,7 +13,8 @@ else:
         Extension(
             "iem_batch.iem._native",
             sorted(glob("iem_batch/iem/native/*.cpp")),
-            depends=glob("iem_batch/iem/native/*.h") + glob("iem_batch/iem/native/*.inc"),
+            depends=glob("iem_batch/iem/native/**/*.h", recursive=True)
+            + glob("iem_batch/iem/native/**/*.inc", recursive=True),
             include_dirs=[get_include()],
             language="c++",
             # No contraction: where fused and separate operations differ, the source says which.

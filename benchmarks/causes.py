@@ -44,8 +44,8 @@ TERMS = {
 """What is computed of a mask."""
 
 SIDE_PX = 78
-PAPER = IEMSettings()
-DECODE = DecodeSettings()
+PAPER = IEMSettings(colors="rgb", diversity_weight=0.001)
+DECODE = DecodeSettings(fit="crop", resize="nearest")
 SWEEP = {
     "paper": (SIDE_PX, PAPER, DECODE),
     **{f"first mask {side}": (side, PAPER, DECODE) for side in (32, 44, 60, 92, 108, 120)},

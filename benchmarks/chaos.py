@@ -49,7 +49,7 @@ PATIENCE_S = 240.0
 
 _SETTINGS = (
     *("--plan.shard_size=1", "--decode.size_px=48", "--iem.iterations=20"),
-    *("--segment.init_sides=[16,24]", "--segment.backend=torch"),
+    *("--segment.init_shares=[0.33,0.5]", "--segment.backend=torch"),
 )
 _QUIET = {
     "RAY_AUTH_MODE": "disabled",

@@ -71,7 +71,7 @@ def figures(values: dict[str, list[float]]) -> Figures:
 def load_photos(folder: Path, count: int, size_px: int) -> Images:
     """Decode the first files of a folder as the paper does: uint8 (count, size_px, size_px, 3)."""
     files = sorted(path for path in folder.iterdir() if path.is_file())[:count]
-    settings = DecodeSettings(size_px=size_px)
+    settings = DecodeSettings(fit="crop", resize="nearest", size_px=size_px)
     return np.stack([decode(path.read_bytes(), settings).pixels for path in files])
 
 
@@ -90,7 +90,12 @@ def run_iem(
     first_mask_BSHW = np.broadcast_to(mask_SHW, (len(images), *mask_SHW.shape))
     segment = BACKENDS[backend].load()
     start = time.process_time()
-    segment(images, first_mask_BSHW, IEMSettings(iterations=iterations), num_threads=threads)
+    segment(
+        images,
+        first_mask_BSHW,
+        IEMSettings(colors="rgb", diversity_weight=0.001, iterations=iterations),
+        num_threads=threads,
+    )
     return time.process_time() - start
 
 

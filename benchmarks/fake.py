@@ -72,7 +72,9 @@ class PretendStep(ImageStep):
     engine_rate: float
     """Images a GPU does in a second."""
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> tuple[int, list[str]]:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> tuple[int, list[str]]:
         """Wait as long as decoding would take."""
         ids = self.image_ids(shard)
         time.sleep(len(ids) / self.load_rate)
@@ -118,7 +120,9 @@ class EmptyStep(PretendStep):
     load_rate: float = 1.0
     engine_rate: float = 1.0
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> tuple[int, list[str]]:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> tuple[int, list[str]]:
         """Load nothing."""
         return shard, []
 

@@ -56,7 +56,8 @@ class Outcome:
 
 def segment(source: Path, run: Path) -> tuple[int, float]:
     """Run the command in a process of its own; returns its status and peak memory in MB."""
-    settings = [f"--decode.size_px={SIZE_PX}", "--iem.iterations=1", "--segment.init_sides=[16]"]
+    settings = [f"--decode.size_px={SIZE_PX}", "--decode.fit=crop", "--decode.resize=nearest"]
+    settings += ["--iem.iterations=1", "--segment.init_shares=[0.5]"]
     process = subprocess.Popen(
         [sys.executable, "-m", "iem_batch"]
         + ["segment", str(source), str(run), "--local", "--segment.backend=torch", *settings],
@@ -141,7 +142,7 @@ def _against_pillow(data: bytes, row: dict[str, Any] | None, outcome: Outcome) -
             many_scans = "scans" in row["message"]
             return None if many_scans else f"Pillow decodes what was rejected: {row['message']}"
         try:
-            got = decode(data, DecodeSettings(size_px=SIZE_PX)).pixels
+            got = decode(data, DecodeSettings(fit="crop", resize="nearest", size_px=SIZE_PX)).pixels
         except ImageRejectedError as error:
             return f"decoded in the run and rejected now: {error}"
     if pixels is not None:

@@ -70,7 +70,7 @@ def load_photos(path: Path, count: int) -> Images:
 
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     photos = [p for p in files if p.parent.name not in ("masks", "ignore")][:count]
-    settings = DecodeSettings(size_px=SIZE_PX)
+    settings = DecodeSettings(fit="crop", resize="nearest", size_px=SIZE_PX)
     return np.stack([decode(p.read_bytes(), settings).pixels for p in photos])
 
 
@@ -114,7 +114,13 @@ def repeat(images: Images, count: int) -> Images:
 def run_torch(images: Images, captured: bool) -> None:
     """Run the `torch` engine's iterations on the card, eager or as a graph."""
     device = torch.device("cuda")
-    engine = make_engine(SIZE_PX, SIZE_PX, IEMSettings(), device, captured=captured)
+    engine = make_engine(
+        SIZE_PX,
+        SIZE_PX,
+        IEMSettings(colors="rgb", diversity_weight=0.001),
+        device,
+        captured=captured,
+    )
     first_HW = first_masks(1, (78,))[0, 0]
     items = (
         Item(position=(b, 0), image_HW3=image, first_mask_HW=first_HW)
@@ -127,7 +133,9 @@ def run_torch(images: Images, captured: bool) -> None:
 
 def correctness(images: Images, budget_s: float) -> dict[str, Any]:
     """Compare final masks with the printed formulas in float64, by autograd on the same card."""
-    result = cuda_backend.segment(images, first_masks(len(images), (78,)), IEMSettings())
+    result = cuda_backend.segment(
+        images, first_masks(len(images), (78,)), IEMSettings(colors="rgb", diversity_weight=0.001)
+    )
     same, compared, error, start = 0, 0, 0.0, time.monotonic()
     for begin in range(0, len(images), 128):
         part = slice(begin, begin + 128)
@@ -153,8 +161,10 @@ def schedules(images: Images) -> dict[str, bool]:
     from iem_batch.iem import native_backend
 
     first = first_masks(len(images), SIDES_PX)
-    once = cuda_backend.segment(images, first, IEMSettings())
-    back = cuda_backend.segment(images[::-1], first, IEMSettings())
+    once = cuda_backend.segment(images, first, IEMSettings(colors="rgb", diversity_weight=0.001))
+    back = cuda_backend.segment(
+        images[::-1], first, IEMSettings(colors="rgb", diversity_weight=0.001)
+    )
     names = ("mask_BSHW", "error_foreground_BS", "error_background_BS", "iterations_BS")
     found = {
         "backwards": all(
@@ -162,7 +172,9 @@ def schedules(images: Images) -> dict[str, bool]:
         )
     }
     if native_backend.unavailable() is None:
-        by_native = native_backend.segment(images, first, IEMSettings(), num_threads=16)
+        by_native = native_backend.segment(
+            images, first, IEMSettings(colors="rgb", diversity_weight=0.001), num_threads=16
+        )
         found["native, every bit"] = all(
             np.array_equal(getattr(once, name), getattr(by_native, name)) for name in names
         )
@@ -176,7 +188,9 @@ def speeds(images: Images, rounds: int, multiprocessors: int) -> dict[str, Any]:
         for size in BATCHES:
             batch, first = repeat(images, size), first_masks(size, sides)
             rate = rates(
-                lambda batch=batch, first=first: cuda_backend.segment(batch, first, IEMSettings()),
+                lambda batch=batch, first=first: cuda_backend.segment(
+                    batch, first, IEMSettings(colors="rgb", diversity_weight=0.001)
+                ),
                 size,
                 rounds,
             )

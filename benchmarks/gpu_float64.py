@@ -14,7 +14,7 @@ from iem_batch.iem.objective import centred, inpainting_errors, objective
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.iem.torch_state import exact_torch
 
-SETTINGS = IEMSettings()
+SETTINGS = IEMSettings(colors="rgb", diversity_weight=0.001)
 
 
 def _objective(mask_HW: Tensor, image_CHW: Tensor) -> Tensor:

@@ -94,7 +94,10 @@ def _strip_columns(undecided_BHW: Tensor) -> Tensor:
 
 def count_work(image_BHW3: NDArray[np.uint8], device: str = "cuda") -> Work:
     """Count on the first iterations of some images, before masks recur."""
-    settings, (height, width) = IEMSettings(), image_BHW3.shape[1:3]
+    settings, (height, width) = (
+        IEMSettings(colors="rgb", diversity_weight=0.001),
+        image_BHW3.shape[1:3],
+    )
     image_BH4W = torch.stack([image_planes(image) for image in image_BHW3]).to(device)
     square = torch.from_numpy(centred_squares(height, width, [78 * width // 128])[0]).to(device)
     mask_BHW = square.expand(len(image_BHW3), -1, -1)

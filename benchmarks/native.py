@@ -41,7 +41,10 @@ Photo = NDArray[np.uint8]
 
 SIDE_PX = 78
 TOLERANCE = 0.0075
-DECODE, IEM = DecodeSettings(), IEMSettings()
+DECODE, IEM = (
+    DecodeSettings(fit="crop", resize="nearest"),
+    IEMSettings(colors="rgb", diversity_weight=0.001),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,7 @@ def _f_score(lines: Sequence[Mask], far: Sequence[NDArray[np.float64]], limit: f
 def timed(mask: Mask, photo: Photo, method: UpscaleMethod) -> tuple[Mask, float]:
     """Enlarge a mask and say how much processor time it took."""
     started = time.process_time()
-    enlarged, _ = upsample(mask, photo, method)
+    enlarged, _ = upsample(mask, photo, method, DECODE.fit)
     return enlarged, time.process_time() - started
 
 
@@ -109,10 +112,10 @@ def measure(folder: Path, limit: int) -> list[Row]:
         base.append(time.process_time() - started)
         starts = {
             "IEM": result.mask_BSHW[0, 0],
-            "truth": mask_to_square(truth, DECODE.size_px, "nearest"),
+            "truth": mask_to_square(truth, DECODE),
         }
         for start, mask in starts.items():
-            _, seen = upsample(mask, photo, "nearest")
+            _, seen = upsample(mask, photo, "nearest", DECODE.fit)
             rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
             box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             for method in get_args(UpscaleMethod):

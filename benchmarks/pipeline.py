@@ -55,7 +55,7 @@ from iem_batch.sources import open_source
 from iem_batch.steps.segment.settings import SegmentSettings
 from iem_batch.steps.segment.step import SegmentStep
 
-DECODE = DecodeSettings()
+DECODE = DecodeSettings(fit="crop", resize="nearest")
 SHARD_SIZE = 128
 CPUS = 2
 PLANS = (10_000, 100_000, 1_000_000)
@@ -113,7 +113,12 @@ def engine_alone(image_BHW3: np.ndarray) -> int:
         centred_squares(DECODE.size_px, DECODE.size_px, (78,)),
         (len(image_BHW3), 1, DECODE.size_px, DECODE.size_px),
     )
-    load_backend("native")(image_BHW3, first_mask_BSHW, IEMSettings(), num_threads=CPUS)
+    load_backend("native")(
+        image_BHW3,
+        first_mask_BSHW,
+        IEMSettings(colors="rgb", diversity_weight=0.001),
+        num_threads=CPUS,
+    )
     return len(image_BHW3)
 
 
@@ -133,8 +138,8 @@ def whole_job(run: RunFolder, plan: Plan, cpus: int) -> dict[str, float]:
         plan=plan,
         decode=DECODE,
         memory_bytes=None,
-        iem=IEMSettings(),
-        segment=SegmentSettings(backend="native"),
+        iem=IEMSettings(colors="rgb", diversity_weight=0.001),
+        segment=SegmentSettings(backend="native", init_shares=(78 / 128,)),
     )
     points: list[tuple[float, Ticks, int]] = []
 
@@ -206,10 +211,10 @@ def driver_memory(num_images: int, folder: Path) -> dict[str, float]:
         run=run,
         place=run,
         plan=plan,
-        decode=DecodeSettings(size_px=8),
+        decode=DecodeSettings(fit="crop", resize="nearest", size_px=8),
         memory_bytes=None,
-        iem=IEMSettings(),
-        segment=SegmentSettings(backend="native", init_sides=(2,)),
+        iem=IEMSettings(colors="rgb", diversity_weight=0.001),
+        segment=SegmentSettings(backend="native", init_shares=(0.25,)),
     )
     counter, settings = Counter(), ClusterSettings(num_workers=CPUS)
     with cluster(ClusterSettings()):

@@ -48,10 +48,10 @@ RECIPES = {
     "best half by error": ["--topk.fraction=0.5", "--topk.by=error"],
 }
 TITLES = {
-    "segment": "IEM",
+    "fuse": "IEM",
     "predict_round_1": "SegNet, first round",
     "predict": "SegNet",
-    "refine": "SegNet + IEM",
+    "refine": "SegNet, refined",
 }
 
 
@@ -61,7 +61,6 @@ class Outcome:
 
     recipe: str
     seed: int
-    init_side: int
     iou: dict[str, float]
     """Method -> IoU as labelled, in percent."""
     best_iou: dict[str, float]
@@ -123,7 +122,6 @@ def read_outcome(folder: RunFolder, recipe: str, seed: int) -> Outcome:
     return Outcome(
         recipe=recipe,
         seed=seed,
-        init_side=evaluation.init_side,
         iou={name: 100 * scores.as_labelled["iou"] for name, scores in means.items()},
         best_iou={name: 100 * scores.best_polarity["iou"] for name, scores in means.items()},
         num_images=evaluation.num_images,
@@ -141,7 +139,7 @@ def lines(outcomes: list[Outcome]) -> Iterator[str]:
         for method, title in TITLES.items():
             found = [outcome for outcome in of_recipe if method in outcome.iou]
             if found:
-                above = [outcome.iou[method] - outcome.iou["segment"] for outcome in found]
+                above = [outcome.iou[method] - outcome.iou["fuse"] for outcome in found]
                 seconds = statistics.median(outcome.seconds_per_step for outcome in found)
                 yield (
                     f"| {recipe} | {title} | {spread([o.iou[method] for o in found])} "

@@ -28,8 +28,8 @@ from iem_batch.images.settings import DecodeSettings
 from iem_batch.metrics import METRICS, as_labelled, best_polarity, confusion
 
 SIDE_PX = 78
-DECODE = DecodeSettings()
-IEM = IEMSettings()
+DECODE = DecodeSettings(fit="crop", resize="nearest")
+IEM = IEMSettings(colors="rgb", diversity_weight=0.001)
 ENGINES = ("native", "reference")
 
 

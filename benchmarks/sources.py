@@ -30,7 +30,7 @@ from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from tests import collections_of_photos as collections
 
-SETTINGS = DecodeSettings()
+SETTINGS = DecodeSettings(fit="crop", resize="nearest")
 FORMS: dict[str, Callable[[Path, Mapping[str, bytes]], str]] = {
     "tar": collections.write_tar,
     "tars of 1,000": lambda root, photos: collections.write_tars(root, photos, size=1000),

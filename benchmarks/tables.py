@@ -1,22 +1,20 @@
-"""The paper's tables on a set of photographs with truth: methods, first masks, ablations.
+"""What each part of the default gains over the paper, on photographs with truth, beside baselines.
 
-    python benchmarks/tables.py SET [--quote flowers102] [--run RUN] [--work DIR] [--out FOLDER]
-    python benchmarks/tables.py CUB_200_2011 --format cub200 --quote cub200
-    python benchmarks/tables.py FLOWERS --format flowers102 --quote flowers102
+    python benchmarks/tables.py SET... [--work DIR] [--out FOLDER]
 
-SET is a folder with images/ and masks/ (and ignore/, whose white pixels count nowhere), or a data
-set as its authors distribute it, of which the test images are scored; for LSUN Car it has images/,
-and --truth is the COCO file of what a detector found.
+SET is a folder with images/ and masks/ (and ignore/, whose white pixels count nowhere). Every rung
+of `LADDER` is a run of `iem-batch` over all its photographs; runs in DIR are resumed. Markdown and
+JSON go to FOLDER as tables_DATE.
 
-Everything runs through `iem-batch`: IEM with the paper's settings from the squares of side 44, 78
-and 92, the ablations of its Table 4, GrabCut, Otsu and the squares. RUN is a finished run whose
-SegNet is scored beside them. Markdown and JSON go to FOLDER as tables_SET_DATE. Runs in DIR are
-resumed.
-
-All differences are paired by image; intervals are of the bootstrap over images (95 %).
+Foreground IoU as labelled, in percent, mean over photographs, with 95 % intervals of the bootstrap
+over photographs; differences are paired. `photo`: masks brought to the photo's own size, and what
+the engine did not see is background. `engine`: the truth brought to the engine's square instead.
+Settings were chosen on the tuned half of each set: the photographs whose stem has an MD5 digest
+with an even first byte.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import tempfile
@@ -29,39 +27,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.cli import main as iem_batch
-from iem_batch.metrics import METRICS
 from iem_batch.run.folder import RunFolder
+from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import interval
 from iem_batch.steps.evaluate.compare import read_scores
-from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
-from iem_batch.steps.evaluate.published import PUBLISHED_ABLATIONS, SET_LABELS, quoted_rows
-from iem_batch.steps.evaluate.table import METRIC_LABELS, label
-from iem_batch.steps.evaluate.truth.sets import SOURCES
+from iem_batch.steps.evaluate.table import label
 
-SIDES = (44, 78, 92)
-BASELINES = (
-    *(f"centre_square_{side}" for side in SIDES),
-    "all_foreground",
-    "otsu",
-    "grabcut_78",
-    "grabcut_112",
-)
 RESAMPLES, SEED = 2000, 0
-ABLATIONS = {
-    "lambda_0": ("lambda = 0", ["--iem.diversity_weight=0"]),
-    "no_smoothing": ("no smoothing", ["--iem.smoothing=false"]),
-    "unrestricted": ("not restricted to the boundary", ["--iem.boundary_only=false"]),
+SQUASH = ["--paper", "--decode.fit=squash", "--decode.resize=antialias"]
+SHARES = [0.25, 0.34, 0.47, 0.61, 0.72, 0.84]
+SIX = [*SQUASH, f"--segment.init_shares={SHARES}"]
+WHITENED = [*SIX, "--iem.colors=whitened"]
+LADDER = {
+    "paper": (["--paper"], "dataset"),
+    "+ whole photo": (SQUASH, "dataset"),
+    "+ vote of six first masks": (SIX, "vote"),
+    "+ whitened colours": (WHITENED, "vote"),
+    "+ lambda 0.0005": ([], "vote"),
+    "+ graph cut (the default)": ([], "cut"),
 }
-COLUMNS = {
-    "best polarity": [f"best_{name}" for name in METRICS],
-    "as labelled": list(METRICS),
-}
+"""Name of a rung -> settings of its segment, method of its fuse; each adds one part."""
 
-Scores = dict[str, NDArray[np.float64]]
-"""image_id -> scores, by the columns of `EVERY`."""
-
-EVERY = [name for names in COLUMNS.values() for name in names]
-BEST_IOU = EVERY.index("best_iou")
+DEFAULT = list(LADDER)[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,172 +62,89 @@ class Figure:
     def __str__(self) -> str:
         return f"{self.mean:.1f} ({self.low:.1f} to {self.high:.1f})"
 
-    def difference(self) -> str:
-        """Write it with its sign."""
-        return f"{self.mean:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A method of the table."""
+    """A method on one set, image_id -> IoU, by the protocol."""
 
     name: str
-    scores: Scores
-    is_baseline: bool = False
+    photo: dict[str, float]
+    engine: dict[str, float] | None = None
 
-    def figures(self) -> dict[str, Figure]:
-        """Average every column."""
-        return figures(np.stack(list(self.scores.values())))
+    def figures(self, base: "Row") -> dict[str, Figure | None]:
+        """Average each column of the table.
+
+        Args:
+            base: what is subtracted in the last one.
+        """
+        tuned = {i: iou for i, iou in self.photo.items() if is_tuned(i)}
+        held_out = {i: iou for i, iou in self.photo.items() if not is_tuned(i)}
+        difference = {i: base.photo[i] - iou for i, iou in self.photo.items()}
+        return {
+            "all": figure(self.photo.values()),
+            "tuned half": figure(tuned.values()),
+            "held-out half": figure(held_out.values()),
+            "engine's square": None if self.engine is None else figure(self.engine.values()),
+            "default minus this": figure(difference.values()),
+        }
 
 
-def figures(score_BM: NDArray[np.float64]) -> dict[str, Figure]:
-    """Average columns over images."""
-    ends_2M = interval(score_BM, RESAMPLES, SEED)
-    values = zip(EVERY, score_BM.mean(axis=0), *ends_2M, strict=True)
+def is_tuned(image_id: str) -> bool:
+    """Say whether settings may have been chosen on a photograph."""
+    return hashlib.md5(Path(image_id).stem.encode()).digest()[0] % 2 == 0
+
+
+def figure(values: Iterable[float]) -> Figure:
+    """Average and resample."""
+    value_B1: NDArray[np.float64] = 100 * np.array(list(values))[:, None]
+    low, high = interval(value_B1, RESAMPLES, SEED)[:, 0]
+    return Figure(mean=value_B1.mean(), low=low, high=high)
+
+
+def scores(folder: Path, run: RunFolder, at: str, baselines: bool) -> dict[str, dict[str, float]]:
+    """Evaluate a run: method -> image_id -> IoU."""
+    flags = [f"--truth={folder / 'masks'}", f"--evaluate.at={at}", "--evaluate.resamples=0"]
+    flags.append(f"--evaluate.baselines={baselines}".lower())
+    if (folder / "ignore").is_dir():
+        flags.append(f"--ignore={folder / 'ignore'}")
+    iem_batch(["evaluate", run.url, *flags, "--overwrite"])
     return {
-        name: Figure(mean=100 * mean, low=100 * low, high=100 * high)
-        for name, mean, low, high in values
+        method: {image_id: float(score[0]) for image_id, score in found.items()}
+        for method, found in read_scores(run, ["iou"]).items()
     }
 
 
-def difference(row: Row, base: Row) -> Figure:
-    """Subtract the IoU (best polarity) of two methods on the images both have."""
-    common = sorted(row.scores.keys() & base.scores.keys())
-    return figures(np.stack([row.scores[i] - base.scores[i] for i in common]))["best_iou"]
+def rows_of(folder: Path, work: Path) -> Iterator[Row]:
+    """Score every rung and every baseline on a set."""
+    for name, (settings, method) in LADDER.items():
+        key = hashlib.md5(" ".join(settings).encode()).hexdigest()[:8]
+        run = RunFolder(str(work / folder.name / key))
+        iem_batch(["segment", str(folder / "images"), run.url, "--local", *settings])
+        iem_batch(["fuse", run.url, "--local", "--overwrite", f"--fuse.method={method}"])
+        engine = scores(folder, run, "engine", baselines=False)
+        photo = scores(folder, run, "image", baselines=name == DEFAULT)
+        yield Row(name=name, photo=photo["fuse"], engine=engine["fuse"])
+        if name == DEFAULT:
+            for baseline in BASELINES:
+                yield Row(name=label(baseline), photo=photo[baseline])
 
 
-def run_iem(args: argparse.Namespace, name: str, options: Iterable[str]) -> RunFolder:
-    """Segment the set with the paper's settings and some options, and evaluate it."""
-    run = args.work / args.set.name / name
-    sides = f"--segment.init_sides={list(SIDES)}"
-    images = args.set / SOURCES.get(args.format, "images")
-    iem_batch(["segment", str(images), str(run), "--local", sides, *options])
-    return evaluate(args, run, [])
-
-
-def evaluate(args: argparse.Namespace, run: Path, options: Iterable[str]) -> RunFolder:
-    """Evaluate a run against the truth of the set."""
-    url = args.truth or (args.set if args.format in SOURCES else args.set / "masks")
-    truth = [f"--truth={url}", f"--evaluate.format={args.format}", "--evaluate.resamples=0"]
-    if (args.set / "ignore").is_dir():
-        truth.append(f"--ignore={args.set / 'ignore'}")
-    iem_batch(["evaluate", str(run), *truth, *options])
-    return RunFolder(str(run))
-
-
-def found(run: RunFolder) -> Evaluation:
-    """Read what `evaluate` wrote."""
-    evaluation = read_evaluation(run)
-    assert evaluation is not None
-    return evaluation
-
-
-def method_rows(args: argparse.Namespace) -> tuple[list[Row], int]:
-    """Score everything but the ablations; also returns the first mask chosen for the set."""
-    run = run_iem(args, "paper", [])
-    per_image = read_scores(
-        evaluate(args, args.work / args.set.name / "paper", ["--topk.init_choice=image"]), EVERY
-    )["segment"]
-    options = ["--topk.init_choice=dataset", "--evaluate.baselines=[grabcut,otsu]"]
-    scores = read_scores(evaluate(args, Path(run.url), options), EVERY)
-    side = found(run).init_side
-    rows = [Row(name=f"IEM, first mask {s}", scores=scores[f"segment_{s}"]) for s in SIDES]
-    chosen = f"IEM, first mask of highest error over the set ({side})"
-    rows.append(Row(name=chosen, scores=scores["segment"]))
-    rows.append(Row(name="IEM, first mask of highest error per image", scores=per_image))
-    rows += segnet_rows(args)
-    for name in BASELINES:
-        rows.append(Row(name=label(name), scores=scores[name], is_baseline=True))
-    oracle = {
-        i: np.max([scores[f"segment_{s}"][i] for s in SIDES], axis=0)
-        for i in scores[f"segment_{SIDES[0]}"]
-    }
-    rows.append(Row(name="best of the three first masks, chosen by the truth", scores=oracle))
-    return rows, side
-
-
-def segnet_rows(args: argparse.Namespace) -> Iterator[Row]:
-    """Score SegNet of a run that was made before."""
-    if args.run is not None:
-        scores = read_scores(evaluate(args, args.run, []), EVERY)
-        for name in ("predict", "refine"):
-            if name in scores:
-                yield Row(name=label(name), scores=scores[name])
-
-
-def ablation_rows(args: argparse.Namespace) -> Iterator[tuple[str, int, Row, Row]]:
-    """Give each ablation and first mask, and what it is an ablation of."""
-    default = read_scores(RunFolder(str(args.work / args.set.name / "paper")), EVERY)
-    for key, (name, options) in ABLATIONS.items():
-        scores = read_scores(run_iem(args, key, options), EVERY)
-        for side in SIDES:
-            base = Row(name="default", scores=default[f"segment_{side}"])
-            yield key, side, Row(name=name, scores=scores[f"segment_{side}"]), base
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Write a Markdown table."""
-    lines = [list(head), *(list(row) for row in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def method_tables(rows: list[Row], args: argparse.Namespace) -> Iterator[str]:
-    """Write Tables 1 to 3 in both polarities; published figures are of the better polarity."""
-    for title, columns in COLUMNS.items():
-        yield f"\n### Methods, {title}\n"
-        lines = []
-        for row in rows:
-            values = row.figures()
-            lines.append([row.name, *(str(values[name]) for name in columns)])
-        for name, metrics in quoted_rows(tuple(args.quote), args.format):
-            if title == "best polarity":
-                cells = (f"*{metrics[m]:.1f}*" if m in metrics else "-" for m in METRICS)
-                lines.append([f"*{name}*", *cells])
-        yield table(["", *METRIC_LABELS.values()], lines)
-
-
-def losses(rows: list[Row]) -> Iterator[str]:
-    """Say where IEM is below a baseline."""
-    yield "\n### IEM against each baseline: difference in IoU (best polarity)\n"
-    ours = [row for row in rows if row.name.startswith("IEM")]
-    lines = []
-    for base in (row for row in rows if row.is_baseline):
-        values = [difference(row, base) for row in ours]
-        cells = [f"**{v.difference()}**" if v.mean < 0 else v.difference() for v in values]
-        lines.append([base.name, *cells])
-    yield table(["", *(row.name for row in ours)], lines)
-    yield "\nBold: IEM loses."
-
-
-def ablation_tables(ablations: list[tuple[str, int, Row, Row]], quote: list[str]) -> Iterator[str]:
-    """Write Table 4 for each first mask."""
-    yield "\n### Ablations, IoU (best polarity), and difference from the default\n"
-    lines = []
-    for key, (name, _) in ABLATIONS.items():
-        cells = []
-        for side in SIDES:
-            row, base = next((r, b) for k, s, r, b in ablations if (k, s) == (key, side))
-            mean = row.figures()["best_iou"].mean
-            cells.append(f"{mean:.1f}, {difference(row, base).difference()}")
-        for data_set in quote:
-            if data_set in PUBLISHED_ABLATIONS:
-                figure = PUBLISHED_ABLATIONS[data_set]
-                change = figure[key] - figure["default"]
-                cells.append(f"*{figure[key]:.1f}, {change:+.1f}*")
-        lines.append([name, *cells])
-    quoted = [f"*quoted: {SET_LABELS[q]}*" for q in quote if q in PUBLISHED_ABLATIONS]
-    yield table(["", *(f"first mask {side}" for side in SIDES), *quoted], lines)
+def table(name: str, rows: list[Row]) -> str:
+    """Write the table of a set in Markdown."""
+    default = next(row for row in rows if row.name == DEFAULT)
+    columns = list(default.figures(default))
+    lines = [["", *columns], ["---"] * (len(columns) + 1)]
+    for row in rows:
+        cells = row.figures(default).values()
+        lines.append([row.name, *("" if cell is None else str(cell) for cell in cells)])
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"\n## {name}: {len(default.photo):,} photographs with truth\n\n{body}\n"
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("set", type=Path, help="folder with images/ and masks/")
-    parser.add_argument("--format", default="auto", help="as --evaluate.format; auto: masks/")
-    parser.add_argument("--truth", type=Path, help="where the truth is not in the set")
-    parser.add_argument("--run", type=Path, help="finished run of this set, for SegNet's rows")
-    parser.add_argument("--quote", nargs="*", default=[], choices=list(SET_LABELS))
+    parser.add_argument("sets", type=Path, nargs="+", help="folders with images/ and masks/")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "iem_tables")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     return parser.parse_args()
@@ -249,50 +153,29 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Run everything and write the tables."""
     args = parse()
-    rows, side = method_rows(args)
-    ablations = list(ablation_rows(args))
-    paper = args.work / args.set.name / "paper"
-    evaluation = found(RunFolder(str(paper)))
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     date = time.strftime("%Y-%m-%d")
-    text = [
-        f"## {args.set.name}: {evaluation.num_images:,} photographs with truth\n",
-        f"{date}, commit {commit}, `benchmarks/tables.py`. 128 x 128, NEAREST, 150 iterations, "
-        f"sigma 5, lambda 0.001. First mask of highest mean error over the set: {side}. Means over "
-        "images in percent with 95 % intervals of the bootstrap over images; differences are "
-        "paired by image.",
-        *method_tables(rows, args),
-        *losses(rows),
-        *ablation_tables(ablations, args.quote),
-    ]
-    record = {
-        "date": date,
-        "commit": commit,
-        "set": args.set.name,
-        "num_images": evaluation.num_images,
-        "init_side": side,
-        "methods": {
-            row.name: {name: asdict(value) for name, value in row.figures().items()} for row in rows
-        },
-        "ablations": {
-            key: {
-                str(s): {
-                    "best_iou": asdict(row.figures()["best_iou"]),
-                    "difference": asdict(difference(row, base)),
-                }
-                for k, s, row, base in ablations
-                if k == key
+    protocol = __doc__[__doc__.index("Foreground") :]
+    text = f"# Tables, {date}, commit {commit}\n\n{protocol}"
+    sets = {}
+    for folder in args.sets:
+        rows = list(rows_of(folder, args.work))
+        default = next(row for row in rows if row.name == DEFAULT)
+        text += table(folder.name, rows)
+        sets[folder.name] = {
+            row.name: {
+                column: None if value is None else asdict(value)
+                for column, value in row.figures(default).items()
             }
-            for key in ABLATIONS
-        },
-    }
-    args.out.mkdir(parents=True, exist_ok=True)
-    stem = args.out / f"tables_{args.set.name}_{date}"
-    stem.with_suffix(".md").write_text("\n".join(text) + "\n")
-    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    print("\n".join(text))
+            for row in rows
+        }
+        args.out.mkdir(parents=True, exist_ok=True)
+        record = {"date": date, "commit": commit, "sets": sets}
+        stem = args.out / f"tables_{date}"
+        stem.with_suffix(".md").write_text(text)
+        stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

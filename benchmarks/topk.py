@@ -3,7 +3,7 @@
     python benchmarks/topk.py make RUN PHOTOS [PHOTOS ...] [--images 5520753] [--shards 1350]
     python benchmarks/topk.py measure RUN [-k 8000] [--rounds 3] [--json OUT.json]
 
-`make` writes segment/ of a run by the program's own writer: ids of 40 hexadecimal characters as
+`make` writes fuse/ of a run by the program's own writer: ids of 40 hexadecimal characters as
 LSUN has them, drawn errors, and the encoded masks that IEM gives for photographs, also turned and
 mirrored, in an order drawn for each file. `measure` starts every program in a process of its own,
 one after the other in each round, so that what else the machine does meets all of them; a ratio is
@@ -32,10 +32,11 @@ from numpy.typing import NDArray
 
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Mark, write_mark, write_summary
-from iem_batch.steps.segment.step import segmented_so_far
+from iem_batch.run.marks import Mark, add_up, write_mark, write_summary
 
 SIDES_PX = (44, 78, 92)
+"""First masks of the masks that are drawn from."""
+
 CHUNK = 64
 """Photographs segmented at once."""
 
@@ -59,9 +60,19 @@ def pool_of_masks(folders: list[Path]) -> pa.Table:
     status: list[str] = []
     for start in range(0, len(files), CHUNK):
         chunk = files[start : start + CHUNK]
-        images = np.stack([decode(file.read_bytes(), DecodeSettings()).pixels for file in chunk])
+        images = np.stack(
+            [
+                decode(file.read_bytes(), DecodeSettings(fit="crop", resize="nearest")).pixels
+                for file in chunk
+            ]
+        )
         first_BSHW = np.broadcast_to(first_SHW, (len(images), *first_SHW.shape))
-        result = engine(images, first_BSHW, IEMSettings(), num_threads=os.cpu_count() or 1)
+        result = engine(
+            images,
+            first_BSHW,
+            IEMSettings(colors="rgb", diversity_weight=0.001),
+            num_threads=os.cpu_count() or 1,
+        )
         for mask, code in zip(
             result.mask_BSHW.reshape(-1, 128, 128), result.status_BS.ravel(), strict=True
         ):
@@ -83,52 +94,44 @@ def write_shard(run: RunFolder, masks: pa.Table, edges: NDArray[np.int64], shard
     """Write the masks of one shard and its commit mark."""
     rng = np.random.default_rng(shard)
     count = int(edges[shard + 1] - edges[shard])
-    rows = count * len(SIDES_PX)
     ids = hexadecimal_ids(count, rng)
-    uris = pc.binary_join_element_wise("/lsun/car/data.mdb", ids, "/")
-    order = rng.choice(len(masks), rows, replace=rows > len(masks))
-    of_image = np.repeat(np.arange(count), len(SIDES_PX))
+    order = rng.choice(len(masks), count, replace=count > len(masks))
+    encoded = masks["png"].take(order).combine_chunks()
+    picture = pa.StructArray.from_arrays(
+        [encoded, pa.nulls(count, pa.string())], fields=list(schema.IMAGE)
+    )
     status = masks["status"].take(order)
-    error = rng.normal(0.6, 0.12, rows).clip(0.01, 2) * pc.equal(status, "ok").to_numpy()
-    share = rng.uniform(0.3, 0.7, rows)
+    error = rng.normal(0.6, 0.12, count).clip(0.01, 2) * pc.equal(status, "ok").to_numpy()
+    share = rng.uniform(0.3, 0.7, count)
     columns = {
-        "image_id": ids.take(of_image),
-        "uri": uris.take(of_image),
-        "width": rng.integers(256, 400, count, dtype=np.int32)[of_image],
-        "height": np.full(rows, 256, np.int32),
-        "mask": pa.StructArray.from_arrays(
-            [masks["png"].take(order).combine_chunks(), pa.nulls(rows, pa.string())],
-            fields=list(schema.IMAGE),
-        ),
+        "image_id": ids,
+        "uri": pc.binary_join_element_wise("/lsun/car/data.mdb", ids, "/"),
+        "width": rng.integers(256, 400, count, dtype=np.int32),
+        "height": np.full(count, 256, np.int32),
+        "mask": picture,
+        "vote": picture,
         "error": error,
         "error_foreground": error * share,
         "error_background": error * (1 - share),
-        "area": rng.integers(1000, 12000, rows) / 128**2,
-        "init_side": np.tile(np.array(SIDES_PX, np.int32), count),
-        "agreement": rng.uniform(0.3, 1, rows),
-        "iterations": rng.integers(20, 151, rows, dtype=np.int32),
+        "area": rng.integers(1000, 12000, count) / 128**2,
+        "agreement": rng.uniform(0.3, 1, count),
         "status": status,
     }
-    name = layout.part("segment", shard)
-    digest = run.write_table(name, pa.table(columns, schema=schema.MASKS))
-    sides = {
-        str(side): {"count": count, "sum_error": float(error[index :: len(SIDES_PX)].sum())}
-        for index, side in enumerate(SIDES_PX)
-    }
+    name = layout.part("fuse", shard)
+    digest = run.write_table(name, pa.table(columns, schema=schema.FUSED))
     mark = Mark(
         shard=shard,
         planned=count,
         ok=count,
         quarantined=0,
         files={name: digest},
-        facts={"sides": sides},
         settings_digest="",
         attempts=1,
         seconds=0.0,
         finished=0.0,
         host="",
     )
-    write_mark(run, "segment", mark)
+    write_mark(run, "fuse", mark)
 
 
 def make(args: argparse.Namespace) -> None:
@@ -142,8 +145,8 @@ def make(args: argparse.Namespace) -> None:
     write = partial(write_shard, run, pool, edges)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as workers:
         list(workers.map(write, range(args.shards), chunksize=8))
-    _, summary = segmented_so_far(run)
-    write_summary(run, "segment", summary)
+    summary = add_up(run, "fuse", range(args.shards), lambda _: {"first_masks": len(SIDES_PX)})
+    write_summary(run, "fuse", summary)
 
 
 def run_topk(run: Path, k: int) -> int:
@@ -169,18 +172,18 @@ def run_pyarrow(run: Path, k: int) -> int:
     """Read the two columns, and forget them."""
     import pyarrow.dataset as ds
 
-    masks = ds.dataset(run / "segment", format="parquet")
+    masks = ds.dataset(run / "fuse", format="parquet")
     columns = ["image_id", "error"]
     return clock(lambda: sum(len(batch) for batch in masks.to_batches(columns=columns)))
 
 
 def run_duckdb(run: Path, k: int) -> int:
-    """Select by SQL, the first mask of the data set being given."""
+    """Select by SQL."""
     import duckdb
 
     query = (
-        f"SELECT image_id, error FROM read_parquet('{run}/segment/*.parquet') WHERE init_side = 78 "
-        f"AND status = 'ok' ORDER BY error DESC, image_id LIMIT {k}"
+        f"SELECT image_id, error FROM read_parquet('{run}/fuse/*.parquet') WHERE status = 'ok' "
+        f"ORDER BY error DESC, image_id LIMIT {k}"
     )
     return clock(lambda: len(duckdb.sql(query).fetchall()))
 
@@ -213,7 +216,7 @@ def start(program: str, run: Path, k: int) -> dict[str, float]:
 def measure(args: argparse.Namespace) -> None:
     """Compare the programs."""
     num_bytes = 0
-    for file in sorted((args.run / "segment").iterdir()):
+    for file in sorted((args.run / "fuse").iterdir()):
         num_bytes += len(file.read_bytes())
     rounds = [
         {name: start(name, args.run, args.k) for name in PROGRAMS} for _ in range(args.rounds)
@@ -221,7 +224,7 @@ def measure(args: argparse.Namespace) -> None:
     record = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "load": os.getloadavg(),
-        "files": len(list((args.run / "segment").iterdir())),
+        "files": len(list((args.run / "fuse").iterdir())),
         "megabytes": round(num_bytes / 1e6),
         "k": args.k,
         "rounds": rounds,

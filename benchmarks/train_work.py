@@ -122,7 +122,9 @@ def training_on(url: str, segnet: SegNetSettings, settings: TrainSettings) -> Tr
 def _pair(rank: int, files: Sequence[Path]) -> dict[str, Any]:
     image_HW3, mask_HW = textured_pair(rank)
     if files:
-        image_HW3 = decode(files[rank % len(files)].read_bytes(), DecodeSettings()).pixels
+        image_HW3 = decode(
+            files[rank % len(files)].read_bytes(), DecodeSettings(fit="crop", resize="nearest")
+        ).pixels
     return {
         "image_id": str(rank),
         "uri": str(rank),

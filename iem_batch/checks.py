@@ -22,12 +22,12 @@ from iem_batch.errors import BackendUnavailableError, IEMBatchError, SettingsErr
 
 @dataclass(frozen=True, repr=False)
 class Rule:
-    """What a value must be; stands in the `Annotated` type of a field."""
+    """What a value must be; part of the `Annotated` type of a field."""
 
     text: str
-    """Reads on from "it must be"."""
+    """How the sentence "it must be ..." ends."""
     holds: Callable[[Any], bool]
-    """Is asked only about values of the type that the rule is put on."""
+    """Called only with values of the type that the rule is part of."""
 
     def __repr__(self) -> str:
         return self.text  # the help of the command line prints it
@@ -104,7 +104,7 @@ class Section:
 
 
 def _allows(kind: Any, value: Any) -> bool:
-    """Tell whether a type allows a value; other types than these the parser of the flags checks."""
+    """Tell whether a type allows a value; the parser of the flags checks all other types."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(_allows(one, value) for one in inner)
@@ -137,7 +137,7 @@ def _text(kind: Any) -> str:
 def needs_extra(
     extra: str, what: str, kind: type[IEMBatchError] = BackendUnavailableError
 ) -> Iterator[None]:
-    """Give the block that imports a package which an extra of this one installs.
+    """Explain a failed import in the block: the package is one that an extra installs.
 
     Args:
         extra: name of the extra.

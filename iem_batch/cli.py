@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A command that is no step; the function of its name in `iem_batch.tools.MODULE` does it."""
+    """A command that is no step; done by the function of its name in `iem_batch.tools.MODULE`."""
 
     summary: str
     module: str
@@ -51,7 +51,7 @@ SHORT = {
     "--format": "apply.format",
     "model": "apply.model",
 }
-"""Short flag or argument -> the setting it stands for, COMMAND for that of the command's name."""
+"""Short flag or argument -> the setting it sets; COMMAND is the name of the command."""
 
 TOOLS = {
     "run": Tool(
@@ -229,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; the exit status is 0 only if everything was done.
 
     Args:
-        arguments: what stands after the program's name; None takes the process's own.
+        arguments: those after the program's name; None takes the process's own.
     """
     try:
         with raising_interrupts():
@@ -342,6 +342,6 @@ def _shards(text: str | None) -> range | None:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    sys.stdout.flush()  # in a log, what was said before stays before
+    sys.stdout.flush()  # so that a log has both in order
     print(f"iem-batch: {message}", file=sys.stderr)
     sys.exit(status)

@@ -4,7 +4,7 @@ A mask that maximises the inpainting error has two sides and no names for them: 
 same with the sides swapped. A network that learns from masks some of which call the object
 foreground and some the background learns nothing, so both must be called the same everywhere.
 
-Photos show what they are of within the frame, and the background runs out of it. So a side is
+A photo has its subject within the frame, and the background reaches the frame. So a side is
 background if its share of the frame, the outermost pixels, is higher than its share of the picture.
 
 Axes: B = masks, H, W = pixels.
@@ -27,8 +27,8 @@ def frame_share(mask_BHW: NDArray[np.bool_]) -> NDArray[np.float64]:
 def has_swapped_sides(mask_BHW: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Tell in which masks the background is called foreground.
 
-    Of a mask and its complement at most one has its sides swapped. Where nothing can be told, as
-    in an empty or a full mask, or at equal shares, neither has.
+    Of a mask and its complement at most one has its sides swapped; neither has where the shares
+    are equal, as in an empty or a full mask.
 
     Args:
         mask_BHW: True is foreground.

@@ -67,7 +67,7 @@ def _first(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _second(number: int, frame: FrameType | None) -> NoReturn:
-    # Most of what Ray has started here dies with us; its agents would stay for a minute.
+    # Most processes of Ray die with this one; its agents would stay for a minute.
     for pid in descendants(os.getpid()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

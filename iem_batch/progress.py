@@ -18,7 +18,7 @@ RATE_OVER_S = 300.0
 
 
 class Counts(Protocol):
-    """What a finished shard counts: its commit mark."""
+    """The counts of a finished shard, as its commit mark has them."""
 
     @property
     def ok(self) -> int:
@@ -82,7 +82,7 @@ class ShardProgress:
         return ", ".join(filter(None, parts))
 
     def show(self) -> None:
-        """Tell the person who waits."""
+        """Show the counts."""
 
 
 class _Lines(ShardProgress):

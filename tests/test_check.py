@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from iem_batch.run.run_folder import RunFolder, failure, mark, part
 
 from iem_batch.cli import main
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import mark, part
+from iem_batch.run.marks import committed, read_failures, read_mark
 from tests.pictures import Picture
 from tests.test_cli import QUICK, data_files
 
@@ -28,8 +30,8 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
     return run
 
 
-def segmented(call: Call, source: Path, run: Path) -> None:
-    status, _, error = call("segment", source, run, *QUICK)
+def segmented(call: Call, source: Path, run: Path, *flags: str) -> None:
+    status, _, error = call("segment", source, run, *QUICK, *flags)
     assert status == 0, error
 
 
@@ -40,12 +42,12 @@ def test_verify_says_what_is_wrong_and_ends_so(
     segmented(call, picture_folder, run)
     status, output, error = call("verify", run, "--reread")
     assert (status, error) == (0, "")
-    assert output.startswith("verify: 3 files (")
-    assert output.endswith(" read, 12 images\n")
-    (run / "masks/part-00001.parquet").write_bytes(b"half a file")
+    assert output.startswith("verify: 4 files (")
+    assert output.endswith(" of segment read, 12 images; all is well\n")
+    (run / "segment/part-00001.parquet").write_bytes(b"half a file")
     status, output, error = call("verify", run)
     assert status == 1
-    assert "checksum: masks/part-00001.parquet is not what was written" in output
+    assert "checksum: segment/part-00001.parquet is not what was written" in output
     assert error == f"iem-batch: {run} has 1 faults\n"
     status, output, _ = call("verify", run, "--json")
     report = json.loads(output)
@@ -62,12 +64,12 @@ def test_an_image_that_has_come_back_is_taken_in_as_if_it_had_never_been_gone(
     call("plan", picture_folder, run, *QUICK)
     for name in ("disc_003.jpg", "disc_007.jpg"):
         (picture_folder / name).rename(tmp_path / name)
-    segmented(call, picture_folder, run)
+    segmented(call, picture_folder, run, "--as-planned")
     assert len(list((run / "quarantine").iterdir())) == 2
     (tmp_path / "disc_003.jpg").rename(picture_folder / "disc_003.jpg")
     status, output, error = call("retry", run, "--quarantined")
     assert status == 0, error
-    assert "retry: 2 quarantined images in 2 shards of masks" in output
+    assert "retry: 2 quarantined images in 2 shards of segment" in output
     assert "segment: 11 images with masks" in output
     [left] = (run / "quarantine").iterdir()
     (tmp_path / "disc_007.jpg").rename(picture_folder / "disc_007.jpg")
@@ -84,19 +86,21 @@ def test_later_steps_are_not_left_behind(call: Call, tmp_path: Path, picture_fol
     run = tmp_path / "run"
     call("plan", picture_folder, run, *QUICK)
     (picture_folder / "disc_003.jpg").rename(tmp_path / "disc_003.jpg")
-    segmented(call, picture_folder, run)
+    segmented(call, picture_folder, run, "--as-planned")
+    call("fuse", run)
     call("topk", run, "-k", "4")
     (tmp_path / "disc_003.jpg").rename(picture_folder / "disc_003.jpg")
     before = data_files(run)
     status, _, error = call("retry", run, "--quarantined")
     assert status == 1
-    assert f"selection of {run} were made of the masks as they are; give --overwrite" in error
+    assert f"fuse, topk of {run} were made of the masks as they are; give --overwrite" in error
     assert data_files(run) == before
-    assert RunFolder(str(run)).committed("masks") == {0, 1, 2}
+    assert committed(RunFolder(str(run)), "segment") == {0, 1, 2}
     status, _, error = call("retry", run, "--quarantined", "--overwrite")
     assert status == 0, error
-    assert not (run / "selection").exists()
-    assert RunFolder(str(run)).read_table(part("masks", 0)).num_rows == 10
+    assert not (run / "topk").exists()
+    assert not (run / "fuse").exists()
+    assert RunFolder(str(run)).read_table(part("segment", 0)).num_rows == 10
 
 
 def test_failed_shards_are_done(call: Call, tmp_path: Path, picture_folder: Path) -> None:
@@ -104,18 +108,18 @@ def test_failed_shards_are_done(call: Call, tmp_path: Path, picture_folder: Path
     run = tmp_path / "run"
     folder = RunFolder(str(run))
     call("plan", picture_folder, run, *QUICK)
-    obstacle = run / mark("masks", 1)
+    obstacle = run / mark("segment", 1)
     obstacle.mkdir(parents=True)
     status, _, error = call("segment", picture_folder, run)
     assert status == 1
-    assert "1 shards of masks failed" in error
+    assert "1 shards of segment failed" in error
     assert "cannot write" in error
-    assert folder.read_json(failure("masks", 1))["attempts"] == 3
+    assert read_failures(folder, "segment")[1].attempts == 3
     obstacle.rmdir()
     status, output, error = call("retry", run)
     assert status == 0, error
     assert "segment: 12 images with masks" in output
-    assert folder.marks("masks", [1])[0]["attempts"] == 4
+    assert read_mark(folder, "segment", 1).attempts == 4
     assert "retry: nothing has failed" in call("retry", run)[1]
 
 
@@ -125,12 +129,14 @@ def test_versions_are_part_of_what_a_step_depends_on(
     """Catches a run half of whose files were written by another pyarrow, without a word."""
     run = tmp_path / "run"
     segmented(call, picture_folder, run)
-    (run / mark("masks", 1)).unlink()
-    monkeypatch.setattr("iem_batch.job.library_versions", lambda: {"pyarrow": "0.1", "numpy": "9"})
+    (run / mark("segment", 1)).unlink()
+    monkeypatch.setattr(
+        "iem_batch.steps.do.code_versions", lambda: {"pyarrow": "0.1", "numpy": "9"}
+    )
     status, _, error = call("segment", picture_folder, run)
     assert status == 1
     assert "begun with other versions" in error
-    assert "libraries.pyarrow" in error
+    assert "\n  pyarrow: " in error
     assert "--accept-versions" in error
     status, _, error = call("segment", picture_folder, run, "--accept-versions")
     assert status == 0, error

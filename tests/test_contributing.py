@@ -26,7 +26,12 @@ LIMITS = {
 }
 """What is added -> the most files that it may take, its test among them."""
 
-SETTINGS = ["--local", "--decode.size_px=32", "--iem.iterations=3", "--segment.init_sides=[12,20]"]
+SETTINGS = [
+    "--local",
+    "--decode.size_px=32",
+    "--iem.iterations=3",
+    "--segment.init_shares=[0.4,0.6]",
+]
 
 
 def listed(thing: str) -> list[str]:
@@ -45,6 +50,7 @@ def run(pictures: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Ru
     write_masks(folder / "truth", pictures[:6])
     run = RunFolder(str(folder / "run"))
     main(["segment", str(folder / "photos"), run.url, "--shard-size=3", *SETTINGS])
+    main(["fuse", run.url, "--local"])
     main(["topk", run.url, "-k", "4", "--local"])
     return run
 
@@ -70,13 +76,14 @@ class Copy:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def insert(self, path: str, before: str, text: str) -> None:
-        """Put text into a file of the list, before the last place of another."""
+    def insert(self, path: str, *pairs: str) -> None:
+        """Put texts into a file of the list, each after the place it goes before."""
         self._left.remove(path)
         file = self.root / self.files[path]
-        head, found, tail = file.read_text().rpartition(before)
-        assert found
-        file.write_text(head + text + found + tail)
+        for before, text in zip(pairs[::2], pairs[1::2], strict=True):
+            head, found, tail = file.read_text().rpartition(before)
+            assert found
+            file.write_text(head + text + found + tail)
 
     def test(self, path: str, text: str) -> None:
         """Write the test of the list and run it."""
@@ -135,7 +142,7 @@ def test_a_step_over_shards(run: RunFolder, tmp_path: Path) -> None:
     copy.test(
         "tests/steps/test_NAME.py",
         "from iem_batch.steps.registry import STEPS\n\n"
-        "def test_order():\n    assert list(STEPS)[7] == 'sharpen'\n",
+        "def test_order():\n    assert list(STEPS)[8] == 'sharpen'\n",
     )
     assert "sharpen: 1 of 2 shards are left" in copy.iem_batch(
         "sharpen", run.url, "--local", "--shards", "1:2"
@@ -172,7 +179,7 @@ def test_an_export_format(run: RunFolder, tmp_path: Path) -> None:
     )
     printed = copy.iem_batch("export", run.url, "--local", "--export.format=ids")
     assert "4 pairs as ids" in printed
-    corpus = run.below("exports/ids-engine-segment")
+    corpus = run.below("exports/ids-engine-fuse")
     assert len(corpus.read_bytes("train-00000.txt").decode().split()) == 4
     assert corpus.read_bytes("splits.txt") == b"train"
     assert "A text file of ids." in corpus.read_bytes("README.md").decode()
@@ -183,16 +190,15 @@ def test_a_baseline(run: RunFolder, tmp_path: Path) -> None:
     copy = Copy(tmp_path, "baseline", "bright")
     copy.insert(
         "iem_batch/steps/evaluate/baselines.py",
-        "def _cv2()",
+        "BASELINES: Mapping",
         '''def bright(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Take what is brighter than the middle of the scale."""
     return image_HW3.mean(axis=2) > 127.5
 
 
-BASELINES["bright"] = Baseline(label="bright pixels", segment=bright)
-
-
 ''',
+        '        "otsu": Baseline(',
+        '        "bright": Baseline(label="bright pixels", draw=bright),\n',
     )
     copy.test(
         "tests/steps/evaluate/test_NAME.py",
@@ -202,9 +208,7 @@ BASELINES["bright"] = Baseline(label="bright pixels", segment=bright)
         "    assert bright(image).tolist() == [[False, True]]\n",
     )
     truth = run.url.removesuffix("run") + "truth"
-    printed = copy.iem_batch(
-        "evaluate", run.url, "--local", "--truth", truth, "--evaluate.baselines=[bright]"
-    )
+    printed = copy.iem_batch("evaluate", run.url, "--local", "--truth", truth)
     assert re.search(r"bright pixels +6 ", printed)
 
 
@@ -248,7 +252,9 @@ class SharpenStep(ImageStep):
         """All that its files depend on."""
         return {"masks": self.masks}
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> LoadedShard:
         """Decode the images of a shard."""
         return self.load_images(shard, wanted)
 

@@ -1,6 +1,7 @@
 """The commands `topk` and `export`, from settings to folders."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import yaml
 from PIL import Image
 
 from iem_batch.cli import main
-from iem_batch.run.folder import RunFolder, mark, part
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import part
+from iem_batch.run.marks import read_mark
 from iem_batch.steps.export import files as corpus_files
 from tests.pictures import Picture, write_folder
 from tests.test_cli import QUICK, Call, call  # noqa: F401
@@ -24,6 +27,7 @@ def selected(tmp_path_factory: pytest.TempPathFactory, pictures: list[Picture]) 
     root = tmp_path_factory.mktemp("selected")
     write_folder(root / "pictures", pictures)
     main(["segment", str(root / "pictures"), str(root / "run"), "--local", *QUICK])
+    main(["fuse", str(root / "run"), "--local"])
     main(["topk", str(root / "run"), "--local", "-k", "9"])
     return root
 
@@ -40,13 +44,13 @@ def test_histogram_and_cut(selected: Path, call: Call) -> None:  # noqa: F811
     """The selection is stored, so a second call prints the same and selects nothing anew."""
     outputs = []
     for _ in range(2):
-        before = (selected / "run/selection/topk.parquet").stat().st_mtime_ns
+        before = (selected / "run/topk/topk.parquet").stat().st_mtime_ns
         status, output, _ = call("topk", selected / "run", "--local")
         assert status == 0
-        assert (selected / "run/selection/topk.parquet").stat().st_mtime_ns == before
+        assert (selected / "run/topk/topk.parquet").stat().st_mtime_ns == before
         outputs.append(output)
     assert outputs[0] == outputs[1]
-    record = RunFolder(str(selected / "run")).read_json(mark("selection", 0))["selection"]
+    record = read_mark(RunFolder(str(selected / "run")), "topk", 0).facts
     assert sum(record["histogram"]) == 12
     assert sum(record["histogram_selected"]) == 9
     lines = [line for line in outputs[0].splitlines() if " to " in line]
@@ -60,12 +64,12 @@ def test_another_format_leaves_the_corpus_of_segnet_alone(
 ) -> None:
     run = selected / "run"
     call("export", run, "--local")
-    corpus, config = tree(run / "corpus"), (run / "_run/config.yaml").read_bytes()
+    corpus, config = tree(run / "export"), (run / "_run/config.yaml").read_bytes()
     status, output, error = call("export", run, "--local", "--export.format=coco")
     assert status == 0, error
     assert "9 pairs as coco" in output
-    assert (run / "exports/coco-engine-masks/annotations/instances_train.json").exists()
-    assert tree(run / "corpus") == corpus
+    assert (run / "exports/coco-engine-fuse/annotations/instances_train.json").exists()
+    assert tree(run / "export") == corpus
     assert (run / "_run/config.yaml").read_bytes() == config
 
 
@@ -81,7 +85,7 @@ def test_a_folder_of_others_is_not_written_to(
     for more in ([], ["--overwrite"]):
         status, _, error = call("export", selected / "run", "--local", to, *more)
         assert status == 1
-        assert "is not empty and was not written by `iem-batch export`" in error
+        assert "is not empty and was not made by iem-batch" in error
     assert tree(tmp_path) == before
 
 
@@ -90,14 +94,14 @@ def test_resumed_and_overwritten(selected: Path, call: Call, tmp_path: Path) -> 
     arguments = ["export", run, "--local", "--export.format=folder", f"--export.to={target}"]
     assert call(*arguments)[0] == 0
     whole = tree(target)
-    (target / "_run/stats/corpus/part-00001.json").unlink()
+    (target / "_run/stats/export/part-00001.json").unlink()
     lost = next(path for path in (target / "images/train").iterdir())
-    untouched = (target / "_run/stats/corpus/part-00000.json").stat().st_mtime_ns
+    untouched = (target / "_run/stats/export/part-00000.json").stat().st_mtime_ns
     lost.unlink()
-    (target / "_run/stats/corpus/part-00002.json").unlink()
+    (target / "_run/stats/export/part-00002.json").unlink()
     status, output, _ = call(*arguments)
     assert "1 of 3 shards were done before" in output
-    assert (target / "_run/stats/corpus/part-00000.json").stat().st_mtime_ns == untouched
+    assert (target / "_run/stats/export/part-00000.json").stat().st_mtime_ns == untouched
     (target / "notes.txt").write_text("of mine")
     status, _, error = call(*arguments, "--export.size=original")
     assert status == 1
@@ -119,6 +123,7 @@ def test_vanished_and_changed_images_are_named(
     write_folder(tmp_path / "pictures", pictures)
     run = tmp_path / "run"
     call("segment", tmp_path / "pictures", run, "--local", *QUICK)
+    call("fuse", run, "--local")
     call("topk", run, "--local")
     (tmp_path / "pictures/disc_000.png").unlink()
     Image.new("RGB", (50, 60)).save(tmp_path / "pictures/disc_002.png")
@@ -128,14 +133,15 @@ def test_vanished_and_changed_images_are_named(
     assert status == 0, error
     assert "9 pairs as folder" in output
     assert "3 selected images are not in" in output
-    assert "disc_000.png: missing" in output
-    target = RunFolder(str(run / "exports/folder-original-masks"))
+    assert re.search(r"; the first is disc_00[024]\.png: [a-z_]+, ", output)
+    target = RunFolder(str(run / "exports/folder-original-fuse"))
     why = {
         row["image_id"]: (row["error_class"], row["message"])
         for file in range(3)
-        for row in target.read_json(mark("corpus", file))["rejected"]
+        for row in read_mark(target, "export", file).facts["rejected"]
     }
     assert why["disc_002.png"] == ("changed", "it is 50x60 now and was 80x64 when segmented")
+    assert why["disc_000.png"][0] == "missing"
     assert why["disc_004.png"][0] == "not_an_image"
     assert why.keys() == {"disc_000.png", "disc_002.png", "disc_004.png"}
 
@@ -149,15 +155,15 @@ def test_masks_of_segnet_without_those_that_are_empty(
     run = tmp_path / "run"
     done = call("run", tmp_path / "pictures", run, "--local", *QUICK, "--export.format=webdataset")
     assert done[0] == 0, done[2]
-    assert (run / "exports/webdataset-engine-masks/train-00000.tar").exists()
-    assert len(RunFolder(str(run)).names("corpus")) == 3
+    assert (run / "exports/webdataset-engine-fuse/train-00000.tar").exists()
+    assert len(RunFolder(str(run)).names("export")) == 3
     folder = RunFolder(str(run))
-    rows = folder.read_table(part("predictions", 0))
+    rows = folder.read_table(part("predict", 0))
     status = rows["status"].to_pylist()
     usable = sum(
         value == "ok"
         for shard in range(3)
-        for value in folder.read_table(part("predictions", shard))["status"].to_pylist()
+        for value in folder.read_table(part("predict", shard))["status"].to_pylist()
     )
     if status[0] == "ok":
         broken = rows.set_column(
@@ -165,13 +171,13 @@ def test_masks_of_segnet_without_those_that_are_empty(
             "status",
             [["empty", *status[1:]]],
         )
-        folder.write_table(part("predictions", 0), broken)
+        folder.write_table(part("predict", 0), broken)
         usable -= 1
-    settings = ["--export.format=coco", "--export.masks=predictions"]
+    settings = ["--export.format=coco", "--export.masks=predict"]
     done = call("export", run, "--local", *settings)
     assert done[0] == 0, done[2]
     record = json.loads(
-        (run / "exports/coco-engine-predictions/annotations/instances_train.json").read_bytes()
+        (run / "exports/coco-engine-predict/annotations/instances_train.json").read_bytes()
     )
     assert len(record["images"]) == usable
     assert "empty_mask" in done[1] or "full_mask" in done[1]
@@ -184,9 +190,9 @@ def test_val_share_is_kept_from_segnet(
 ) -> None:
     run = selected / "run"
     call("export", run, "--local", "--export.val_share=0.4", "--overwrite")
-    names = RunFolder(str(run)).names("corpus")
+    names = RunFolder(str(run)).names("export")
     assert {name.partition("-")[0] for name in names} == {"part", "val"}
-    rows = datasets.load_dataset(str(run), "corpus", cache_dir=str(tmp_path))
+    rows = datasets.load_dataset(str(run), "export", cache_dir=str(tmp_path))
     assert len(rows["train"]) + len(rows["validation"]) == 9
     assert call("status", run)[0] == 0
     status, _, error = call("train", run, "--local")
@@ -220,10 +226,11 @@ def test_to_an_object_store(selected: Path, call: Call, s3_bucket: str) -> None:
 def test_short_flags(selected: Path, call: Call, tmp_path: Path) -> None:  # noqa: F811
     run = tmp_path / "run"
     main(["segment", str(selected / "pictures"), str(run), "--local", *QUICK])
+    main(["fuse", str(run), "--local"])
     status, output, error = call("topk", run, "--local", "--fraction", "0.5", "--per-group=folder")
     assert status == 0, error
     assert "6 of 12 images" in output
-    stored = yaml.safe_load((run / "_run/config.yaml").read_text())["select"]
+    stored = yaml.safe_load((run / "_run/config.yaml").read_text())["topk"]
     assert (stored["fraction"], stored["per_group"]) == (0.5, "folder")
 
 

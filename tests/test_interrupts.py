@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from iem_batch.processes import birth, descendants
-from iem_batch.run.folder import DRIVERS, RunFolder
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import committed
 from tests.pictures import textured_disc, write_folder
 
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
-SLOW = ["--iem.iterations=40", "--decode.size_px=64", "--segment.init_sides=[40]"]
+SLOW = ["--iem.iterations=40", "--decode.size_px=64", "--segment.init_shares=[0.625]"]
 NUM_SHARDS = 30
 
 
@@ -69,7 +71,7 @@ def test_a_signal_leaves_a_run_to_go_on_with(
 ) -> None:
     """Catches one status for all, a traceback, and a command that looks as if it were at work."""
     process = start(tmp_path, "--local", *SLOW)
-    wait_until(lambda: len(run.committed("masks")) > 1, process)
+    wait_until(lambda: len(committed(run, "segment")) > 1, process)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == status, output
@@ -78,7 +80,7 @@ def test_a_signal_leaves_a_run_to_go_on_with(
     )
     assert "Traceback" not in output
     assert not run.exists("_SUCCESS")
-    assert not run.names(DRIVERS)
+    assert not run.names(layout.DRIVERS)
     process = start(tmp_path, "--local")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
@@ -123,7 +125,7 @@ def test_nothing_of_our_own_ray_is_left(
 ) -> None:
     """Catches workers that go on computing, and a raylet that holds memory, when nobody waits."""
     process = start(tmp_path, "--cluster.num_workers=1", *SLOW)
-    wait_until(lambda: len(run.committed("masks")) > 0, process)
+    wait_until(lambda: len(committed(run, "segment")) > 0, process)
     theirs = descendants(process.pid)
     assert len(theirs) > 3
     for number in signals:

@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from iem_batch.exec.in_process import run_in_process
 from PIL import Image
 
 from iem_batch import segment
 from iem_batch.errors import ImageRejectedError, SettingsError
-from iem_batch.run.folder import RunFolder, part
-from iem_batch.run.plan import read_plan, write_plan
-from iem_batch.run.schema import decode_mask
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import part
+from iem_batch.run.plan import write_plan
+from iem_batch.run.schema import decode_mask
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
-from iem_batch.steps.segment.step import SegmentStep
-from iem_batch.steps.settings import SegmentSettings
+from iem_batch.steps.do import do
+from iem_batch.steps.segment.settings import SegmentSettings
 from tests.pictures import textured_disc
-from tests.steps.conftest import IEM, SIZE_PX
+from tests.steps.jobs import IEM, SIZE_PX, job_at
 
 ROOT = Path(__file__).parents[1]
 DECODE = DecodeSettings(size_px=SIZE_PX)
@@ -81,15 +81,8 @@ def test_same_masks_as_the_batch_job(tmp_path, picture_folder):
     run = RunFolder(str(tmp_path / "run"))
     source = open_source(str(picture_folder))
     write_plan(run, source, PlanSettings())
-    step = SegmentStep(
-        run=run,
-        source_url=source.url,
-        decode=DECODE,
-        iem=IEM,
-        segment=SegmentSettings(init_sides=(20,), backend="torch"),
-    )
-    run_in_process(step, range(read_plan(run).num_shards), lambda mark: None)
-    rows = run.read_table(part("masks", 0)).to_pylist()
+    do(job_at(run, segment=SegmentSettings(init_sides=(20,), backend="torch")), "segment")
+    rows = run.read_table(part("segment", 0)).to_pylist()
     result = quick([picture_folder / row["image_id"] for row in rows])
     masks = np.stack([decode_mask(row["mask"]["bytes"]) for row in rows])
     np.testing.assert_array_equal(result.masks, masks)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from iem_batch import commands
 from iem_batch.cli import COMMANDS, main
 from iem_batch.config import PAPER, SECTIONS
 from iem_batch.job import Job
@@ -14,7 +13,7 @@ from iem_batch.job import Job
 NOT_OF_THE_RECIPE = {
     "decode.max_pixels",
     "segment.backend",
-    "select.masks",
+    "topk.masks",
     *(f"export.{name}" for name in ("format", "size", "masks", "to", "pairs_per_file", "file_mb")),
     "train.seed",
     "train.num_workers",
@@ -28,7 +27,10 @@ NOT_OF_THE_RECIPE = {
 }
 """Settings of the sections below that decide time, memory, chance, rounding or what is kept."""
 
-RECIPE_SECTIONS = ("decode", "iem", "segment", "select", "export", "segnet", "train", "predict")
+RECIPE_SECTIONS = (
+    *("decode", "iem", "segment", "fuse", "topk"),
+    *("export", "segnet", "train", "predict", "refine"),
+)
 
 
 def test_every_setting_is_of_the_recipe_or_not() -> None:
@@ -41,10 +43,10 @@ def test_every_setting_is_of_the_recipe_or_not() -> None:
 def test_recipe_is_the_papers() -> None:
     """Sections 4.1 and 4.2: figures that are in the text; all values can be used together."""
     said = {
-        "segment.init_sides": (44, 78, 92),
+        "segment.init_shares": (44 / 128, 78 / 128, 92 / 128),
         "iem.iterations": 150,
         "iem.diversity_weight": 0.001,
-        "select.k": 8000,
+        "topk.k": 8000,
         "train.epochs": 50,
         "train.batch_size": 128,
         "train.learning_rate": 1e-3,
@@ -65,11 +67,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """What the commands were called with; they do nothing."""
     called: list[Job] = []
 
-    def command(job: Job, *others: object, **options: object) -> None:
-        called.append(job)
-
-    for name in ("run", "segment", "topk", "export", "train", "predict"):
-        monkeypatch.setattr(commands, name, command)
+    monkeypatch.setattr("iem_batch.tools.pipeline.run", lambda job, source, **_: called.append(job))
+    monkeypatch.setattr("iem_batch.tools.plan.ensure_plan", lambda *_, **__: None)
+    monkeypatch.setattr("iem_batch.steps.do.do", lambda job, name: called.append(job))
     return called
 
 
@@ -77,8 +77,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 def run(tmp_path: Path) -> Path:
     """A run folder whose stored settings are others than the paper's."""
     stored = {
-        "segment": {"init_sides": [60]},
-        "select": {"k": 7, "rounds": 3},
+        "segment": {"init_shares": [0.5]},
+        "fuse": {"method": "vote"},
+        "topk": {"k": 7, "rounds": 3},
         "export": {"foreground": "frame"},
         "segnet": {"width": 8},
         "train": {"epochs": 3, "batch_size": 4, "horizontal_flips": True, "seed": 5},
@@ -107,7 +108,9 @@ def test_flags_and_files_go_before_the_recipe(run: Path, jobs: list[Job], tmp_pa
         assert (train.epochs, train.batch_size, train.horizontal_flips) == (9, 32, False)
 
 
-@pytest.mark.parametrize("command", ["segment", "topk", "export", "train", "predict"])
+@pytest.mark.parametrize(
+    "command", ["segment", "fuse", "topk", "export", "train", "predict", "refine"]
+)
 def test_a_command_sets_its_own_part_alone(run: Path, jobs: list[Job], command: str) -> None:
     """Catches settings of a step that is done being stored as other ones."""
     arguments = ["photos", str(run)] if command == "segment" else [str(run)]

@@ -1,5 +1,6 @@
 import io
 import sys
+from typing import NamedTuple
 
 import pytest
 from rich.console import Console
@@ -16,8 +17,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def mark(ok: int, quarantined: int = 0) -> dict[str, int]:
-    return {"planned": ok + quarantined, "ok": ok, "quarantined": quarantined}
+class Mark(NamedTuple):
+    ok: int
+    quarantined: int = 0
 
 
 def test_counts(clock: list[float]) -> None:
@@ -25,7 +27,7 @@ def test_counts(clock: list[float]) -> None:
     counter = ShardProgress("masks", num_done=4, num_shards=10)
     assert counter.counts == "0 ok"
     clock[0] = 2.0
-    counter(mark(90, quarantined=10))
+    counter.done(Mark(90, quarantined=10))
     assert counter.counts == "50 images/s, 90 ok, 10 quarantined, 0:00:10 left"
     counter.failed(7)
     assert counter.counts == ("50 images/s, 90 ok, 10 quarantined, 1 shards failed, 0:00:08 left")
@@ -36,10 +38,10 @@ def test_the_rate_is_that_of_the_last_minutes(clock: list[float]) -> None:
     counter = ShardProgress("masks", num_done=0, num_shards=1000)
     for _ in range(10):
         clock[0] += 100
-        counter(mark(100))
+        counter.done(Mark(100))
     for _ in range(400):
         clock[0] += 1
-        counter(mark(100))
+        counter.done(Mark(100))
     assert counter.images_per_second == pytest.approx(100, rel=0.01)
 
 
@@ -48,7 +50,7 @@ def test_lines_now_and_then(clock: list[float], capsys: pytest.CaptureFixture[st
     with shard_progress("masks", 0, 100) as counter:
         for _ in range(100):
             clock[0] += 0.25
-            counter(mark(2))
+            counter.done(Mark(2))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "masks: 40/100 shards, 8 images/s, 80 ok, 0:00:15 left",
@@ -63,7 +65,7 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(stderr=True, force_terminal=True, width=120, legacy_windows=False)
     monkeypatch.setattr(progress, "Console", lambda **_: console)
     with shard_progress("masks", 0, 2) as counter:
-        counter(mark(5, quarantined=1))
-        counter(mark(6))
+        counter.done(Mark(5, quarantined=1))
+        counter.done(Mark(6))
     assert "2/2" in stream.getvalue()
     assert "11 ok, 1 quarantined" in stream.getvalue()

@@ -41,7 +41,7 @@ def data_files(run: str) -> dict[str, bytes]:
     return {
         found.name: folder.read_bytes(found.name)
         for found in folder.walk()
-        if found.name.startswith(("masks/", "quarantine/", "_run/manifest/"))
+        if found.name.startswith(("segment/", "quarantine/", "_run/manifest/"))
     }
 
 
@@ -53,10 +53,10 @@ def test_files_are_those_of_a_run_on_disk(bucket, tmp_path: Path):
         (tmp_path / "photos" / name).write_bytes(photos.read_bytes(name))
     segment(str(tmp_path / "photos"), str(tmp_path / "run"), "--local")
     on_disk, on_s3 = RunFolder(str(tmp_path / "run")), RunFolder(f"{bucket}/plain")
-    assert on_s3.names("masks") == on_disk.names("masks") != []
+    assert on_s3.names("segment") == on_disk.names("segment") != []
     assert on_s3.names("quarantine") == on_disk.names("quarantine") != []
-    for name in on_disk.names("masks"):
-        tables = [run.read_table(f"masks/{name}").drop("uri") for run in (on_disk, on_s3)]
+    for name in on_disk.names("segment"):
+        tables = [run.read_table(f"segment/{name}").drop("uri") for run in (on_disk, on_s3)]
         assert tables[0].equals(tables[1])
 
 
@@ -81,12 +81,12 @@ def test_object_that_is_gone_since_the_plan(bucket, s3_bucket):
         photos.write_bytes(name, Folder(f"{bucket}/photos").read_bytes(name))
     main(["plan", photos.url, run.url, *SETTINGS])
     photos.delete("disc_003.jpg")
-    segment(photos.url, run.url, "--local")
+    segment(photos.url, run.url, "--local", "--as-planned")
     (name,) = run.names("quarantine")
     with run.open(f"quarantine/{name}") as file:
         (row,) = pq.read_table(file).to_pylist()
     assert (row["image_id"], row["error_class"]) == ("disc_003.jpg", "missing")
-    rows = run.read_table("masks/part-00000.parquet", ["image_id"]).to_pylist()
+    rows = run.read_table("segment/part-00000.parquet", ["image_id"]).to_pylist()
     assert len({row["image_id"] for row in rows}) == 11
 
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 MAX_FAILURES_IN_A_ROW = 3
-"""So many shards failed one after another: then it is the storage, the disk or the source, and
-going on would only cost time."""
+"""After so many failed shards in a row the command ends: the storage, the disk or the source is to
+blame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Attempts:
         Args:
             shards: those to do, in the order in which to start them.
             max_attempts: how often each is tried by this command.
-            suspects: shards that were in the works when their process died.
+            suspects: shards that were in flight when their process died.
             before: shard -> attempts of earlier commands, where there were any.
         """
         before = before or {}
@@ -88,11 +88,11 @@ class Attempts:
         self._in_a_row = 0
 
     def again(self, shard: int) -> None:
-        """Try a shard again as if it had not been tried: what was lost is no fault of its own."""
+        """Try a shard again as if it had not been tried: the loss was not its fault."""
         self._todo.appendleft(self.in_flight.pop(shard))
 
     def failed(self, shard: int, cause: str, *, lost: bool = False) -> bool:
-        """Note that an attempt came to nothing.
+        """Note that an attempt failed.
 
         Args:
             shard: whose.

@@ -1,7 +1,6 @@
 """A child process for work that may kill the process that does it.
 
-The child tells its parent nothing by dying: the parent sees how it died, and starts another. It
-dies with its parent.
+If the child dies, the parent sees how and starts another. If the parent dies, so does the child.
 """
 
 import contextlib
@@ -57,7 +56,7 @@ class Child:
             timeout_s: seconds after which the child is killed; None waits for ever.
             function: what to call.
             args: its arguments.
-            kwargs: likewise.
+            kwargs: its keyword arguments.
 
         Returns:
             What the function returned. What it raised is raised here.
@@ -98,13 +97,13 @@ class Child:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            # A child that has closed its end is about to be gone, by its own cause.
+            # A child that has closed its end is about to die by itself; its status says how.
             status = process.wait(1 if process.stdout.closed or _at_end(process.stdout) else 0)
         except subprocess.TimeoutExpired:
             process.kill()
             status = process.wait()
         process.stdout.close()
-        with contextlib.suppress(BrokenPipeError):  # what it was sent last is still in the buffer
+        with contextlib.suppress(BrokenPipeError):  # the last message is still in the buffer
             process.stdin.close()
         return status
 

@@ -64,7 +64,7 @@ class Executor(Protocol):
         """
 
     def room(self) -> EngineRoom:
-        """Tell what there is for engines now."""
+        """Tell what engines have to run on now."""
 
     def call_beside_engine(self, function: Callable[[], Result]) -> Result:
         """Call a function where an engine can run: the head of a cluster may have no GPU."""
@@ -75,10 +75,10 @@ class Executor(Protocol):
         merge: Callable[[Sequence[Result]], Result],
         num_shards: int,
     ) -> Result:
-        """Look through all shards and put together what was found.
+        """Call a function on all shards, in parts, and merge the results.
 
         Args:
-            function: of some shards, and the threads it may take.
-            merge: of what it gave for different shards.
+            function: takes some shards and a number of threads, and gives what it found.
+            merge: makes one result of several.
             num_shards: above 0.
         """

@@ -1,7 +1,7 @@
 """Doing a shard whose worker has died, in a child process, and finding the image that kills.
 
-Only a parent that watches its child can tell that an image kills: of a worker that is gone nobody
-knows whether it was the image, the machine or somebody's hand. So the second attempt is made in a
+Only a parent that watches its child can tell that an image kills: a worker that is gone may have
+been ended by the image, the machine or a person. So the second attempt is made in a
 child; if that dies too, halves of the shard are tried, and halves of those, until single images
 remain that kill a process of their own every time. They become rows of the quarantine, and their
 neighbours are done.
@@ -19,7 +19,7 @@ KILLS_TO_CONVICT = 2
 """How often an image must kill a process that works on nothing else."""
 
 MAX_KILLERS = 8
-"""More images of one shard than this are not blamed: then it is the engine or the machine."""
+"""If more images of a shard than this kill, the engine or the machine is to blame."""
 
 MIN_PROBE_TIMEOUT_S = 60.0
 """However few images are probed, they get this much of the time a shard may take."""
@@ -45,7 +45,7 @@ def do_alone(work: Work, shard: int, attempt: int) -> Mark:
             killers = search.killers(death)
         if killers:
             work.step.keep_back(shard, killers)
-        # Without killers too: it may have been somebody's hand, or somebody else has found them.
+        # Also without killers: a person may have ended the worker, or another command found them.
         try:
             return child.call(timeout_s, _do_shard, work, shard, attempt)
         except WorkerKilledError as death:
@@ -90,7 +90,7 @@ class _Search:
         if len(self._killers) > MAX_KILLERS:
             raise WorkerKilledError(
                 f"more than {MAX_KILLERS} images of the shard kill their process, the first is "
-                f"{min(self._killers)}: {death}; it is rather the engine or the machine"
+                f"{min(self._killers)}: {death}; the engine or the machine is the likelier cause"
             )
 
     def _probe(self, image_ids: Sequence[str]) -> WorkerKilledError | None:

@@ -1,4 +1,4 @@
-"""What a command at work writes into the run folder beside its output: for people, and for others.
+"""What a command at work writes into the run folder for people and for other commands.
 
 RUN/_run/drivers/HOST-PID.json says which shards it has in flight; it is renewed while the command
 lives and deleted when it ends, so one that is left over tells of a process that was killed.
@@ -100,7 +100,7 @@ class Journal:
             if driver.in_process and driver.step == self._title
             for shard in driver.in_flight
         }
-        """Shards in the works in a process that died; one of them may have been the cause."""
+        """Shards in flight in a process that died; one of them may have been the cause."""
         delete_own(run, *(driver.name for driver in dead))
         if not self.others:
             # A folder that a step has for itself holds files of it everywhere.
@@ -128,7 +128,7 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take the command's file away: it ended in good order, be it with an error."""
+        """Delete the command's file: it has ended, with or without an error."""
         self._ended.set()
         self._thread.join()
         delete_leniently(self._run, self._driver().name)
@@ -139,12 +139,12 @@ class Journal:
             self._write()
 
     def done(self, shard: int) -> None:
-        """Delete the account of an earlier failure."""
+        """Delete the file about an earlier failure."""
         if self._failed.pop(shard, None) is not None:
             delete_leniently(self._place, layout.failure(self._step, shard))
 
     def failed(self, attempt: Attempt, cause: str) -> None:
-        """Write the account of a failure."""
+        """Write why a shard failed."""
         failure = Failure(
             shard=attempt.shard,
             attempts=attempt.number,
@@ -181,5 +181,5 @@ class Journal:
 
 
 def _lenient() -> contextlib.suppress:
-    """Go on where the storage fails: the shards themselves will meet it, and say so."""
+    """Ignore failures of the storage: the shards will meet and report them."""
     return contextlib.suppress(StorageError)

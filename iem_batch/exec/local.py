@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 class LocalExecutor:
     """An `Executor` without Ray.
 
-    A shard that was in the works when a process died is done in a child process by the next call.
+    A shard that was in flight when a process died is done in a child process by the next call.
     """
 
     name = "local"

@@ -6,7 +6,7 @@ from iem_batch.exec.settings import ClusterSettings
 
 
 def open_executor(settings: ClusterSettings, *, local: bool) -> Executor:
-    """Give who runs the steps of a command; Ray is imported only if it is to run them."""
+    """Make the executor of a command; Ray is imported only where it is used."""
     if local:
         return LocalExecutor()
     from iem_batch.exec.ray.executor import RayExecutor

@@ -19,7 +19,7 @@ class LimitSettings(Section, name="limits"):
 
     memory_mb: Annotated[float, above(0)] | None = None
     """Memory a worker may take to decode one image, in MB; a shard with a larger image fails and
-    says which. null is no limit but decode.max_pixels."""
+    says which. null: decode.max_pixels is the only limit."""
 
     @property
     def memory_bytes(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What steps have in common for who runs them: their phases, their output and its commit.
+"""What an executor needs to know of steps: their phases, their output and its commit.
 
 A step over shards has three phases, so that decoding, computing and writing can be done by
 different workers: `load` reads and decodes (CPU and storage), the engine computes (set up once per
@@ -41,9 +41,9 @@ class ShardOutput:
     shard: int
     tables: dict[str, Content]
     """Name inside the place -> rows, or the bytes of a file that is no table; all written before
-    the commit mark. What is called for them is called where they are written, so that encoding
-    masks does not hold up an engine. None is a file that must not be there: an attempt before may
-    have left one."""
+    the commit mark. A function is called where its file is written, so that encoding
+    masks does not hold up an engine. None deletes the file, which an earlier attempt may have left.
+    """
     planned: int
     """Images the shard was given."""
     ok: int
@@ -104,10 +104,10 @@ class ShardStep(Protocol[Loaded]):
         """Set up, once per worker, the function that computes a loaded shard."""
 
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
-        """Make the facts of the summary of those of all shards, in order."""
+        """Make the facts of the summary from those of all shards, in order."""
 
     def complete(self, summary: Summary) -> dict[str, str]:
-        """Write the files that stand for the whole output; returns their SHA-256 by name.
+        """Write files about the whole output, such as a card; returns their SHA-256 by name.
 
         Raises:
             IntegrityError: the output is not whole.
@@ -130,7 +130,7 @@ class WholeStep:
         return facts[0]
 
     def complete(self, summary: Summary) -> dict[str, str]:
-        """Its own files are the whole output."""
+        """Nothing to write: its own files are the whole output."""
         return {}
 
 
@@ -222,7 +222,7 @@ def do_shard(
 def stopping_after(timeout_s: float | None) -> Iterator[None]:
     """End this process, with a stack on standard error, if the block takes longer.
 
-    What hangs is a decoder or an engine, so the watch must need neither its help nor Python's.
+    A decoder or an engine may hang without releasing Python's lock, so a thread could not do this.
     """
     if timeout_s is None:
         yield

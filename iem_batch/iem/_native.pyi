@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from iem_batch.iem.tables import Tables
+
 def segment(
     image: NDArray[np.uint8],
     first: NDArray[np.uint8],
     *,
-    sigma: float,
-    kernel: int,
+    tables: Tables,
     diversity_weight: float,
     iterations: int,
     smoothing: bool,

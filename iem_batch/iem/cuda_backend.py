@@ -4,19 +4,21 @@ The kernel and what it guarantees are in cuda/NOTES.md. B = images, S = first ma
 """
 
 import functools
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import BackendUnavailableError
+from iem_batch.errors import BackendUnavailableError, DeviceLostError
+from iem_batch.iem import self_check
 from iem_batch.iem.cuda import driver
 from iem_batch.iem.cuda.compiler import compile_kernel
 from iem_batch.iem.cuda.job import OUTPUTS, Batch, run_batch
 from iem_batch.iem.cuda.layout import Layout, plan_layout
-from iem_batch.iem.cuda.tables import Tables, blur_axis, make_tables
 from iem_batch.iem.inputs import check_inputs
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.iem.tables import Tables, make_tables
 
 MAX_PIXELS = 1 << 18
 """Pixels of the largest image that the kernel takes; a block has about 130 bytes for each."""
@@ -30,23 +32,25 @@ MAX_RADIUS_PX = 64
 BATCH_BYTES = 1 << 30
 """Images and masks of one launch take at most this much of the card's memory."""
 
-USUAL_SIDE_PX = 128
-"""The size of the paper's images, for which `unavailable` tries the compiler."""
-
 
 @functools.cache
 def unavailable() -> str | None:
-    """Say why there is no card, or why the kernel does not compile for it; None if it can run."""
+    """Say why there is no card, or why the kernel does not run right on it; None if it does.
+
+    What it gives for a few pictures is compared with another engine's, once in a process: a kernel
+    that this card has never run is not taken on trust. A difference is printed, in one line.
+    """
     reason = driver.unavailable()
     if reason is not None:
         return reason
-    device = driver.open_device()
     try:
-        layout, _ = prepare(USUAL_SIDE_PX, USUAL_SIDE_PX, IEMSettings(), device.shared_bytes)
-        compile_kernel(layout, device.architecture)
-    except BackendUnavailableError as error:
+        reason = self_check.difference(_run)
+    except (BackendUnavailableError, DeviceLostError) as error:
         return str(error)
-    return None
+    if reason is not None:
+        reason = f"{reason} ({driver.open_device().name})"
+        print(f"the engine cuda is not used: {reason}", file=sys.stderr, flush=True)
+    return reason
 
 
 def not_taken(height: int, width: int, settings: IEMSettings) -> str | None:
@@ -73,11 +77,11 @@ def prepare(
         settings: what decides the masks.
         shared_limit: bytes of shared memory that a block may have.
     """
-    vertical, horizontal = blur_axis(height, settings), blur_axis(width, settings)
+    tables = make_tables(height, width, settings)
     layout = plan_layout(
-        height, width, vertical.radius, horizontal.radius, settings, shared_limit=shared_limit
+        height, width, tables.radius_y, tables.radius_x, settings, shared_limit=shared_limit
     )
-    return layout, make_tables(vertical, horizontal)
+    return layout, tables
 
 
 def segment(
@@ -113,6 +117,12 @@ def segment(
         from iem_batch.iem.torch_backend import segment as segment_by_torch
 
         return segment_by_torch(image_BHW3, first_mask_BSHW, settings, num_threads=num_threads)
+    return _run(image_BHW3, first_mask_BSHW, settings)
+
+
+def _run(
+    image_BHW3: NDArray[np.uint8], first_mask_BSHW: NDArray[np.bool_], settings: IEMSettings
+) -> IEMResult:
     shape_BS = first_mask_BSHW.shape[:2]
     result = IEMResult(
         mask_BSHW=np.empty(first_mask_BSHW.shape, np.bool_),

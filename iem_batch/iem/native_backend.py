@@ -10,6 +10,7 @@ from iem_batch.errors import BackendUnavailableError
 from iem_batch.iem.inputs import check_inputs
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.iem.tables import make_tables
 
 try:
     import iem_batch.iem._native as _native
@@ -85,8 +86,7 @@ def segment_with(
     mask_BSHW, foreground_BS, background_BS, iterations_BS, status_BS = _native.segment(
         np.ascontiguousarray(image_BHW3),
         first_mask_BSHW.view(np.uint8),
-        sigma=settings.sigma_px,
-        kernel=settings.kernel_px,
+        tables=make_tables(*image_BHW3.shape[1:3], settings),
         diversity_weight=settings.diversity_weight,
         iterations=settings.iterations,
         smoothing=settings.smoothing,

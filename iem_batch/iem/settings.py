@@ -20,8 +20,9 @@ class IEMSettings(Section, name="iem"):
     kernel_px: Annotated[int, odd, at_least(1)] = 11
     """Taps of one pass of the inpainting Gaussian, odd; it is applied twice."""
 
-    diversity_weight: Annotated[float, at_least(0)] = 0.001
-    """lambda of the objective L = E - lambda D; 0 switches the diversity term off."""
+    diversity_weight: Annotated[float, at_least(0)] = 0.0005
+    """lambda of the objective L = E - lambda D, 0.001 in the paper; 0 switches the diversity term
+    off."""
 
     iterations: Annotated[int, at_least(0)] = 150
     """Projected-gradient steps; an image whose masks recur stops early with the same answer."""

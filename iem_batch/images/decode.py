@@ -26,7 +26,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 """The formats that are tried (MPO opens as JPEG); none runs another program, as EPS would."""
 
 MAX_ASPECT = 100
-"""The longer side may have so many times the pixels of the shorter.
+"""The longer side may be at most so many times the shorter.
 
 Resizing such a picture by its short side makes it huge, to keep a crop that shows next to nothing.
 """
@@ -57,7 +57,7 @@ class Decoded:
     Args:
         pixels: uint8 (size_px, size_px, 3), RGB.
         width: of the original, in pixels, as displayed if EXIF orientation is followed.
-        height: of the original, in pixels, as displayed likewise.
+        height: of the original, in pixels, as displayed in the same way.
     """
 
     pixels: NDArray[np.uint8]
@@ -117,8 +117,8 @@ def open_image(data: bytes) -> Iterator[Image.Image]:
     Raises:
         Exception: nearly any, from Pillow's plugins: the header cannot be read.
     """
-    # Pillow warns of what is odd in a file, and of large ones. That is a matter of the row, not of
-    # the log, and must not raise where warnings are errors.
+    # Pillow warns of odd and of large files. The row of the image tells of that, not the log; nor
+    # may it raise where warnings are errors.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:

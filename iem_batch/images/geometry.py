@@ -28,7 +28,7 @@ class Placement:
     left: int
     """First column of the square; below 0 where it reaches beyond the image."""
     top: int
-    """First row of the square; likewise."""
+    """First row of the square; see `left`."""
     size_px: int
     """Side of the square."""
 

@@ -29,7 +29,7 @@ class DecodeSettings(Section, name="decode"):
     """`squash`: the whole photo, its sides scaled apart; `crop`: the centre of the long side, as in
     the paper; `letterbox`: the whole photo, the short side filled up by its edges."""
     resize: Resize = "antialias"
-    """`nearest`: one pixel stands for all those around it, as in the paper; `antialias`: their
+    """`nearest`: one pixel is taken of all those around it, as in the paper; `antialias`: their
     weighted mean, a triangle as wide as the reduction."""
     max_pixels: Annotated[int, within(1, PILLOW_MAX_PIXELS)] = 89_478_485
     """An image of more pixels than this (width times height) is rejected as ``too_large``."""

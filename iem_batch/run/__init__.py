@@ -1,1 +1,1 @@
-"""Bytes to rows and back: storage, sources, decoding, the plan and the schemas of a run folder."""
+"""A run folder: its layout, plan, tables and marks, and reading the images of the plan."""

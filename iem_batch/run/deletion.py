@@ -1,7 +1,8 @@
-"""All that this program deletes, and the one module that deletes: files that its own records name.
+"""The only module that deletes files of a run; it deletes only those that the run's records name.
 
-A step is dropped by its marks. Its record says so first, and goes last: cut off, a deletion is
-finished by the next command, and nothing half-deleted is taken for done. Files of others stay.
+A step is dropped file by file, as its marks name them. Its record is marked as dropped first and
+deleted last, so the next command finishes a deletion that was cut off, and nothing half-deleted is
+taken for done. Files that no record names stay.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from iem_batch.storage import local_files
 
 
 def drop_step(place: RunFolder, step: str, further: Iterable[str] = ()) -> None:
-    """Delete what a step has written in a place; does nothing where it was not begun.
+    """Delete what a step has written in a place; does nothing where it was not started.
 
     Args:
         place: a run, a round or a corpus elsewhere, on which no command is at work.
@@ -38,7 +39,8 @@ def drop_step(place: RunFolder, step: str, further: Iterable[str] = ()) -> None:
     place.delete(*further, *failures)
     place.delete(layout.record(step))  # by itself: a store deletes many in any order
     folders |= {name.rpartition("/")[0] for name in (*further, *failures)}
-    place.delete_empty_folders({*folders, f"_run/stats/{step}"})
+    own = {"_run/steps", "_run/done", f"_run/stats/{step}"}
+    place.delete_empty_folders(folders | own)
 
 
 def delete_summary(place: RunFolder, step: str) -> None:
@@ -48,19 +50,19 @@ def delete_summary(place: RunFolder, step: str) -> None:
 
 
 def reopen(place: RunFolder, step: str, shards: Iterable[int]) -> None:
-    """Take back that shards of a step are done; the next command does them again."""
+    """Mark shards of a step as not done; the next command does them again."""
     delete_summary(place, step)  # first: the step is not whole any more
     for shard in shards:
         place.delete(layout.killers(shard), layout.mark(step, shard))
 
 
 def delete_own(place: RunFolder, *names: str) -> None:
-    """Delete files of the program's own, which need not be there."""
+    """Delete files that this program wrote; they need not exist."""
     place.delete(*names)
 
 
 def delete_leniently(place: RunFolder, name: str) -> None:
-    """Delete a file that only people read; a store that fails is met elsewhere."""
+    """Delete a file that only people read; a failure of the store is ignored."""
     with contextlib.suppress(StorageError):
         place.delete(name)
 

@@ -10,7 +10,7 @@ from iem_batch.run.schema import checksum
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """A corpus outside of the usual places."""
+    """A corpus that lies elsewhere than in export/."""
 
     url: str
     round: int

@@ -10,7 +10,7 @@ _HASH_CHARS = 32
 
 
 def safe_file_name(image_id: str, extension: str = "", max_bytes: int = MAX_NAME_BYTES) -> str:
-    """Give the file name that stands for an image; different ids never share one.
+    """Give the file name of an image; different ids never share one.
 
     Everything but ASCII letters, digits, ``_`` and ``-`` is percent-encoded, dots too: the name
     has no folder, is never hidden, and its only dot is that of the extension, as WebDataset wants

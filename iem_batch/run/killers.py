@@ -1,7 +1,7 @@
-"""Images that must not be decoded: they killed the process that did, or are too large for it.
+"""Images that must not be decoded: they killed the process that did, or need too much memory.
 
-An image that crashes a decoder takes the process with it and cannot become a row by an error.
-Whoever finds it writes it into the run folder, and from then on it is not decoded.
+An image that crashes a decoder ends the process, so no error can turn it into a row. Once it is
+found, it is written down in the run folder and not decoded again.
 """
 
 from collections.abc import Container, Iterator, Mapping

@@ -43,7 +43,7 @@ class LoadedShard:
     planned: int
 
     def without_pixels(self) -> "LoadedShard":
-        """Give the same with images of 0 x 0 pixels: for who needs only what they are."""
+        """Give the same without pixels, images of 0 x 0, where only ids and sizes are needed."""
         return replace(self, image_BHW3=self.image_BHW3[:, :0, :0])
 
 

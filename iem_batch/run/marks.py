@@ -37,7 +37,7 @@ class Mark:
     files: dict[str, str]
     """File in the place -> its SHA-256 in hexadecimal."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What only this step has to say, in JSON types."""
+    """What this step adds, in JSON types."""
     settings_digest: str
     """`StepRecord.digest` of the settings it was done with."""
     attempts: int
@@ -76,7 +76,7 @@ class StepRecord:
     settings: dict[str, Any]
     """In JSON types."""
     versions: dict[str, str]
-    """Code -> its version, which may change bytes and no meaning."""
+    """This program and its libraries -> version; another one may change bytes of the output."""
     is_dropped: bool = False
     """Whether its output is being deleted; a deletion cut off is finished by the next command."""
 
@@ -88,14 +88,14 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The sums over the commit marks of a finished step, so that nobody lists these again."""
+    """The sums over the commit marks of a finished step, so that these need not be read again."""
 
     num_shards: int
     planned: int
     ok: int
     quarantined: int
     files: dict[str, str] = field(default_factory=dict)
-    """What stands for the whole output beside the files of the marks -> SHA-256."""
+    """Files about the whole output, beside those of the marks -> SHA-256."""
     outputs_digest: str
     """SHA-256 over the names and checksums of all files."""
     facts: dict[str, Any] = field(default_factory=dict)

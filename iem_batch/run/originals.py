@@ -82,7 +82,7 @@ def _original(
     item: RawImage | UnreadableImage, settings: DecodeSettings, passed_on: Container[str]
 ) -> Original:
     data = data_of(item)
-    # Decoded in any case: nobody is served by a corpus with images that cannot be opened.
+    # Decoded in any case: a corpus must have no image that cannot be opened.
     pixels_HW3 = decode_whole(data, settings)
     kind = _plain_kind(data)
     extension = EXTENSIONS[kind] if kind in EXTENSIONS and kind in passed_on else None

@@ -172,7 +172,7 @@ def read_plan(run: RunFolder) -> Plan:
 
 
 def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings) -> None:
-    """Check that a run was planned so; the source is not listed again.
+    """Check that a run was planned from this source with these settings, without listing it again.
 
     Raises:
         StepMissingError: the run has not been planned.

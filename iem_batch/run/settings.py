@@ -24,7 +24,7 @@ class PlanSettings(Section, name="plan"):
     limit: Annotated[int, at_least(1)] | None = None
     """Take only so many images, the first in the source's order; null takes all."""
     sample: Annotated[float, _SAMPLE] | None = None
-    """Take images by chance: below 1 a share of them, from 1 on so many; null takes all. Drawn
-    are single images of folders, elsewhere runs of up to 16 neighbours."""
+    """Take a random sample: below 1 a share of the images, from 1 on a number of them; null takes
+    all. Folders are sampled image by image, other sources in groups of up to 16 neighbours."""
     seed: int = 0
     """Another seed draws another sample."""

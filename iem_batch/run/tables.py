@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 def encode_table(table: pa.Table) -> bytes:
     """Encode rows so that the bytes depend on them alone, and on pyarrow's version.
 
-    The version stands in the file (created_by); the settings are spelled out so that a change of
+    The version is part of the file (created_by); the settings are spelled out so that a change of
     pyarrow's defaults cannot change them.
     """
     sink = pa.BufferOutputStream()
@@ -21,7 +21,7 @@ def encode_table(table: pa.Table) -> bytes:
 def _encodings(schema: pa.Schema) -> dict[str, Any]:
     """Compress and give a dictionary to all but numbers with a fraction.
 
-    Those are hardly smaller for it, and `topk` would spend most of its time undoing it.
+    Those would hardly become smaller, and `topk` would spend most of its time decoding them.
     """
     coded = [
         f"{field.name}.{child.name}" if pa.types.is_struct(field.type) else field.name

@@ -68,7 +68,7 @@ def differences(found: Mapping[str, Any], settings: SegNetSettings) -> str:
 
 @contextmanager
 def own_chance(key: tuple[int, ...], device: torch.device) -> Iterator[None]:
-    """Give the block in which torch's generators start from `key`; after it they are as before.
+    """Start torch's generators from `key` in the block; after it they are as before.
 
     Another network may draw, as dropout does: so it draws the same when a training is resumed.
     """

@@ -18,7 +18,7 @@ WATCHED_STEPS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Collapse:
-    """What is told of a collapse before the epoch is over."""
+    """A collapse that was seen before the epoch was over."""
 
     epoch: int
     """Counted from 1."""
@@ -44,7 +44,7 @@ def collapsed_to(foreground: float) -> Side | None:
 class Watch:
     """Looks, every `WATCHED_STEPS` steps of an epoch, at the pixels that were predicted since.
 
-    Only then does it wait for the device. It tells at most once.
+    Only then does it wait for the device. It reports at most once.
 
     Args:
         epoch: counted from 1.

@@ -71,7 +71,7 @@ def _one_thread_for_a_pass() -> Iterator[None]:
 
 
 def working_format(precision: Precision, device: torch.device) -> torch.autocast:
-    """Give the block in which convolutions run in the wanted number format."""
+    """Run convolutions in the wanted number format in the block."""
     bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 

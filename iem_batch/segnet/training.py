@@ -34,7 +34,7 @@ SumOverWorkers = Callable[[Tensor], object]
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """How one epoch went, over all images as each was met, so with changing weights."""
+    """How one epoch went: means over its images, each with the weights at its step."""
 
     epoch: int
     """Counted from 1."""
@@ -165,7 +165,7 @@ def begin_training(
 
 
 def _running_mean(model: nn.Module, decay: float) -> AveragedModel | None:
-    """Begin a mean that forgets faster at first: the earliest weights are the worst.
+    """Start a mean that forgets faster at first: the earliest weights are the worst.
 
     Buffers, such as another network's statistics, are the last ones.
     """

@@ -19,7 +19,7 @@ PAUSE_S = 0.5
 of that, so that workers do not come back at once."""
 
 JUDGED_TOGETHER, MIN_ALL_LOST = 64, 8
-"""If none of so many URLs in a row, or of the last ones, can be reached, it is the network."""
+"""URLs judged together, and the fewest: if none can be reached, the network is to blame."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Request:
 
     Args:
         image_id: of its image.
-        uri: where the request stands.
-        url: what stands there; None if nothing does.
+        uri: where the URL was listed.
+        url: the URL; None if there is none.
     """
 
     image_id: str
@@ -38,7 +38,7 @@ class Request:
 
 
 def fetch(requests: Iterable[Request], allow_local: bool) -> Iterator[RawImage | UnreadableImage]:
-    """Read URLs in order; a bad one costs itself.
+    """Read URLs in order; one that fails does not affect the others.
 
     Args:
         requests: what to read.

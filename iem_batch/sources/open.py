@@ -43,7 +43,7 @@ def open_source(url: str) -> Source:
 
     Args:
         url: a folder or a file, local or on an object store, or a file on a web server. Its
-            content tells the format. Behind it may stand what is to be taken instead:
+            content tells the format. Options behind it override that:
             ``#format=tar``, and for Parquet the columns, as in ``#image=photo&id=name``.
 
     Raises:

@@ -13,7 +13,7 @@ Count = Literal["exact", "estimated", "at_most"]
 """How sure ``stop`` of an entry is.
 
 ``estimated``: the piece was not looked through, and is read to its end whatever ``stop`` says.
-``at_most``: likewise, but only the images before ``stop`` are read.
+``at_most``: the piece was not looked through, and only the images before ``stop`` are read.
 """
 
 

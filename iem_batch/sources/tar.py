@@ -31,7 +31,7 @@ _EXTENSIONS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
 class TarSource:
     """Images in tar archives; an image's id is its path in the archive.
 
-    If there are several archives, the path of the archive stands before it. A member is an image if
+    If there are several archives, the path of the archive comes first. A member is an image if
     its name or its first bytes say so. Planning looks through all headers, but not through remote
     archives that seem to hold no more images than an entry may: those are read whole anyway.
     """

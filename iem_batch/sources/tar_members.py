@@ -15,7 +15,7 @@ from iem_batch.sources.formats import image_extension, is_hidden, is_image_name
 from iem_batch.sources.protocol import MAX_FILE_BYTES, utf8
 
 ID_COMMENT = "iem_batch image_id: "
-"""What stands before the id of an image in the pax header ``comment`` of its member; `convert`
+"""The text before the id of an image in the pax header ``comment`` of its member; `convert`
 writes it. Other programs pass a comment over, and would warn of a keyword of our own."""
 
 _MAGIC_BYTES = 16

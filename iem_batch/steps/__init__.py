@@ -1,1 +1,1 @@
-"""One file for each step: plain functions of a shard or a table, without Ray."""
+"""The steps, a package each, and what they share."""

@@ -22,12 +22,12 @@ Made by iem_batch, without labels. {ok:,} images have a mask, {quarantined:,} co
 |---|---|
 {rows}
 
-`datasets.load_dataset(RUN, "segment")` opens a folder of the list that is there.
+`datasets.load_dataset(RUN, "segment")` opens one of these folders.
 """
 
 
 def write_card(job: Job) -> None:
-    """Write README.md for the data folders that are there, unless somebody has rewritten it."""
+    """Write README.md for the data folders that exist, unless a person has changed it."""
     run = job.run
     masks = read_summary(run, "segment")
     if masks is None or not _is_ours(run):

@@ -85,7 +85,7 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
 
 
 def _complete(built: Built, record: StepRecord) -> Summary:
-    """Add up a step whose shards are all done, and write what stands for the whole."""
+    """Add up a step whose shards are all done, and write the files about the whole."""
     shards = range(built.num_shards)
     summary = add_up(built.place, built.name, shards, built.summarize, record.digest)
     summary = replace(summary, files=built.complete(summary))
@@ -101,7 +101,7 @@ def _compute(built: WholeStep, record: StepRecord) -> Mark:
 
 
 def _make_anew(built: WholeStep) -> Summary:
-    """Do a step whatever there was; what was there before goes when the new output is."""
+    """Do a step anew; the output before is deleted when the new one is written."""
     before: dict[str, str] = {}
     for mark in read_marks(built.place, built.name, committed(built.place, built.name)):
         before |= mark.files
@@ -118,10 +118,10 @@ def _record(built: Built) -> StepRecord:
 
 
 def _claim(job: Job, step: Step, built: Built) -> StepRecord:
-    """Claim a step, or check that it is resumed as it was begun; then store the settings.
+    """Claim a step, or check that it is resumed with the same settings; then store these.
 
-    They are not stored where later steps have been begun, one of which may refuse them: the next
-    command on the run would be refused too, though it asks for nothing else.
+    They are not stored where later steps have been started: one of those may refuse them, and then
+    the next command on the run would be refused too, though it gives no setting.
     """
     before = read_record(built.place, step.name)
     if before is not None and before.is_dropped:
@@ -136,8 +136,8 @@ def _claim(job: Job, step: Step, built: Built) -> StepRecord:
             raise
         drop(job, step.name, built.place)
         record = claim(built.place, step.name, record)
-    is_elsewhere = built.place not in (job.run, job.place)
-    if not is_elsewhere and next(made_of(job, step.name), None) is None:
+    may_refuse = (later for _, later in made_of(job, step.name) if not later.is_made_anew)
+    if built.place in (job.run, job.place) and next(may_refuse, None) is None:
         job.store_settings()
     return record
 
@@ -195,11 +195,15 @@ def drop(job: Job, name: str, place: RunFolder | None = None) -> None:
     job.require_alone()
     own = job.place if step.per_round else job.run
     if place in (None, own):
-        for there, later in made_of(job, name):
-            _drop(there, later)
+        later = list(made_of(job, name))
+        for there, each in later:
+            _drop(there, each)
+        rounds = {there.url for there, _ in later} - {job.run.url}
+        job.run.delete_empty_folders(url.removeprefix(f"{job.run.url}/") for url in rounds)
     _drop(place or own, step)
 
 
 def _drop(place: RunFolder, step: Step) -> None:
     kept = [f"{folder}/{name}" for folder in step.scratch for name in place.names(folder)]
     drop_step(place, step.name, [*kept, *step.drafts])
+    place.delete_empty_folders(step.scratch)

@@ -1,4 +1,4 @@
-"""What the steps over the images of the plan have in common: how they get at them."""
+"""What steps over the images of the plan share: reading these."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -77,9 +77,9 @@ class ImageStep:
         add_killers(self.run, self.name, shard, killers)
 
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
-        """Nothing to say of all shards beside their counts."""
+        """No facts but the counts."""
         return {}
 
     def complete(self, summary: Summary) -> dict[str, str]:
-        """Nothing stands for the whole output."""
+        """Nothing to write about the whole output."""
         return {}

@@ -9,7 +9,7 @@ from iem_batch.run.marks import Summary, read_summary
 
 
 def say_rows(job: Job, built: ShardStep[Any], summary: Summary) -> None:
-    """Say how many rows there are, and how many images got lost since they have masks."""
+    """Say how many rows there are, and how many images that had a mask are gone."""
     name = title(job.run, built.place, built.name)
     print(f"{name}: {summary.ok:,} rows -> {built.place.url_of(built.name)}")
     masks = read_summary(job.run, "segment")

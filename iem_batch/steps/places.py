@@ -1,4 +1,4 @@
-"""Every step that a run, or a folder that convert made, has begun, and where."""
+"""Every step that was started in a run, or in a folder that convert made, and where it lies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from iem_batch.steps.registry import STEPS, Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class BegunStep:
-    """A step of a run that has been begun."""
+class StartedStep:
+    """A step of a run that has been started."""
 
     step: Step
     job: Job
-    """The one that would resume it."""
+    """The job that would resume it."""
     place: RunFolder
     """Where its output is."""
     record: StepRecord
@@ -35,8 +35,8 @@ def rounds(job: Job) -> Iterator[Job]:
         number += 1
 
 
-def begun_steps(job: Job) -> Iterator[BegunStep]:
-    """Find all steps that have been begun, in the order in which they are done."""
+def started_steps(job: Job) -> Iterator[StartedStep]:
+    """Find all steps that have been started, in the order in which they are done."""
     steps = list(STEPS.values())
     of_rounds = list(rounds(job))
     places = [(each, job, job.run) for each in steps if not each.per_round]
@@ -53,4 +53,4 @@ def begun_steps(job: Job) -> Iterator[BegunStep]:
     for step, at, place in places:
         record = read_record(place, step.name)
         if record is not None:
-            yield BegunStep(step=step, job=at, place=place, record=record)
+            yield StartedStep(step=step, job=at, place=place, record=record)

@@ -1,6 +1,6 @@
 """Object stores: their URLs, their clients and what their errors mean.
 
-With `storage` and `web` the only file that touches fsspec or a store's own client.
+Only this file, `folder` and `web` use fsspec or a store's own client.
 
 A URL is `scheme://bucket/key`, nothing in it percent-decoded. How the store is reached comes from
 the usual environment of its client (for S3 the AWS_* variables and ~/.aws), or from options behind
@@ -225,7 +225,7 @@ def is_empty(filesystem: Any, path: str) -> bool:
     if not is_s3(filesystem):
         return not any(filesystem.find(path))
     bucket, prefix = split_prefix(path)
-    # One may be the object without bytes that stands for the folder itself.
+    # One may be the empty object that some tools leave for the folder itself.
     found = filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=2)
     return all(item["Key"] == prefix for item in found.get("Contents", ()))
 

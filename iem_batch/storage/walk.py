@@ -53,7 +53,7 @@ def walk_pages(pages: Pages) -> Iterator[Found]:
         if name <= before:
             raise StorageError(f"the store lists {name} after {before}: not in order of names")
         before = name
-        if not name.endswith("/"):  # what some tools leave to stand for a folder
+        if not name.endswith("/"):  # an empty object that some tools leave for a folder
             yield name, size
 
 

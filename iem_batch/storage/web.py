@@ -23,7 +23,7 @@ def is_web(url: str) -> bool:
 
 @dataclass(frozen=True)
 class WebFile:
-    """A file on a web server, with what `storage.Folder` has for reading.
+    """A file on a web server, with the methods of `Folder` for reading.
 
     Its name is empty everywhere: it is the only piece there is.
 

@@ -44,7 +44,7 @@ PACKAGES = ("torch", "ray", "pyarrow", "pillow", "numpy", "fsspec")
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of the report."""
 
     name: str
     level: Level
@@ -94,7 +94,7 @@ def examine_nodes(run: str | None, source: str | None) -> tuple[list[Examination
 
     Args:
         run: as for `examine`.
-        source: likewise.
+        source: as for `examine`.
 
     Returns:
         What was found on the nodes, by host; what concerns all of them.

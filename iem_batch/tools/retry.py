@@ -11,7 +11,7 @@ from iem_batch.run.killers import REASON
 from iem_batch.run.marks import read_failures
 from iem_batch.run.plan import read_plan
 from iem_batch.steps.do import do, drop, made_of
-from iem_batch.steps.places import begun_steps
+from iem_batch.steps.places import started_steps
 
 HEALABLE = frozenset(("missing", "unreadable", "unreachable", REASON))
 """Reasons that say something of the storage or the machine; all others stay what they are."""
@@ -31,9 +31,11 @@ def retry(job: Job, quarantined: bool) -> None:
         _reopen(job, sorted(shards))
         do(job, "segment")
         return
-    failed = [begun for begun in begun_steps(job) if read_failures(begun.place, begun.step.name)]
-    for begun in failed:
-        do(begun.job, begun.step.name)
+    failed = [
+        started for started in started_steps(job) if read_failures(started.place, started.step.name)
+    ]
+    for started in failed:
+        do(started.job, started.step.name)
     if not failed:
         print("retry: nothing has failed" + (" that can be retried" if quarantined else ""))
 
@@ -59,7 +61,7 @@ def healable_shards(run: RunFolder) -> dict[int, Counter[str]]:
 
 
 def _reopen(job: Job, shards: list[int]) -> None:
-    """Take back that shards of segment are done."""
+    """Mark shards of segment as not done."""
     later = list(made_of(job, "segment"))
     kept = [title(job.run, place, step.name) for place, step in later if not step.is_made_anew]
     if kept and not job.overwrite:

@@ -13,10 +13,10 @@ from iem_batch.errors import SourceError, StorageError
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import read_entries
-from iem_batch.run.marks import Mark, read_mark
+from iem_batch.run.marks import Mark, Summary, read_mark
 from iem_batch.run.plan import shard_entries
 from iem_batch.sources import Source
-from iem_batch.steps.places import BegunStep
+from iem_batch.steps.places import StartedStep
 
 DUPLICATE = "duplicate"
 """Why an image is in the quarantine whose id belongs to an earlier one, which is kept."""
@@ -34,15 +34,15 @@ class CheckedShard:
     """Of masks: of the ids of all its images, those in the quarantine too."""
 
 
-def check_shard(begun: BegunStep, source: Source | None, shard: int) -> CheckedShard:
+def check_shard(started: StartedStep, source: Source | None, shard: int) -> CheckedShard:
     """Read everything a shard has written and compare it with its mark and the plan.
 
     Args:
-        begun: the step.
+        started: the step.
         source: as for `iem_batch.tools.verify.check`.
         shard: a committed shard.
     """
-    place, step = begun.place, begun.step
+    place, step = started.place, started.step
     name = layout.mark(step.name, shard)
     found = CheckedShard()
     try:
@@ -58,10 +58,18 @@ def check_shard(begun: BegunStep, source: Source | None, shard: int) -> CheckedS
         message = f"{name} does not name {layout.part(step.name, shard)}"
         found.findings.append(("mark", message))
     if rows is not None:
-        _check_rows(begun, mark, rows, found)
+        _check_rows(started, mark, rows, found)
     if step.name == "segment":
         quarantine = tables.get(layout.part(layout.QUARANTINE, shard))
-        return _check_images(begun.job.run, source, mark, rows, quarantine, found)
+        return _check_images(started.job.run, source, mark, rows, quarantine, found)
+    return found
+
+
+def check_whole(place: RunFolder, summary: Summary) -> CheckedShard:
+    """Read the files about the whole output of a finished step, and hash them again."""
+    found = CheckedShard()
+    for name, checksum in summary.files.items():
+        _read(place, name, checksum, found)
     return found
 
 
@@ -73,7 +81,7 @@ def _read(place: RunFolder, name: str, checksum: str, found: CheckedShard) -> pa
         found.findings.append(("missing file", f"{name} is gone, its commit mark names it"))
         return None
     except StorageError as error:
-        found.findings.append(("unreadable", str(error)))
+        found.findings.append(("unreadable", f"{name}: {error}"))
         return None
     found.files[name] = len(data)
     if schema.checksum(data) != checksum:
@@ -90,9 +98,9 @@ def _read(place: RunFolder, name: str, checksum: str, found: CheckedShard) -> pa
         return None
 
 
-def _check_rows(begun: BegunStep, mark: Mark, rows: pa.Table, found: CheckedShard) -> None:
+def _check_rows(started: StartedStep, mark: Mark, rows: pa.Table, found: CheckedShard) -> None:
     """Compare rows and images of a data file with the mark and with the masks."""
-    name = layout.part(begun.step.name, mark.shard)
+    name = layout.part(started.step.name, mark.shard)
     ids = rows["image_id"].to_pylist()
     sides = max(1, len(mark.facts.get("sides", ())))
     if len(set(ids)) != mark.ok or len(ids) != sides * mark.ok:
@@ -101,10 +109,10 @@ def _check_rows(begun: BegunStep, mark: Mark, rows: pa.Table, found: CheckedShar
             f"images with {sides} each"
         )
         found.findings.append(("counts", message))
-    if begun.step.name != "segment":
+    if started.step.name != "segment":
         masks = layout.part("segment", mark.shard)
         try:
-            table = begun.job.run.read_table(masks, columns=["image_id"])
+            table = started.job.run.read_table(masks, columns=["image_id"])
         except (FileNotFoundError, StorageError):
             return  # told of where masks are checked
         for image_id in sorted(set(ids) - set(table["image_id"].to_pylist())):

@@ -1,4 +1,4 @@
-"""What is done, at work, failed and left of a run, from the files that tell of it."""
+"""The command `status`: what of a run is done, at work, failed and left."""
 
 import json as json_format
 import time
@@ -14,9 +14,9 @@ from rich.table import Table
 from iem_batch.exec.journal import Driver, drivers
 from iem_batch.job import Job
 from iem_batch.run.folder import title
-from iem_batch.run.marks import committed, read_failures, read_marks, read_summary
+from iem_batch.run.marks import committed, read_failures, read_marks
 from iem_batch.run.plan import read_plan
-from iem_batch.steps.places import BegunStep, begun_steps
+from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
 
 MAX_FAILURES_SHOWN = 5
@@ -75,17 +75,17 @@ def status(job: Job, json: bool) -> None:
 
 
 def run_status(job: Job) -> list[StepStatus]:
-    """Look at every step that has been begun, and at those that `run` would do next.
+    """Look at every step that has been started, and at those that `run` would do next.
 
     Raises:
         StepMissingError: the run has not been planned.
     """
     plan = read_plan(job.run)
-    begun = list(begun_steps(job))
+    started = list(started_steps(job))
     at_work = [driver for driver in drivers(job.run) if driver.alive]
-    found = [_step_status(each, at_work) for each in begun]
-    if all(each.step.of_run for each in begun):
-        names = {each.title for each in begun}
+    found = [_step_status(each, at_work) for each in started]
+    if all(each.step.of_run for each in started):
+        names = {each.title for each in started}
         found += [
             StepStatus(step=name, num_shards=plan.num_shards if step.of_plan else None)
             for step in STEPS.values()
@@ -96,23 +96,22 @@ def run_status(job: Job) -> list[StepStatus]:
     return found
 
 
-def _step_status(begun: BegunStep, at_work: Sequence[Driver]) -> StepStatus:
-    place, name, num_shards = begun.place, begun.step.name, begun.record.num_shards
-    summary = read_summary(place, name)
-    done = set(range(num_shards)) if summary else committed(place, name)
+def _step_status(started: StartedStep, at_work: Sequence[Driver]) -> StepStatus:
+    place, name, num_shards = started.place, started.step.name, started.record.num_shards
+    done = committed(place, name) & set(range(num_shards))
     ok = quarantined = 0
     commits: list[tuple[float, int, float]] = []
     for mark in read_marks(place, name, sorted(done)):
         ok, quarantined = ok + mark.ok, quarantined + mark.quarantined
         commits.append((mark.finished, mark.planned, mark.seconds))
-    ours = [driver for driver in at_work if driver.step == begun.title]
+    ours = [driver for driver in at_work if driver.step == started.title]
     in_flight = {int(shard) for driver in ours for shard in driver.in_flight} - done
     rate = images_per_second(commits)
     seconds_left = None
     if ours and rate:
         seconds_left = (num_shards - len(done)) * (ok + quarantined) / len(commits) / rate
     return StepStatus(
-        step=begun.title,
+        step=started.title,
         shards_done=len(done),
         num_shards=num_shards,
         shards_running=len(in_flight),

@@ -10,6 +10,7 @@ import json as json_format
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -20,14 +21,14 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import committed, read_summary
 from iem_batch.run.plan import read_plan
 from iem_batch.sources import Source, open_source
-from iem_batch.steps.places import BegunStep, begun_steps
+from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
 from iem_batch.storage.local_files import is_unfinished_write
 from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
-from iem_batch.tools.shard_check import check_shard, id_hashes, image_ids
+from iem_batch.tools.shard_check import check_shard, check_whole, id_hashes, image_ids
 
 EXAMPLES = 10
-"""Findings of one kind that are told one by one; the others are counted."""
+"""Findings of one kind that are printed; the others are counted."""
 
 OWN_NAMES = (layout.README, layout.SUCCESS)
 OWN_FOLDERS = ("_run", "rounds", "exports", layout.QUARANTINE, *STEPS)
@@ -95,7 +96,7 @@ def verify(job: Job, json: bool, reread: bool) -> None:
 
 
 def check(job: Job, source: Source | None) -> Verification:
-    """Check every step that has been begun.
+    """Check every step that has been started.
 
     Args:
         job: at a planned run, or at what convert has made.
@@ -109,49 +110,53 @@ def check(job: Job, source: Source | None) -> Verification:
     read_plan(job.run)
     result = Verification()
     hashes: list[np.ndarray] = []
-    begun = list(begun_steps(job))
-    for each in begun:
+    started = list(started_steps(job))
+    for each in started:
         result.steps.append(each.title)
         hashes += _check_step(each, source, result)
     every = np.concatenate(hashes) if hashes else np.empty(0, np.uint64)
     _find_repeats(job.run, every, result.findings)
-    _find_others(job.run, begun, result.not_ours)
+    _find_others(job.run, started, result.not_ours)
     return Verification(**vars(result) | {"num_images": len(every)})
 
 
-def _check_step(begun: BegunStep, source: Source | None, result: Verification) -> list[np.ndarray]:
+def _check_step(
+    started: StartedStep, source: Source | None, result: Verification
+) -> list[np.ndarray]:
     """Check the shards of a step; returns the hashes of the ids of its images, if it is segment."""
-    place, step, findings = begun.place, begun.step, result.findings
-    num_shards, done = begun.record.num_shards, committed(place, step.name)
+    place, step, findings = started.place, started.step, result.findings
+    num_shards = started.record.num_shards
+    done = committed(place, step.name) & set(range(num_shards))
     if missing := sorted(set(range(num_shards)) - done):
         findings.add(
             "not done",
-            f"{len(missing):,} of {num_shards:,} shards of {begun.title}, first {missing[0]}",
+            f"{len(missing):,} of {num_shards:,} shards of {started.title}, first {missing[0]}",
         )
     summary = read_summary(place, step.name)
     if summary is not None and missing:
-        findings.add("success", f"{begun.title} is marked as complete, but shards are missing")
+        findings.add("success", f"{started.title} is marked as complete, but shards are missing")
     if summary is None and not missing:
-        findings.add("not done", f"{begun.title} has all shards and was not completed")
+        findings.add("not done", f"{started.title} has all shards and was not completed")
     named = set(summary.files if summary else ())
     hashes = []
-    check = partial(check_shard, begun, source)
-    for checked in map_ahead(check, sorted(done), num_threads=LARGE_REQUESTS):
+    check = partial(check_shard, started, source)
+    every = map_ahead(check, sorted(done), num_threads=LARGE_REQUESTS)
+    for checked in chain(every, [check_whole(place, summary)] if summary else ()):
         named |= checked.files.keys()
         result.files["count"] += len(checked.files)
         result.files["bytes"] += sum(checked.files.values())
         hashes.append(checked.id_hashes)
         for kind, message in checked.findings:
-            findings.add(kind, message)
-    _find_foreign(begun, named, findings)
+            findings.add(kind, started.title.removesuffix(step.name) + message)
+    _find_foreign(started, named, findings)
     return hashes
 
 
-def _find_foreign(begun: BegunStep, named: set[str], findings: Findings) -> None:
+def _find_foreign(started: StartedStep, named: set[str], findings: Findings) -> None:
     """Look for files among a step's that no mark names, and for marks of shards not planned."""
-    place, step, num_shards = begun.place, begun.step, begun.record.num_shards
+    place, step, num_shards = started.place, started.step, started.record.num_shards
     done = committed(place, step.name)
-    for name in _data_files(begun):
+    for name in _data_files(started):
         base = name.rpartition("/")[2]
         if name in named or name in step.drafts or is_unfinished_write(base):
             continue  # what an interrupted write has left is deleted by the next command
@@ -166,10 +171,10 @@ def _find_foreign(begun: BegunStep, named: set[str], findings: Findings) -> None
             findings.add("foreign", f"_run/stats/{step.name}/{base}: no shard of the plan")
 
 
-def _data_files(begun: BegunStep) -> Iterator[str]:
+def _data_files(started: StartedStep) -> Iterator[str]:
     """List what lies where a step writes its files."""
-    place, step = begun.place, begun.step
-    if place not in (begun.job.run, begun.job.place) or not step.of_run:
+    place, step = started.place, started.step
+    if place not in (started.job.run, started.job.place) or not step.of_run:
         return (file.name for file in place.walk() if not file.name.startswith("_run/"))
     folders = [step.name, layout.QUARANTINE] if step.name == "segment" else [step.name]
     return (f"{folder}/{name}" for folder in folders for name in _below(place, folder))
@@ -183,9 +188,9 @@ def _below(place: RunFolder, folder: str) -> Iterator[str]:
         return
 
 
-def _find_others(run: RunFolder, begun: list[BegunStep], findings: Findings) -> None:
+def _find_others(run: RunFolder, started: list[StartedStep], findings: Findings) -> None:
     """Look for files of others in a run; those among a step's were found before."""
-    if not all(each.step.of_run for each in begun):
+    if not all(each.step.of_run for each in started):
         return
     for name in _below(run, ""):
         folder = name.partition("/")[0]

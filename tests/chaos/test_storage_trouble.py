@@ -31,7 +31,7 @@ def segment(source: Path) -> Command:
     def call(run: Path, *options: str, **how: Any) -> subprocess.CompletedProcess[str]:
         code = "from iem_batch.cli import main; main()"
         settings = ["--plan.shard_size=2", "--decode.size_px=48", "--iem.iterations=2"]
-        settings += ["--segment.init_sides=[16]", "--segment.backend=torch", "--local"]
+        settings += ["--segment.init_shares=[0.33]", "--segment.backend=torch", "--local"]
         return subprocess.run(
             [sys.executable, "-c", code, "segment", str(source), str(run), *settings, *options],
             stdout=subprocess.PIPE,
@@ -99,7 +99,7 @@ def test_read_only_disk(segment: Command, small_disk: Path, tmp_path: Path) -> N
     remount(small_disk, "size=8m")
     run = small_disk / "run"
     assert segment(run, "--plan.limit=3").returncode == 0
-    (run / "_run/stats/masks/part-00001.json").unlink()
+    (run / "_run/stats/segment/part-00001.json").unlink()
     remount(small_disk, "ro")
     assert_one_clear_end(segment(run, "--plan.limit=3"), "Read-only file system")
     remount(small_disk, "rw")
@@ -127,7 +127,7 @@ def test_source_that_is_gone(segment: Command, source: Path, tmp_path: Path) -> 
     run = tmp_path / "run"
     assert segment(run).returncode == 0
     for shard in (1, 2):
-        (run / f"_run/stats/masks/part-0000{shard}.json").unlink()
+        (run / f"_run/stats/segment/part-0000{shard}.json").unlink()
     source.rename(tmp_path / "elsewhere")
     assert_one_clear_end(segment(run), "does not exist")
     source.mkdir()

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from iem_batch.run.folder import HISTORY, WEIGHTS, RunFolder
 
 from iem_batch.processes import birth, descendants
-from iem_batch.steps.train.step import TRAIN_FOLDER
+from iem_batch.run.folder import RunFolder
+from iem_batch.steps.train.layout import HISTORY, WEIGHTS
 from tests.steps.corpora import small_discs, write_corpus
+from tests.steps.train.trainer import FOLDER
 
 SETTINGS: dict[str, Any] = {
     "epochs": 12,
@@ -28,11 +29,10 @@ SETTINGS: dict[str, Any] = {
 _LOCAL = """
 import json, sys
 from iem_batch.run.folder import RunFolder
-from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.steps.train.step import train_local
+from iem_batch.segnet.settings import TrainSettings
+from tests.steps.train.trainer import train_local
 
-settings = TrainSettings(**json.loads(sys.argv[2]))
-train_local(RunFolder(sys.argv[1]), SegNetSettings(width=8, num_blocks=1), settings, print)
+train_local(RunFolder(sys.argv[1]), TrainSettings(**json.loads(sys.argv[2])), print)
 """
 
 
@@ -62,9 +62,7 @@ def kill(driver: subprocess.Popen[bytes]) -> None:
 
 
 def checkpoints(run: RunFolder) -> dict[Path, int]:
-    return {
-        path: path.stat().st_mtime_ns for path in Path(run.url, TRAIN_FOLDER).glob("*/checkpoint*")
-    }
+    return {path: path.stat().st_mtime_ns for path in Path(run.url, FOLDER).glob("*.pt")}
 
 
 @pytest.mark.parametrize("ray", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -86,4 +84,4 @@ def test_killed_training_ends_with_the_same_weights(tmp_path: Path, ray: bool) -
     assert start(killed, ray=ray).wait(200) == 0
     assert killed.read_bytes(WEIGHTS) == calm.read_bytes(WEIGHTS)
     assert len(killed.read_json(HISTORY)) == 12
-    assert not killed.exists(TRAIN_FOLDER)
+    assert not killed.names(FOLDER)

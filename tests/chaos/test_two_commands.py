@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chaos import checksums, write_pictures
-from iem_batch.run.folder import DRIVERS, RunFolder
-from iem_batch.steps.export.settings import ExportSettings
-from iem_batch.tools.verify import verify
+from iem_batch.config import Settings
+from iem_batch.exec.local import LocalExecutor
+from iem_batch.job import Job
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import committed, read_marks
+from iem_batch.tools.verify import check
 
 SETTINGS = (
-    *("--plan.shard_size=1", "--decode.size_px=48", "--segment.init_sides=[16]", "--local"),
+    *("--plan.shard_size=1", "--decode.size_px=48", "--segment.init_shares=[0.33]", "--local"),
     "--segment.backend=torch",
 )
 
@@ -59,8 +63,9 @@ def test_the_same_command_twice_at_once_does_no_harm(
     commands.append(start(source, alone, "--iem.iterations=20"))
     assert commands[-1].wait(120) == 0
     assert checksums(RunFolder(str(run))) == checksums(RunFolder(str(alone)))
-    assert verify(RunFolder(str(run)), ExportSettings(), None).findings.lines() == []
-    assert not RunFolder(str(run)).names(DRIVERS)
+    job = Job(run=RunFolder(str(run)), settings=Settings(), executor=LocalExecutor())
+    assert check(job, None).findings.lines() == []
+    assert not job.run.names(layout.DRIVERS)
     assert not list(run.rglob(".*.tmp"))
 
 
@@ -80,9 +85,9 @@ def test_two_commands_with_different_settings_do_not_mix(
     assert "other settings" in refused
     assert "Traceback" not in refused
     folder = RunFolder(str(run))
-    marks = folder.marks("masks", sorted(folder.committed("masks")))
+    marks = read_marks(folder, "segment", sorted(committed(folder, "segment")))
     if 0 in statuses:
-        assert len({mark["begun"] for mark in marks}) == 1
+        assert len({mark.settings_digest for mark in marks}) == 1
 
 
 def test_a_run_that_another_command_is_at_work_on_is_not_overwritten(
@@ -93,7 +98,7 @@ def test_a_run_that_another_command_is_at_work_on_is_not_overwritten(
     first = start(source, run, "--iem.iterations=400")
     commands.append(first)
     deadline = time.monotonic() + 60
-    while not RunFolder(str(run)).committed("masks"):
+    while not committed(RunFolder(str(run)), "segment"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     first.send_signal(signal.SIGSTOP)
@@ -102,7 +107,7 @@ def test_a_run_that_another_command_is_at_work_on_is_not_overwritten(
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 1
     assert f"process {first.pid} on " in output
-    assert "is at work on it (masks); stop that first" in output
+    assert "is at work on it (segment); stop that first" in output
     first.kill()
     first.wait()
     third = start(source, run, "--iem.iterations=5", "--overwrite")

@@ -32,7 +32,7 @@ class CountingStep:
     def place(self) -> RunFolder:
         return self.run
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> int:
+    def load(self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1) -> int:
         self.loaded.append(shard)
         if shard in self.failing:
             raise StorageError(f"no route to shard {shard}")
@@ -120,7 +120,7 @@ def test_a_shard_that_fails_at_first_is_tried_again_and_its_mark_says_so(
     step = CountingStep(run)
     load = CountingStep.load
 
-    def flaky(self: CountingStep, shard: int, wanted: Container[str] | None = None) -> int:
+    def flaky(self: CountingStep, shard: int, **how: Any) -> int:
         load(self, shard)
         if self.loaded.count(shard) < 3:
             raise StorageError("slow down")

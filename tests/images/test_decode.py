@@ -4,6 +4,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,6 +29,11 @@ REASONS = {
 }
 
 
+def paper(**settings: Any) -> DecodeSettings:
+    """The paper's geometry: the centre of the long side, one pixel for all those around it."""
+    return DecodeSettings(fit="crop", resize="nearest", **settings)
+
+
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -38,7 +44,7 @@ def grey_row(*levels: int) -> np.ndarray:
 
 
 def first_row(data: bytes, size_px: int) -> list[tuple[int, int, int]]:
-    pixels = decode(data, DecodeSettings(size_px=size_px)).pixels
+    pixels = decode(data, paper(size_px=size_px)).pixels
     assert pixels.dtype == np.uint8
     assert pixels.shape == (size_px, size_px, 3)
     assert (pixels == pixels[:1]).all()
@@ -65,7 +71,7 @@ def by_pillow(image: Image.Image, size_px: int) -> np.ndarray:
 def test_nearest_takes_the_pixel_under_the_centre():
     """4 -> 2: centres 0.5 and 1.5 of the output lie at 1 and 3 of the input; not at 0 and 2."""
     image = noise(4, 4)
-    decoded = decode(encoded(Image.fromarray(image), "PNG"), DecodeSettings(size_px=2))
+    decoded = decode(encoded(Image.fromarray(image), "PNG"), paper(size_px=2))
     np.testing.assert_array_equal(decoded.pixels, image[1::2, 1::2])
     assert (decoded.width, decoded.height) == (4, 4)
 
@@ -73,7 +79,7 @@ def test_nearest_takes_the_pixel_under_the_centre():
 def test_long_side_is_truncated_and_crop_offset_rounded_to_even():
     """3 high, 5 wide -> 2: long side int(3.33) = 3, its columns 0, 2, 4; offset round(0.5) = 0."""
     image = noise(3, 5)
-    decoded = decode(encoded(Image.fromarray(image), "PNG"), DecodeSettings(size_px=2))
+    decoded = decode(encoded(Image.fromarray(image), "PNG"), paper(size_px=2))
     np.testing.assert_array_equal(decoded.pixels, image[[0, 2]][:, [0, 2]])
     assert (decoded.width, decoded.height) == (5, 3)
 
@@ -82,9 +88,9 @@ def test_long_side_is_truncated_and_crop_offset_rounded_to_even():
 def test_crop_offset_is_bankers_rounding(long_side, offset):
     """Half a pixel goes to the even neighbour, as Python's round: 0.5, 1.5, 2.5, 3.5 and 1."""
     image = noise(long_side, 2)
-    tall = decode(encoded(Image.fromarray(image), "PNG"), DecodeSettings(size_px=2))
+    tall = decode(encoded(Image.fromarray(image), "PNG"), paper(size_px=2))
     np.testing.assert_array_equal(tall.pixels, image[offset : offset + 2])
-    wide = decode(encoded(Image.fromarray(image.swapaxes(0, 1)), "PNG"), DecodeSettings(size_px=2))
+    wide = decode(encoded(Image.fromarray(image.swapaxes(0, 1)), "PNG"), paper(size_px=2))
     np.testing.assert_array_equal(wide.pixels, image.swapaxes(0, 1)[:, offset : offset + 2])
 
 
@@ -98,7 +104,7 @@ def test_crop_offset_is_bankers_rounding(long_side, offset):
 def test_equals_conversion_before_resizing(height, width, size_px, mode):
     """Resizing in the image's own mode must not change a pixel."""
     image = Image.fromarray(noise(height, width, seed=height * 100 + width)).convert(mode)
-    decoded = decode(encoded(image, "TIFF"), DecodeSettings(size_px=size_px))
+    decoded = decode(encoded(image, "TIFF"), paper(size_px=size_px))
     np.testing.assert_array_equal(decoded.pixels, by_pillow(image, size_px))
 
 
@@ -107,7 +113,7 @@ def test_large_jpeg_is_decoded_in_full():
     data = encoded(Image.fromarray(noise(1024, 1300)), "JPEG")
     with Image.open(io.BytesIO(data)) as image:
         expected = by_pillow(image, 128)
-    np.testing.assert_array_equal(decode(data, DecodeSettings()).pixels, expected)
+    np.testing.assert_array_equal(decode(data, paper()).pixels, expected)
 
 
 def test_real_photos_equal_pillow_and_opencv(photos: Path):
@@ -125,7 +131,7 @@ def test_real_photos_equal_pillow_and_opencv(photos: Path):
         top = int(round((resized.shape[0] - 128) / 2))
         left = int(round((resized.shape[1] - 128) / 2))
         expected = resized[top : top + 128, left : left + 128]
-        pixels = decode(path.read_bytes(), DecodeSettings()).pixels
+        pixels = decode(path.read_bytes(), paper()).pixels
         np.testing.assert_array_equal(pixels, expected)
         np.testing.assert_array_equal(pixels, by_pillow(Image.fromarray(rgb), 128))
 
@@ -246,9 +252,9 @@ def test_16_bit_grey_pgm():
 def test_16_bit_grey_takes_the_pixels_that_8_bit_takes():
     """Pillow resizes its 16-bit modes by a rule of their own."""
     grey = noise(61, 83)[..., 0]
-    eight = decode(encoded(Image.fromarray(grey), "PNG"), DecodeSettings(size_px=37))
+    eight = decode(encoded(Image.fromarray(grey), "PNG"), paper(size_px=37))
     sixteen = Image.fromarray(grey.astype(np.uint16) * 257)
-    decoded = decode(encoded(sixteen, "PNG"), DecodeSettings(size_px=37))
+    decoded = decode(encoded(sixteen, "PNG"), paper(size_px=37))
     np.testing.assert_array_equal(decoded.pixels, eight.pixels)
 
 
@@ -305,10 +311,10 @@ def test_exif_orientation_is_ignored_unless_asked_for():
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by 90 degrees clockwise
     data = encoded(image, "PNG", exif=exif)
-    stored = decode(data, DecodeSettings(size_px=4))
+    stored = decode(data, paper(size_px=4))
     np.testing.assert_array_equal(stored.pixels, np.asarray(image)[:, 1:5])
     assert (stored.width, stored.height) == (6, 4)
-    turned = decode(data, DecodeSettings(size_px=4, exif_orientation=True))
+    turned = decode(data, paper(size_px=4, exif_orientation=True))
     np.testing.assert_array_equal(turned.pixels, np.rot90(np.asarray(image), -1)[1:5])
     assert (turned.width, turned.height) == (4, 6)
 
@@ -333,7 +339,7 @@ def test_exif_orientations(orientation):
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(image), "PNG", exif=exif)
     for is_followed, expected in ((False, image), (True, ORIENTED[orientation](image))):
-        pixels = decode(data, DecodeSettings(size_px=6, exif_orientation=is_followed)).pixels
+        pixels = decode(data, paper(size_px=6, exif_orientation=is_followed)).pixels
         np.testing.assert_array_equal(pixels, expected)
 
 

@@ -12,10 +12,11 @@ from PIL import Image
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images import fast_jpeg
 from iem_batch.images.decode import decode
-from iem_batch.images.geometry import resize_and_crop
+from iem_batch.images.geometry import to_square
 from iem_batch.images.settings import DecodeSettings
 from tests.images.broken import broken_files, encoded
 from tests.images.test_decode import noise
+from tests.images.test_geometry import FITS
 
 simplejpeg = pytest.importorskip("simplejpeg", reason="needs iem-batch[fast]")
 
@@ -135,17 +136,18 @@ def test_damaged_bytes(both_ways, progressive):
     assert 0 < num_fast < 300
 
 
-@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 160))
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 160), st.sampled_from(FITS))
 @settings(max_examples=150, deadline=None)
-def test_nearest_square_takes_the_pixels_that_pillow_takes(height, width, size_px):
+def test_nearest_square_takes_the_pixels_that_pillow_takes(height, width, size_px, fit):
     if max(height, width) > 20 * min(height, width):
         return
     places = np.arange(height * width, dtype=np.int32).reshape(height, width)
     pixels = np.stack([places % 251, places // 251 % 241, places // 60_491 % 239], axis=2)
     pixels = pixels.astype(np.uint8)
+    nearest = DecodeSettings(size_px=size_px, resize="nearest", fit=fit)
     np.testing.assert_array_equal(
-        fast_jpeg.nearest_square(pixels, size_px),
-        np.asarray(resize_and_crop(Image.fromarray(pixels), size_px, "nearest")),
+        fast_jpeg.nearest_square(pixels, nearest),
+        np.asarray(to_square(Image.fromarray(pixels), nearest)),
     )
 
 
@@ -162,7 +164,7 @@ def test_a_decoder_with_other_pixels_is_not_used(monkeypatch, option):
     assert "and Pillow decode a 4" in fast_jpeg.unavailable()
     data = encoded(PICTURE, "JPEG")
     with Image.open(io.BytesIO(data)) as image:
-        expected = np.asarray(resize_and_crop(image.convert("RGB"), 32, "nearest"))
+        expected = np.asarray(to_square(image.convert("RGB"), DecodeSettings(size_px=32)))
     np.testing.assert_array_equal(decode(data, DecodeSettings(size_px=32)).pixels, expected)
 
 

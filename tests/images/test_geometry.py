@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from iem_batch.images.decode import decode
-from iem_batch.images.geometry import centre_crop, mask_to_image, mask_to_square
-from iem_batch.images.settings import DecodeSettings
+from iem_batch.images.geometry import mask_to_image, mask_to_square, placement, seen_in_image
+from iem_batch.images.settings import DecodeSettings, Fit
 
+FITS = ("squash", "crop", "letterbox")
 sides = st.integers(1, 60)
 
 
@@ -17,36 +18,75 @@ def random_mask(*shape: int) -> np.ndarray:
     return np.random.default_rng(shape).random(shape) < 0.5
 
 
+@pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("resize", ["nearest", "antialias"])
 @pytest.mark.parametrize(("width", "height"), [(53, 37), (37, 53), (8, 8), (5, 9), (200, 31)])
-def test_same_pixels_as_decoding(width, height, resize):
+def test_same_pixels_as_decoding(width, height, resize, fit):
     """A mask that goes another way than its image is shifted by up to a pixel, and costs IoU."""
     mask = random_mask(height, width)
     buffer = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
-    decoded = decode(buffer.getvalue(), DecodeSettings(size_px=8, resize=resize)).pixels[..., 0]
-    np.testing.assert_array_equal(mask_to_square(mask, 8, resize), decoded >= 128)
+    settings = DecodeSettings(size_px=8, resize=resize, fit=fit)
+    decoded = decode(buffer.getvalue(), settings).pixels[..., 0]
+    np.testing.assert_array_equal(mask_to_square(mask, settings), decoded >= 128)
 
 
 @settings(max_examples=200, deadline=None)
-@given(width=sides, height=sides, size=st.integers(1, 20))
-def test_there_and_back(width, height, size):
-    """Off by one in either direction shows on some size."""
+@given(width=sides, height=sides, size=st.integers(1, 20), fit=st.sampled_from(FITS))
+def test_there_and_back(width, height, size, fit):
+    """Off by one in either direction shows on some size.
+
+    Of a letterbox what is filled up comes back from the edge, not from the mask.
+    """
     mask = random_mask(size, size)
-    whole, seen = mask_to_image(mask, width, height)
+    decode_settings = DecodeSettings(size_px=size, resize="nearest", fit=fit)
+    whole, seen = mask_to_image(mask, width, height, fit)
     assert whole.shape == seen.shape == (height, width)
     assert not whole[~seen].any()
-    if min(width, height) >= size:
-        np.testing.assert_array_equal(mask_to_square(whole, size, "nearest"), mask)
-        assert mask_to_square(seen, size, "nearest").all()
+    place = placement(width, height, size, fit)
+    if width >= place.width and height >= place.height:
+        (above, below), (before, after) = place.margins
+        inside = np.s_[above : size - below, before : size - after]
+        back = mask_to_square(whole, decode_settings)
+        np.testing.assert_array_equal(back[inside], mask[inside])
+        assert mask_to_square(seen, decode_settings).all()
 
 
-def test_by_hand():
+def test_crop_by_hand():
     # 6 x 4 to 3 x 2: a pixel of the square is 2 x 2 of the image. Of three columns two are kept,
     # the first two since round(0.5) is 0, so the last two of the image are not seen.
-    crop = centre_crop(6, 4, 2)
-    assert (crop.width, crop.height, crop.left, crop.top) == (3, 2, 0, 0)
-    whole, seen = mask_to_image(np.array([[1, 0], [0, 1]], dtype=np.bool_), 6, 4)
+    place = placement(6, 4, 2, "crop")
+    assert (place.width, place.height, place.left, place.top) == (3, 2, 0, 0)
+    whole, seen = mask_to_image(np.array([[1, 0], [0, 1]], dtype=np.bool_), 6, 4, "crop")
     assert seen.tolist() == [[True] * 4 + [False] * 2] * 4
     upper, lower = [1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0]
     assert whole.astype(int).tolist() == [upper, upper, lower, lower]
+
+
+def test_squash_by_hand():
+    """A pixel of the square is 3 x 2 of the image, all of which is seen."""
+    whole, seen = mask_to_image(np.array([[1, 0], [0, 1]], dtype=np.bool_), 6, 4, "squash")
+    assert seen.all()
+    upper, lower = [1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]
+    assert whole.astype(int).tolist() == [upper, upper, lower, lower]
+
+
+def test_letterbox_by_hand():
+    """8 x 4 fill the two rows in the middle of 4 x 4; those about them repeat the edge."""
+    place = placement(8, 4, 4, "letterbox")
+    assert (place.width, place.height, place.margins) == (4, 2, ((1, 1), (0, 0)))
+    mask = np.array([[1] * 4, [1, 0, 0, 0], [0, 0, 0, 1], [1] * 4], dtype=np.bool_)
+    whole, seen = mask_to_image(mask, 8, 4, "letterbox")
+    assert seen.all()
+    upper, lower = [1, 1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1, 1]
+    assert whole.astype(int).tolist() == [upper, upper, lower, lower]
+    nearest = DecodeSettings(size_px=4, resize="nearest", fit="letterbox")
+    expected = [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]]
+    assert mask_to_square(whole, nearest).astype(int).tolist() == expected
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "letterbox"])
+@pytest.mark.parametrize(("width", "height"), [(50, 31), (31, 50), (8, 8), (3, 9)])
+def test_what_is_seen_is_that_of_the_mask(fit: Fit, width: int, height: int) -> None:
+    _, seen_HW = mask_to_image(np.ones((8, 8), np.bool_), width, height, fit)
+    np.testing.assert_array_equal(seen_in_image(width, height, 8, fit), seen_HW)

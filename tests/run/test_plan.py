@@ -1,10 +1,12 @@
 import re
+import uuid
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from iem_batch.config import Settings
 from iem_batch.errors import (
     RunMismatchError,
     SettingsError,
@@ -12,6 +14,8 @@ from iem_batch.errors import (
     StepMissingError,
     StorageError,
 )
+from iem_batch.exec.local import LocalExecutor
+from iem_batch.job import Job
 from iem_batch.run import layout, manifest
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import (
@@ -24,6 +28,7 @@ from iem_batch.run.plan import (
 )
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Entry, IgnoredFile, open_source
+from iem_batch.tools.plan import ensure_plan
 
 
 class ListedSource:
@@ -34,6 +39,9 @@ class ListedSource:
 
     def __init__(self, *items: Entry | IgnoredFile) -> None:
         self.items = items
+
+    def fingerprint(self) -> None:
+        return None
 
     def entries(self, max_images=512):
         return iter(self.items)
@@ -76,8 +84,7 @@ def test_shards_in_order(run: RunFolder, picture_folder: Path):
 )
 def test_every_image_exactly_once(tmp_path: Path, sizes, shard_size, limit):
     """Whatever the pieces, the shard size and the limit."""
-    run = RunFolder(str(tmp_path / f"{sizes}-{shard_size}-{limit}"[:200]))
-    run.delete("")
+    run = RunFolder(str(tmp_path / uuid.uuid4().hex))
     entries = images(*sizes)
     plan = write_plan(run, ListedSource(*entries), PlanSettings(shard_size=shard_size, limit=limit))
     expected = [(entry.uri, index) for entry in entries for index in range(entry.stop)][:limit]
@@ -102,10 +109,10 @@ def test_limit_takes_the_first(run: RunFolder, picture_folder: Path):
 
 
 def test_planning_again_writes_nothing(run: RunFolder, picture_folder: Path, tmp_path: Path):
-    source = open_source(str(picture_folder))
-    plan = write_plan(run, source, PlanSettings())
+    job = Job(run=run, settings=Settings(), executor=LocalExecutor())
+    plan = ensure_plan(job, str(picture_folder), "run")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
-    assert write_plan(run, source, PlanSettings()) == plan
+    assert ensure_plan(job, str(picture_folder), "run") == plan
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
@@ -123,7 +130,7 @@ def test_changed_settings_are_named(run: RunFolder, picture_folder: Path, tmp_pa
     elsewhere = tmp_path / "elsewhere"
     picture_folder.rename(elsewhere)
     with pytest.raises(RunMismatchError) as caught:
-        write_plan(run, open_source(str(elsewhere)), PlanSettings(shard_size=6, limit=3))
+        require_same_settings(run, open_source(str(elsewhere)), PlanSettings(shard_size=6, limit=3))
     assert str(caught.value) == (
         f"{run.url} was planned differently:\n"
         f"  source: '{picture_folder}#format=folder' before, '{elsewhere}#format=folder' now\n"
@@ -145,29 +152,30 @@ def test_same_settings_are_required_without_listing(run: RunFolder, picture_fold
 
 
 def test_changed_source_is_named(run: RunFolder, picture_folder: Path):
-    source = open_source(str(picture_folder))
-    write_plan(run, source, PlanSettings(shard_size=5))
+    job = Job(run=run, settings=Settings(), executor=LocalExecutor())
+    plan = ensure_plan(job, str(picture_folder), "run")
     files = sorted(picture_folder.iterdir())
     files[0].unlink()
     files[1].write_bytes(b"changed")
     for index in range(4):
         (picture_folder / f"new{index}.jpg").write_bytes(b"new")
     with pytest.raises(RunMismatchError) as caught:
-        write_plan(run, source, PlanSettings(shard_size=5))
+        ensure_plan(job, str(picture_folder), "run")
     new = ", ".join(f"{picture_folder}/new{index}.jpg" for index in range(3))
     assert str(caught.value) == (
-        f"{picture_folder} has changed since {run.url} was planned: "
-        f"4 files added ({new}, ...); 1 files removed ({files[0]}); "
-        f"1 files of another size ({files[1]}). "
-        "Use a new run folder, or put the source back as it was."
+        f"{picture_folder} has changed since {run.url} was planned: 4 new images ({new}), "
+        f"1 are gone ({files[0]}), 1 have changed ({files[1]}). "
+        "--extend adds what is new, --as-planned leaves it"
     )
+    assert ensure_plan(job, str(picture_folder), "run", as_planned=True) == plan == read_plan(run)
 
 
 def test_change_beyond_the_limit_does_not_matter(run: RunFolder, picture_folder: Path):
-    source, settings = open_source(str(picture_folder)), PlanSettings(limit=3)
-    plan = write_plan(run, source, settings)
+    settings = Settings(plan=PlanSettings(limit=3))
+    job = Job(run=run, settings=settings, executor=LocalExecutor())
+    plan = ensure_plan(job, str(picture_folder), "run")
     (picture_folder / "zzz.jpg").write_bytes(b"1")
-    assert write_plan(run, source, settings) == plan
+    assert ensure_plan(job, str(picture_folder), "run") == plan
 
 
 def test_digest_tells_listings_apart():

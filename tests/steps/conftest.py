@@ -24,3 +24,15 @@ def segmented(tmp_path: Path, picture_folder: Path) -> Callable[..., SegmentStep
         return make_segment_step(run)
 
     return segment
+
+
+@pytest.fixture
+def fused(segmented: Callable[..., SegmentStep]) -> Callable[..., RunFolder]:
+    """Plans and segments the twelve pictures, and fuses their masks; returns the run."""
+
+    def fuse(*args: object, **keywords: object) -> RunFolder:
+        run = segmented(*args, **keywords).run
+        do(job_at(run), "fuse")
+        return run
+
+    return fuse

@@ -21,7 +21,6 @@ def write_corpus(run: RunFolder, pictures: Sequence[Picture], pairs_per_file: in
         {
             "image_id": picture.name,
             "shard": 0,
-            "init_side": 8,
             "error": 1.0,
             "score": 1.0,
             "rank": rank,

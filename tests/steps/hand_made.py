@@ -10,7 +10,15 @@ from PIL import Image
 
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Mark, add_up, committed, write_mark, write_summary
+from iem_batch.run.marks import (
+    Mark,
+    StepRecord,
+    add_up,
+    committed,
+    write_mark,
+    write_record,
+    write_summary,
+)
 
 SIZE = 8
 
@@ -48,8 +56,7 @@ def write_shard(
     run: RunFolder, step: str, shard: int, rows: list[dict], rejected: list[dict] | None = None
 ) -> None:
     """Write what a step leaves for one shard: the table, the quarantine and the commit mark."""
-    table_schema = schema.PREDICTIONS if step == "predict" else schema.MASKS
-    table = pa.Table.from_pylist(rows, schema=table_schema)
+    table = pa.Table.from_pylist(rows, schema=_SCHEMAS[step])
     files = {layout.part(step, shard): run.write_table(layout.part(step, shard), table)}
     rejected = rejected or []
     if rejected:
@@ -62,7 +69,8 @@ def write_shard(
         side["count"] += 1
         side["sum_error"] += item["error"]
     num_ok = len({item["image_id"] for item in rows})
-    commit_mark(run, step, shard, files, num_ok, len(rejected), {"sides": sides})
+    facts = {"sides": sides, "first_masks": 2}
+    commit_mark(run, step, shard, files, num_ok, len(rejected), facts)
 
 
 def commit_mark(
@@ -74,7 +82,7 @@ def commit_mark(
     num_rejected: int = 0,
     facts: dict[str, Any] | None = None,
 ) -> None:
-    """Write a commit mark, and the sums over all marks that the step has now."""
+    """Write a commit mark, and the record and the sums of all shards that the step has now."""
     mark = Mark(
         shard=shard,
         planned=num_ok + num_rejected,
@@ -89,7 +97,9 @@ def commit_mark(
         host="here",
     )
     write_mark(run, step, mark)
-    write_summary(run, step, add_up(run, step, sorted(committed(run, step)), _COMBINE[step]))
+    shards = sorted(committed(run, step))
+    write_record(run, step, StepRecord(num_shards=len(shards), settings={}, versions={}))
+    write_summary(run, step, add_up(run, step, shards, _COMBINE[step]))
 
 
 def _nothing(facts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -120,10 +130,19 @@ def _pairs(facts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+_SCHEMAS = {
+    "segment": schema.MASKS,
+    "fuse": schema.FUSED,
+    "predict": schema.REFINED,
+    "refine": schema.REFINED,
+}
+
 _COMBINE = {
     "segment": _sides,
+    "fuse": _whole,
     "topk": _whole,
     "export": _pairs,
+    "train": _whole,
     "predict": _nothing,
     "refine": _nothing,
 }

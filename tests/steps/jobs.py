@@ -23,9 +23,9 @@ SIZE_PX = 32
 IEM = IEMSettings(sigma_px=2, kernel_px=5, iterations=8)
 
 SETTINGS = Settings(
-    decode=DecodeSettings(size_px=SIZE_PX),
+    decode=DecodeSettings(size_px=SIZE_PX, fit="crop", resize="nearest"),
     iem=IEM,
-    segment=SegmentSettings(init_shares=(12 / 32, 20 / 32), backend="torch"),
+    segment=SegmentSettings(init_shares=(12 / SIZE_PX, 20 / SIZE_PX), backend="torch"),
     segnet=SegNetSettings(width=4, num_blocks=1),
 )
 

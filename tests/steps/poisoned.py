@@ -79,7 +79,9 @@ class PoisonedStep:
     def depends_on(self) -> dict[str, Any]:
         return {}
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> tuple[int, list[str], int]:
+    def load(
+        self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
+    ) -> tuple[int, list[str], int]:
         killers = read_killers(self.run, up_to(self.name), shard)
         ids = [key for key in self.image_ids(shard) if wanted is None or key in wanted]
         kept = [key for key in ids if key not in killers]

@@ -56,7 +56,7 @@ def rows(run: RunFolder, source_url: str, shard_size: int = 16) -> dict[str, dic
     """Segment a source; image_id -> its row of segment/ or quarantine/ without the uri."""
     source = open_source(source_url)
     plan = write_plan(run, source, PlanSettings(shard_size=shard_size))
-    segment = SegmentSettings(init_sides=(12,), backend=resolve("auto"))
+    segment = SegmentSettings(init_shares=(0.375,), backend=resolve("auto"))
     step = build(job_at(run, iem=replace(IEM, iterations=5), segment=segment))
     engine = step.open_engine(1)
     found: list[dict[str, Any]] = []

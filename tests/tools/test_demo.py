@@ -9,10 +9,10 @@ from iem_batch.iem.backends import BACKENDS
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode
-from iem_batch.metrics import as_labelled, confusion
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.steps.settings import DemoSettings
+from iem_batch.metrics import as_labelled, confusion
 from iem_batch.tools.demo import draw_composite, draw_shape, make_composites
+from iem_batch.tools.settings import DemoSettings
 
 pytest.importorskip("skimage")
 pytest.importorskip("sklearn")

@@ -3,15 +3,17 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from iem_batch.run.run_folder import DRIVERS, RunFolder, failure, mark
 
 from iem_batch.errors import StepMissingError
 from iem_batch.exec.attempts import Attempt
 from iem_batch.exec.journal import Journal, drivers
-from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import DRIVERS, failure, mark
+from iem_batch.run.marks import read_mark, write_mark
 from iem_batch.steps.segment.step import SegmentStep
 from iem_batch.tools.status import (
     images_per_second,
@@ -20,23 +22,32 @@ from iem_batch.tools.status import (
     status_notes,
     status_table,
 )
+from tests.steps.jobs import job_at
 
 Segmented = Callable[..., SegmentStep]
 
 
 def test_counts_what_is_committed(segmented: Segmented) -> None:
     run = segmented(shard_size=5).run
-    masks, corpus, predictions, refined = run_status(run, ExportSettings())
+    masks, *others = run_status(job_at(run))
     assert (masks.state, masks.shards_done, masks.num_shards, masks.ok) == ("done", 3, 3, 12)
-    assert (corpus.state, corpus.num_shards) == ("not started", None)
-    assert predictions.state == refined.state == "not started"
+    assert {step.step: step.num_shards for step in others} == {
+        "fuse": 3,
+        "topk": None,
+        "export": None,
+        "train": None,
+        "predict": 3,
+        "refine": 3,
+        "report": None,
+    }
+    assert {step.state for step in others} == {"not started"}
 
 
 def test_a_run_that_was_stopped(segmented: Segmented) -> None:
     """Catches a half-finished run that looks finished, or that looks as if it were at work."""
     run = segmented(shard_size=5).run
-    run.delete(mark("masks", 1))
-    masks = run_status(run, ExportSettings())[0]
+    run.delete(mark("segment", 1))
+    masks = run_status(job_at(run))[0]
     assert (masks.state, masks.shards_done, masks.shards_left, masks.ok) == ("partly done", 2, 1, 7)
     assert (masks.shards_running, masks.seconds_left) == (0, None)
 
@@ -44,37 +55,37 @@ def test_a_run_that_was_stopped(segmented: Segmented) -> None:
 def test_a_run_at_work(segmented: Segmented) -> None:
     """Worked by hand: 7 images a second, one of three shards with 5 + 2 images done left."""
     run = segmented(shard_size=5).run
-    run.delete(mark("masks", 0))
+    run.delete(mark("segment", 0))
     for shard, finished in ((1, 100.0), (2, 102.0)):
-        record = run.read_json(mark("masks", shard))
-        run.write_json(mark("masks", shard), record | {"finished": finished, "seconds": 2.0})
-    with Journal(run, "masks", in_process=True) as journal:
+        done = replace(read_mark(run, "segment", shard), finished=finished, seconds=2.0)
+        write_mark(run, "segment", done)
+    with Journal(run, run, "segment", in_process=True) as journal:
         attempts = journal.open_attempts([0], 3)
         attempts.start()
         journal.started()
-        masks = run_status(run, ExportSettings())[0]
+        masks = run_status(job_at(run))[0]
         assert (masks.state, masks.shards_running, masks.shards_left) == ("running", 1, 1)
         # Shard 2 has 2 images and took 2 s after shard 1; a shard has 3.5 images in the mean.
         assert masks.seconds_left == pytest.approx(3.5 / 1)
         at_work, to_go = status_notes([masks])
         assert f"process {os.getpid()} on {socket.gethostname()} is at work" in at_work
-        assert to_go == "masks: 1 shards in flight, about 0 min to go"
+        assert to_go == "segment: 1 shards in flight, about 0 min to go"
         assert status_table([masks]).row_count == 1
-    assert run_status(run, ExportSettings())[0].state == "partly done"
+    assert run_status(job_at(run))[0].state == "partly done"
 
 
 def test_a_shard_that_failed(segmented: Segmented) -> None:
     run = segmented(shard_size=5).run
-    run.delete(mark("masks", 2))
-    with Journal(run, "masks", in_process=True) as journal:
+    run.delete(mark("segment", 2))
+    with Journal(run, run, "segment", in_process=True) as journal:
         journal.failed(Attempt(shard=2, number=3, alone=False), "StorageError: no route")
-    masks = run_status(run, ExportSettings())[0]
+    masks = run_status(job_at(run))[0]
     assert (masks.state, masks.failed) == ("failed", {2: "StorageError: no route"})
-    assert status_notes([masks]) == ["masks: shard 2 failed: StorageError: no route"]
+    assert status_notes([masks]) == ["segment: shard 2 failed: StorageError: no route"]
     # Done after all by a command that was killed before it could tidy up.
-    run.write_json(mark("masks", 2), run.read_json(mark("masks", 1)))
-    assert run.exists(failure("masks", 2))
-    assert run_status(run, ExportSettings())[0].state == "done"
+    write_mark(run, "segment", replace(read_mark(run, "segment", 1), shard=2))
+    assert run.exists(failure("segment", 2))
+    assert run_status(job_at(run))[0].state == "done"
 
 
 def test_rate_is_that_between_the_first_and_the_last_commit() -> None:
@@ -97,7 +108,7 @@ def test_pauses_and_jumps_of_the_clock_do_not_count_as_work() -> None:
 def test_dead_commands_are_not_at_work(tmp_path: Path) -> None:
     """Catches a command that was killed a week ago shown as running, or another of its number."""
     run = RunFolder(str(tmp_path / "run"))
-    record = {"step": "masks", "in_process": True, "in_flight": {"3": 1}}
+    record = {"step": "segment", "in_process": True, "in_flight": {"3": 1}}
     here = {"host": socket.gethostname(), "seen": time.time()}
     far = {"host": "elsewhere", "pid": 1, "born": "1"}
     cases = {
@@ -114,7 +125,7 @@ def test_dead_commands_are_not_at_work(tmp_path: Path) -> None:
 
 
 def test_json_is_the_same(segmented: Segmented) -> None:
-    steps = run_status(segmented(shard_size=5).run, ExportSettings())
+    steps = run_status(job_at(segmented(shard_size=5).run))
     assert [(row["step"], row["state"]) for row in json.loads(status_json(steps))] == [
         (step.step, step.state) for step in steps
     ]
@@ -122,4 +133,4 @@ def test_json_is_the_same(segmented: Segmented) -> None:
 
 def test_without_a_plan(tmp_path: object) -> None:
     with pytest.raises(StepMissingError, match="iem-batch plan"):
-        run_status(RunFolder(f"{tmp_path}/run"), ExportSettings())
+        run_status(job_at(RunFolder(f"{tmp_path}/run")))

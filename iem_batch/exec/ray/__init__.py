@@ -1,1 +1,1 @@
-"""The only files that import Ray: the cluster, shards over workers, distributed training."""
+"""Steps on a Ray cluster; only these files and those of training on Ray import Ray."""

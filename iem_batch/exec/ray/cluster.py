@@ -16,8 +16,9 @@ from iem_batch.exec.settings import ClusterSettings
 CONNECT_TIMEOUT_S = 10.0
 
 WORKER_PROCESSES_PER_CPU = 3
-"""Ray keeps one, and ends and starts again what is above it all the time; our tasks need parts of a
-CPU. With shards of 64 images on two CPUs it is the difference of 185 and 244 images/s."""
+"""Idle workers that Ray keeps for each CPU. By default it keeps one, and ends and starts the others
+all the time, as our tasks need parts of a CPU: 185 images/s instead of 244 with shards of 64 images
+on two CPUs."""
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
         return
     if settings.address is not None:
         _require_listener(settings.address)
-    # Ray by itself would join any cluster of this machine, and go down with it: another command's.
+    # By itself Ray would join any cluster of this machine, also another command's, and end with it.
     address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
     # Ray's usage report needs the internet; a job must not wait for it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -46,7 +47,7 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
             address=address,
             include_dashboard=False if address == "local" else None,
             logging_level=logging.ERROR,
-            # What workers print stands in Ray's logs; here it would tear the progress bar, and most
+            # What workers print is in Ray's logs; here it would tear the progress bar, and most
             # of it is Ray talking about itself. Errors arrive as exceptions.
             log_to_driver=False,
         )

@@ -36,10 +36,10 @@ from iem_batch.exec.settings import ClusterSettings
 from iem_batch.exec.step import Progress, Work, raise_failures
 
 MAX_MOVES = 10
-"""How often a shard is begun again because a node is gone, which is no fault of the shard."""
+"""How often a shard is started again because a node is gone, which is not its fault."""
 
 STORE_SHARE = 0.5
-"""Of the object stores, for loaded shards; when they are full, Ray moves objects to disk."""
+"""Share of the object stores for loaded shards; from full ones Ray moves objects to disk."""
 
 
 def run_on_cluster(
@@ -217,7 +217,7 @@ class _Flow:
 
 
 def _result(ref: Ref[Any]) -> Any:
-    """Give what a reference stands for, or the error that came instead."""
+    """Fetch the value of a reference, or the error that came instead."""
     try:
         return ray.get(ref)
     except RayError as error:
@@ -225,9 +225,9 @@ def _result(ref: Ref[Any]) -> Any:
 
 
 def _loss(error: RayError) -> RayError | None:
-    """Give the loss of a process or an object behind an error; None if a worker raised it.
+    """Give the loss of a process or an object that caused an error; None if a step raised it.
 
-    What a worker itself raised is no loss; what it was told of another worker's end is.
+    An error about the end of another worker, which a worker passes on, is a loss too.
     """
     if not isinstance(error, RayTaskError):
         return error
@@ -237,7 +237,7 @@ def _loss(error: RayError) -> RayError | None:
 def _blameless(error: RayError, attempt: Attempt) -> bool:
     """Tell whether a shard has nothing to do with a loss: its node is gone, or only its worker.
 
-    What a shard that is done alone does, it does to its child, not to the worker.
+    A shard that is done alone can kill its child process, but not the worker.
     """
     loss = _loss(error)
     if isinstance(loss, NodeDiedError | ObjectLostError):
@@ -248,7 +248,7 @@ def _blameless(error: RayError, attempt: Attempt) -> bool:
 
 
 def _cause(error: RayError) -> str:
-    """Give the one line that says what happened, out of Ray's account of it."""
+    """Say in one line what happened, from Ray's error."""
     cause = getattr(error, "cause", None)
     if cause is not None:
         return f"{type(cause).__name__}: {cause}"

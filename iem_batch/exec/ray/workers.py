@@ -27,7 +27,7 @@ WAITING_S = 60.0
 """How often a person is told that there is no worker."""
 
 MAX_FAILED_STARTS = 3
-"""So many workers in a row could not set up their engine: then none will."""
+"""If so many workers in a row cannot set up their engine, the step is given up."""
 
 Ref = ray.ObjectRef
 
@@ -44,7 +44,7 @@ class Worker:
     load: int = 0
     """Shards it was given that are not written yet."""
     in_doubt: list[Attempt] = field(default_factory=list)
-    """Attempts that ended because nobody could reach it: it will turn out what is gone."""
+    """Attempts that ended because it could not be reached; what is gone is not known yet."""
     end: RayError | None = None
     """What became of it, once that is known; None as long as it may live."""
 
@@ -150,12 +150,12 @@ class Workers:
             return
         self._failed_starts += 1
         if self._failed_starts == MAX_FAILED_STARTS:
-            # The engine's own error stands last, below the trace.
+            # The engine's own error is last, below the trace.
             cause = str(error).strip().splitlines()[-1]
             raise BackendUnavailableError(f"no engine could be set up: {cause}") from error
 
     def lost(self, worker: Worker, attempt: Attempt, loss: RayActorError) -> RayError | None:
-        """Give a worker that did not finish an attempt nothing more before it has answered.
+        """Stop giving work to a worker that did not finish an attempt, until it has answered.
 
         Returns:
             What to judge the attempt by; None if that will turn out (see `answered`).

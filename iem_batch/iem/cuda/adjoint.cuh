@@ -13,7 +13,7 @@ IEM_INLINE float tile_magnitude(const Block& b, int tile, int block) {
         float sum = 0;
         for (int i = tile * kTileRows; i < (tile + 1) * kTileRows && i < b.shape.height; ++i)
             if (bit_of(b, plane(b, kPresent), i, j))
-                sum = sum + magnitude(r_source(b)[i * b.shape.width + j]);
+                sum = sum + r_source(b)[i * b.shape.width + j];
         largest = sum > largest ? sum : largest;
     }
     return largest;
@@ -52,15 +52,14 @@ IEM_CODE void bound_magnitude(const Block& b) {
     });
 }
 
-struct Sent {
+struct Source {
     float channel[kChannels];
 };
 
-IEM_INLINE Sent load_sent(const Block& b, int p) {
+IEM_INLINE Source load_source(const Block& b, int p) {
     const float r = r_source(b)[p];
     const int codes = sign(b)[p];
-    return {{signed_by(codes, r), signed_by(codes >> 2, r), signed_by(codes >> 4, r),
-             v_source(b)[p]}};
+    return {{decoded(codes, r), decoded(codes >> 2, r), decoded(codes >> 4, r), v_source(b)[p]}};
 }
 
 // One column of a strip of rows: each source pixel is read once.
@@ -71,7 +70,7 @@ IEM_INLINE void spread_column(const Block& b, int top, int column) {
     const int end = top + kStripRows + radius < b.shape.height ? top + kStripRows + radius
                                                                : b.shape.height;
     for (int i = first; i < end; ++i) {
-        const Sent sent = load_sent(b, i * b.shape.width + column);
+        const Source source = load_source(b, i * b.shape.width + column);
         // Row top + k takes row i with the tap at i - (top + k) + radius, zeros around.
         const float* tap = b.job.tap_y + top * row_taps + i - top + radius + kStripRows - 1;
 #pragma unroll
@@ -79,7 +78,7 @@ IEM_INLINE void spread_column(const Block& b, int top, int column) {
             const float weight = tap[k * (row_taps - 1)];
 #pragma unroll
             for (int c = 0; c < kChannels; ++c)
-                sum[k][c] = fused(weight, sent.channel[c], sum[k][c]);
+                sum[k][c] = fused(weight, source.channel[c], sum[k][c]);
         }
     }
     float* to = spread(b) + top % b.shape.band_rows * kChannels * b.shape.width + column;
@@ -107,7 +106,7 @@ IEM_INLINE float gather(const Block& b, int row, int column, unsigned u) {
     const float red = colour(u, 0), green = colour(u, 1), blue = colour(u, 2);
     const int radius = b.shape.radius_x, next = b.shape.width;
     const float* line = spread(b) + row % b.shape.band_rows * kChannels * next;
-    const float* tap = b.job.tap_x + column * (2 * radius + 1) + radius - column;
+    const float* tap = b.job.tap_x + column * ((2 * radius + 16) / 16 * 16) + radius - column;
     const Range near = columns_near(b, column);
     float total = 0;
     for (int j = near.first; j <= near.last; ++j) {

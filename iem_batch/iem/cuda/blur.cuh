@@ -105,7 +105,7 @@ IEM_INLINE void add_flips(const Block& b, int i, int row, int column, double (&s
             const double tap = on_grid(down * (weight_x(b, j, column) * kGrid));
             const double amount = bit_of(b, m, i, j) ? tap : -tap;
             const unsigned u = pixel(b)[i * b.shape.width + j];
-            for (int c = 0; c < kColours; ++c) sum[c] = exact_plus(sum[c], amount, colour(u, c));
+            for (int c = 0; c < kColours; ++c) sum[c] = exact_fused(amount, colour(u, c), sum[c]);
             sum[kColours] = sum[kColours] + amount;
         }
     }

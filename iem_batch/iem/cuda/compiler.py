@@ -17,16 +17,18 @@ KERNEL = "iem_segment"
 """The name of the kernel in kernel.cu."""
 
 SOURCES = Path(__file__).parent
-NUMERICS = SOURCES.parent / "native" / "numerics.h"
+NATIVE = SOURCES.parent / "native"
 
 OPTIONS = ("--std=c++17", "--fmad=false", "--prec-div=true", "--ftz=false")
 """No contraction: where fused and separate operations differ, the source says which."""
 
 
 @functools.cache
-def _headers() -> dict[str, str]:
-    paths = [*sorted(SOURCES.glob("*.cuh")), NUMERICS]
-    return {path.name: path.read_text() for path in paths}
+def headers() -> dict[str, str]:
+    """Read every file that kernel.cu includes, by the name it has there."""
+    paths = {path.name: path for path in sorted(SOURCES.glob("*.cuh"))}
+    paths |= {f"shared/{path.name}": path for path in sorted((NATIVE / "shared").iterdir())}
+    return {name: path.read_text() for name, path in paths.items()}
 
 
 def compiler_version() -> tuple[int, int]:
@@ -83,7 +85,7 @@ def compile_kernel(layout: Layout, architecture: int) -> bytes:
     """
     options = options_for(layout, architecture)
     parts = [*map(str, compiler_version()), *options, (SOURCES / "kernel.cu").read_text()]
-    parts += [text for item in _headers().items() for text in item]
+    parts += [text for item in headers().items() for text in item]
     path = _cache_folder() / (hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".cubin")
     try:
         return path.read_bytes()
@@ -112,8 +114,8 @@ def _keep(path: Path, code: bytes) -> None:
 def _run_nvrtc(options: list[str]) -> bytes:
     from cuda.bindings import nvrtc
 
-    names = [name.encode() for name in _headers()]
-    texts = [text.encode() for text in _headers().values()]
+    names = [name.encode() for name in headers()]
+    texts = [text.encode() for text in headers().values()]
     source = (SOURCES / "kernel.cu").read_bytes()
     status, program = nvrtc.nvrtcCreateProgram(source, b"kernel.cu", len(names), texts, names)
     _check(status, "preparing the kernel")

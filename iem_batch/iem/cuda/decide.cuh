@@ -5,68 +5,21 @@
 
 namespace iem {
 
-constexpr float kUnit = 5.9604645e-8f;  // 2^-24, half a unit in the last place of a float
-
-IEM_INLINE Linear linear_part(const Block& b, const Totals& totals) {
-    const Control& k = control(b);
-    const double back = k.count[0], fore = k.count[1];
-    Linear linear;
-    linear.constant = totals.error[0] / (back * back) - totals.error[1] / (fore * fore) -
-                      kMeanWeight * totals.v;
-    for (int c = 0; c < kColours; ++c) {
-        const double mean = k.total[1][c] / fore, other = k.total[0][c] / back;
-        linear.constant += b.job.diversity * (other * other - mean * mean);
-        linear.slope[c] = kMeanWeight * totals.u[c] - 2 * b.job.diversity * (other - mean);
-    }
-    return linear;
-}
-
-IEM_INLINE double linear_value(const Linear& linear, unsigned u) {
-    double value = linear.constant;
-    for (int c = 0; c < kColours; ++c) value += linear.slope[c] * colour(u, c);
-    return value;
-}
-
-// As in the native engine, but for the sums: kChain float32 terms each, and two conversions.
-IEM_INLINE Bound error_bound(const Block& b, const Totals& totals, const Linear& linear) {
-    const double back = control(b).count[0], fore = control(b).count[1];
-    double largest = 0, size = magnitude(linear.constant);
-    for (int c = 0; c < kColours; ++c) {
-        largest += control(b).largest_u[c];
-        size += magnitude(linear.slope[c]) * control(b).largest_u[c];
-    }
-    const double sums = totals.error[0] / (back * back) + totals.error[1] / (fore * fore) +
-                        2 * kMeanWeight * totals.magnitude * largest;
-    const double direct = 2 * largest * (1 / back + 1 / fore);
-    const int taps = 2 * b.shape.radius_y + 1 + 2 * b.shape.radius_x + 1;
-    Bound bound;
-    bound.sums = static_cast<float>(kUnit * ((kChain + 4) * sums + 10 * direct));
-    bound.constant = bound.sums + static_cast<float>(kUnit * (8 * size + 32 * direct));
-    bound.window = kUnit * static_cast<float>(taps + 40);
-    bound.far[1] = static_cast<float>(1 / (back * fore * kMeanWeight));
-    bound.far[0] = b.shape.boundary_only ? bound.far[1] * b.job.edge_tap : bound.far[1];
-    bound.largest_u = static_cast<float>(largest);
-    return bound;
-}
-
-IEM_INLINE void prepare_decision(const Block& b) {
+IEM_INLINE void decide_how(const Block& b) {
     Control& k = control(b);
-    const Totals totals = totals_of(b);
-    k.linear = linear_part(b, totals);
-    k.bound = error_bound(b, totals, k.linear);
-    k.constant = static_cast<float>(k.linear.constant);
-    for (int c = 0; c < kColours; ++c) k.slope[c] = static_cast<float>(k.linear.slope[c]);
+    // Sums have kChain terms in float32, and are converted twice.
+    const Doubt doubt = {kChain + 4, 2 * (b.shape.radius_y + b.shape.radius_x + 1),
+                         b.shape.boundary_only ? b.job.edge_tap : 1};
+    k.decision =
+        prepare_decision(k.sides, b.job.diversity, totals_of(b), k.largest_u, doubt);
     k.uncertain = k.need_exact = k.have_exact = 0;
 }
 
-// The direct part of the gradient: the error that a pixel has and the one it would have.
-IEM_INLINE float direct_part(const Block& b, int row, int column, int p, unsigned u) {
-    const int fore = bit_of(b, plane(b, kMask), row, column);
-    const Blurred away = load_other(b, row, column, p);
-    const float other = error_of(residual(b, u, away, 1 - fore));
-    const float own = error_of(residual(b, u, load_own(b, p, away), fore));
-    const float *per = control(b).per_count;
-    return fore ? other * per[1] - own * per[0] : own * per[1] - other * per[0];
+IEM_INLINE float direct_of(const Block& b, int p, const Pixels& at) {
+    const Blurred other = load_other(b, p);
+    const Difference away = difference_of(b, at, other, ~at.mask);
+    const Difference home = difference_of(b, at, load_own(b, p, other), at.mask);
+    return direct_part(control(b).sweep, at.mask, error_of(away), error_of(home));
 }
 
 IEM_INLINE bool on_frame(const Block& b, int row, int column) {
@@ -81,40 +34,36 @@ IEM_INLINE void put(const Block& b, int row, int column, double value) {
 
 IEM_INLINE void decide_pixel(const Block& b, int p) {
     const int row = p / b.shape.width, column = p % b.shape.width;
-    const Control& k = control(b);
-    const unsigned u = pixel(b)[p];
-    float value = gather(b, row, column, u) + direct_part(b, row, column, p, u);
-    float rest = k.constant, size = k.bound.largest_u;
-    for (int c = 0; c < kColours; ++c) {
-        const float level = colour(u, c);
-        rest = fused(k.slope[c], level, rest);
-        size = size + magnitude(level);
-    }
-    value = value + rest;
-    const float blurred = bounds(b, 2)[row / kTileRows * blocks(b) + column / kTileColumns] +
-                          k.bound.far[on_frame(b, row, column)];
-    const float bound = fused(k.bound.window * blurred, size, k.bound.constant);
-    if (magnitude(value) > bound) put(b, row, column, value);
+    const Pixels at = load_pixel(b, p);
+    const float local = gather(b, row, column, pixel(b)[p]) + direct_of(b, p, at);
+    const float blurred = bounds(b, 2)[row / kTileRows * blocks(b) + column / kTileColumns];
+    const Verdict certain =
+        decide(control(b).decision, local, blurred, on_frame(b, row, column), at.u);
+    if (certain.fore | certain.back) put(b, row, column, certain.fore ? 1 : -1);
     else uncertain(b)[add_to(&control(b).uncertain, 1)] = p;
+}
+
+IEM_INLINE double linear_at(const Block& b, const Linear& linear, int p) {
+    double u[kColours];
+    unpack(pixel(b)[p], u);
+    return linear_value(linear, u);
 }
 
 // Float64 of the windows; and whether that leaves doubt because of the sums over the image.
 IEM_INLINE void settle_window(const Block& b, int p, int slot) {
     Control& k = control(b);
-    const int row = p / b.shape.width, column = p % b.shape.width;
-    const double local = exact_direct(b, row, column) + sum_lanes(k.window_sum[slot]);
-    const double value = local + linear_value(k.linear, pixel(b)[p]);
+    const double local = exact_direct(b, p) + sum_lanes(k.window_sum[slot]);
+    const double value = local + linear_at(b, k.decision.linear, p);
     k.window_value[slot] = local;
-    if (magnitude(value) > 2 * k.bound.sums) put(b, row, column, value);
-    else add_to(&k.need_exact, 1);
+    if (doubtful(k.decision, value)) add_to(&k.need_exact, 1);
+    else put(b, p / b.shape.width, p % b.shape.width, value);
 }
 
 IEM_INLINE void settle_exactly(const Block& b, int p, int slot) {
     Control& k = control(b);
-    const double local = k.window_value[slot], u = linear_value(k.linear, pixel(b)[p]);
-    if (magnitude(local + u) > 2 * k.bound.sums) return;
-    put(b, p / b.shape.width, p % b.shape.width,
-        local + linear_value(k.exact_linear, pixel(b)[p]));
+    const double local = k.window_value[slot];
+    if (doubtful(k.decision, local + linear_at(b, k.decision.linear, p)))
+        put(b, p / b.shape.width, p % b.shape.width, local + linear_at(b, k.exact_linear, p));
 }
 
 IEM_CODE void decide_exactly(const Block& b, int first, int count) {
@@ -122,7 +71,7 @@ IEM_CODE void decide_exactly(const Block& b, int first, int count) {
         sum_exactly(b);
         phase(b.shape.threads, [=](int thread) {
             if (thread != 0) return;
-            control(b).exact_linear = linear_part(b, exact_totals(b));
+            control(b).exact_linear = linear_part(control(b).sides, b.job.diversity, exact_totals(b));
             control(b).have_exact = 1;
         });
     }
@@ -157,7 +106,7 @@ IEM_CODE void ascend(const Block& b) {
     predict(b);
     bound_magnitude(b);
     phase(threads, [=](int thread) {
-        if (thread == 0) prepare_decision(b);
+        if (thread == 0) decide_how(b);
     });
     for (int band = 0; band < bands(b); ++band) {
         spread_band(b, band);

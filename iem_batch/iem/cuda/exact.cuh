@@ -6,27 +6,10 @@
 
 namespace iem {
 
-struct Exact {
-    double error, u[kColours], v;
-};
-
-IEM_INLINE Exact exact_pixel(const Block& b, int row, int column) {
-    const int p = row * b.shape.width + column;
-    const int fore = bit_of(b, plane(b, kMask), row, column);
-    const unsigned packed = pixel(b)[p];
-    const Residual r = residual(b, packed, load_other(b, row, column, p), 1 - fore);
-    const double inverse = 1.0 / r.denominator;
-    const double scale =
-        inverse * (fore ? -kGrid / control(b).count[1] : kGrid / control(b).count[0]);
-    Exact out = {0, {0, 0, 0}, 0};
-    for (int c = 0; c < kColours; ++c) {
-        const double difference = r.times_denominator[c] * inverse;
-        const int code = sign_code(r.times_denominator[c]);
-        out.error = out.error + magnitude(difference);
-        out.u[c] = code == 1 ? scale : code == 2 ? -scale : 0;
-        out.v = out.v + out.u[c] * (colour(packed, c) + difference);
-    }
-    return out;
+IEM_INLINE Exact exact_pixel(const Block& b, int p) {
+    double u[kColours];
+    unpack(pixel(b)[p], u);
+    return exact_terms(control(b).sides, u, load_other(b, p), mask_at(b, p), 1);
 }
 
 // The sum of 8 lanes, as the native engine's vectors are summed.
@@ -39,8 +22,8 @@ IEM_INLINE double sum_lanes(const double* lane) {
 // control.chain[q]: sums over all pixels by lane; 0 and 1 are the errors of the sides, 2 to 4 U, 5 V.
 IEM_CODE void sum_exactly(const Block& b) {
     phase(b.shape.threads, [=](int thread) {
-        on_pixels(b, thread, [&](int row, int column, int p) {
-            const Exact at = exact_pixel(b, row, column);
+        on_pixels(b, thread, [&](int, int, int p) {
+            const Exact at = exact_pixel(b, p);
             double* to = scratch(b) + p;
             to[0] = at.error;
             for (int c = 0; c < kColours; ++c) to[(1 + c) * pixels(b)] = at.u[c];
@@ -68,16 +51,10 @@ IEM_INLINE Totals exact_totals(const Block& b) {
             sum_lanes(chain[5]), 0};
 }
 
-IEM_INLINE double exact_direct(const Block& b, int row, int column) {
-    const int p = row * b.shape.width + column;
-    const int side = bit_of(b, plane(b, kMask), row, column);
-    const Residual r =
-        residual(b, pixel(b)[p], load_own(b, p, load_other(b, row, column, p)), side);
-    const double own = (magnitude(r.times_denominator[0]) + magnitude(r.times_denominator[1]) +
-                        magnitude(r.times_denominator[2])) / r.denominator;
-    const double other = exact_pixel(b, row, column).error;
-    const double back = control(b).count[0], fore = control(b).count[1];
-    return side ? other / fore - own / back : own / fore - other / back;
+IEM_INLINE double exact_direct(const Block& b, int p) {
+    const Bits fore = mask_at(b, p);
+    const Residual own = residual_of(b, p, load_own(b, p, load_other(b, p)), fore);
+    return exact_direct(control(b).sides, fore, exact_pixel(b, p).error, error_of(own));
 }
 
 IEM_INLINE int window_rows(const Block& b) {
@@ -96,10 +73,9 @@ IEM_INLINE double window_value(const Block& b, int p, int n) {
     const int row = rows.first + n / window_columns(b);
     const int column = columns.first + n % window_columns(b);
     if (row > rows.last || column > columns.last) return 0;
-    const Exact from = exact_pixel(b, row, column);
-    double value = 0 - from.v;
-    for (int c = 0; c < kColours; ++c) value = value + from.u[c] * colour(pixel(b)[p], c);
-    return value;
+    double u[kColours];
+    unpack(pixel(b)[p], u);
+    return exact_value(exact_pixel(b, row * b.shape.width + column), u);
 }
 
 // One lane of the weighted sum over the window around p.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from iem_batch.iem.cuda.driver import device_memory, download, launch, upload
 from iem_batch.iem.cuda.layout import Layout
-from iem_batch.iem.cuda.tables import Tables
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.iem.tables import Tables
 
 if TYPE_CHECKING:
     from cuda.bindings import driver

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from iem_batch.iem.cuda.tables import STRIP_ROWS, TILE_COLUMNS, TILE_ROWS
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.iem.tables import STRIP_ROWS, TILE_COLUMNS, TILE_ROWS
 
 THREADS = 512
 """Threads of a block; each may have 128 registers."""

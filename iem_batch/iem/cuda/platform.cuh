@@ -7,15 +7,13 @@
 // done by every thread alike and may read shared memory through `agreed` only.
 #pragma once
 
+#include "shared/numerics.h"
+
 #if defined(__CUDACC__)
-#define IEM_INLINE __device__ __forceinline__
 #define IEM_CODE static __device__
 #else
-#define IEM_INLINE inline
 #define IEM_CODE static inline
 #endif
-
-#include "numerics.h"
 
 namespace iem {
 
@@ -37,12 +35,7 @@ IEM_INLINE int count_bits(unsigned bits) { return __popc(bits); }
 IEM_INLINE int lowest_bit(unsigned bits) { return __ffs(static_cast<int>(bits)) - 1; }
 IEM_INLINE int highest_bit(unsigned bits) { return 31 - __clz(static_cast<int>(bits)); }
 IEM_INLINE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
-IEM_INLINE float magnitude(float a) { return fabsf(a); }
-IEM_INLINE double magnitude(double a) { return fabs(a); }
-// c - a * b where the product is exact, so that both ways round once.
-IEM_INLINE double exact_minus(double c, double a, double b) { return __fma_rn(-a, b, c); }
-// c + a * b where all of it is exact.
-IEM_INLINE double exact_plus(double c, double a, double b) { return __fma_rn(a, b, c); }
+IEM_INLINE double exact_fused(double a, double b, double c) { return __fma_rn(a, b, c); }
 
 #else
 
@@ -74,12 +67,36 @@ inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); 
 #else
 inline float fused(float a, float b, float c) { return a * b + c; }
 #endif
-inline float magnitude(float a) { return __builtin_fabsf(a); }
-inline double magnitude(double a) { return __builtin_fabs(a); }
-inline double exact_minus(double c, double a, double b) { return c - a * b; }
-inline double exact_plus(double c, double a, double b) { return c + a * b; }
+inline double exact_fused(double a, double b, double c) { return a * b + c; }
 
 #endif
+
+// The lanes of the shared arithmetic: one pixel. `~` of a bit sets others too, so only the lowest counts.
+using Floats = float;
+using Doubles = double;
+using Bits = unsigned;
+
+IEM_INLINE float fill(float a) { return a; }
+IEM_INLINE double fill(double a) { return a; }
+template <typename T>
+IEM_INLINE T select(Bits bits, T a, T b) { return bits & 1 ? a : b; }
+template <typename T>
+IEM_INLINE T keep(Bits bits, T a) { return bits & 1 ? a : 0; }
+template <typename T>
+IEM_INLINE T pick(Bits bits, const T (&value)[2]) { return value[bits & 1]; }
+template <typename T>
+IEM_INLINE T abs(T a) { return a < 0 ? -a : a; }
+IEM_INLINE Bits above(float a, float b) { return a > b; }
+// a with the sign of b times its own; 0 where b is 0.
+template <typename T>
+IEM_INLINE T signed_by(T a, T b) { return b > 0 ? a : b < 0 ? -a : 0; }
+IEM_INLINE float less_product(float c, float a, float b) { return fused(-a, b, c); }
+// c - a * b where the product is exact, so that both ways round once.
+IEM_INLINE double exact_minus(double c, double a, double b) { return exact_fused(-a, b, c); }
+
+#include "shared/predict.inc"
+#include "shared/exact.inc"
+#include "shared/decide.inc"
 
 // Run body(thread) on all threads of the block, and wait for all of them.
 template <typename Body>

@@ -1,19 +1,21 @@
-// Every pixel predicted from the other side (Eq. 7), and what that sends back through the inpainter.
+// Every pixel predicted from the other side (Eq. 7), and what that sends back.
 #pragma once
 
 #include "blur.cuh"
 
 namespace iem {
 
-// What one side holds around a pixel, on the grid.
-struct Blurred {
-    double channel[kChannels];
-};
+IEM_INLINE Bits present_at(const Block& b, int p) {
+    return bit_of(b, plane(b, kPresent), p / b.shape.width, p % b.shape.width);
+}
+IEM_INLINE Bits mask_at(const Block& b, int p) {
+    return bit_of(b, plane(b, kMask), p / b.shape.width, p % b.shape.width);
+}
 
-// The other side, exactly 0 where it is not in the window.
-IEM_INLINE Blurred load_other(const Block& b, int row, int column, int p) {
+// The side that the pixel is not on, exactly 0 where it is not in the window.
+IEM_INLINE Blurred load_other(const Block& b, int p) {
     Blurred blurred = {{0, 0, 0, 0}};
-    if (bit_of(b, plane(b, kPresent), row, column))
+    if (present_at(b, p))
         for (int c = 0; c < kChannels; ++c) blurred.channel[c] = other(b)[c * pixels(b) + p];
     return blurred;
 }
@@ -25,74 +27,60 @@ IEM_INLINE Blurred load_own(const Block& b, int p, const Blurred& other) {
     return blurred;
 }
 
-struct Residual {
-    double times_denominator[kColours], denominator;
-};
+IEM_INLINE Residual residual_of(const Block& b, int p, const Blurred& blurred, Bits from) {
+    double u[kColours];
+    unpack(pixel(b)[p], u);
+    return residual(control(b).sides, u, blurred, from);
+}
 
-// A side's prediction less the pixel. `near` is one rounding of an exact value and `mean` is exact,
-// as in the native engine: a tie is a tie.
-IEM_INLINE Residual residual(const Block& b, unsigned u, const Blurred& blurred, int side) {
-    const double count = control(b).count[side];
-    Residual r;
-    r.denominator = blurred.channel[kColours] + count * kGridMeanWeight;
-    for (int c = 0; c < kColours; ++c) {
-        const double value = colour(u, c);
-        const double near = exact_minus(blurred.channel[c], value, blurred.channel[kColours]);
-        const double mean = exact_minus(control(b).total[side][c], value, count);
-        r.times_denominator[c] = near + mean * kGridMeanWeight;
+IEM_INLINE Difference difference_of(const Block& b, const Pixels& at, const Blurred& blurred,
+                                    Bits from) {
+    const auto channel = [&](int c) { return static_cast<float>(blurred.channel[c]); };
+    return difference(control(b).sweep, channel, at.u, from);
+}
+
+IEM_INLINE Pixels load_pixel(const Block& b, int p) {
+    Pixels at = {mask_at(b, p), 1, present_at(b, p), {}};
+    unpack(pixel(b)[p], at.u);
+    return at;
+}
+
+IEM_INLINE Sent predict_near(const Block& b, int p, const Pixels& at) {
+    const Sweep& sweep = control(b).sweep;
+    const Blurred other = load_other(b, p);
+    const Difference d = difference_of(b, at, other, ~at.mask);
+    float signs[kColours] = {d.colour[0], d.colour[1], d.colour[2]};
+    if (close_call(sweep, d) & 1) {
+        const Residual r = residual_of(b, p, other, ~at.mask);
+        for (int c = 0; c < kColours; ++c) signs[c] = static_cast<float>(r.times_denominator[c]);
     }
-    return r;
+    return send_near(sweep, at, d, signs);
 }
-
-IEM_INLINE float error_of(const Residual& r) {
-    const float inverse = 1.0f / static_cast<float>(r.denominator);
-    float error = 0;
-    for (int c = 0; c < kColours; ++c)
-        error = error + magnitude(static_cast<float>(r.times_denominator[c]) * inverse);
-    return error;
-}
-
-// One thread's sums in float32, over at most kChain pixels.
-struct Sums {
-    float error[2], u[kColours], v, magnitude;
-};
 
 // Two bits per colour: positive, negative.
-IEM_INLINE int sign_code(double value) { return value > 0 ? 1 : value < 0 ? 2 : 0; }
-IEM_INLINE float signed_by(int code, float value) { return (code & 1 ? value : 0) - (code & 2 ? value : 0); }
-
-IEM_INLINE void predict_pixel(const Block& b, int row, int column, int p, Sums& sums) {
-    const int fore = bit_of(b, plane(b, kMask), row, column);
-    const unsigned u = pixel(b)[p];
-    const Residual r = residual(b, u, load_other(b, row, column, p), 1 - fore);
-    const float inverse = 1.0f / static_cast<float>(r.denominator);
-    const float back = inverse * control(b).scale[fore];
-    float error = 0, v = 0;
-    int codes = 0;
-    for (int c = 0; c < kColours; ++c) {
-        const float difference = static_cast<float>(r.times_denominator[c]) * inverse;
-        const int code = sign_code(r.times_denominator[c]);
-        const float sent = signed_by(code, back);
-        codes |= code << (2 * c);
-        error = error + magnitude(difference);
-        v = fused(sent, static_cast<float>(colour(u, c)) + difference, v);
-        sums.u[c] = sums.u[c] + sent;
-    }
-    r_source(b)[p] = back;
-    v_source(b)[p] = v;
-    sign(b)[p] = static_cast<unsigned char>(codes);
-    sums.error[0] = sums.error[0] + (fore ? 0 : error);
-    sums.error[1] = sums.error[1] + (fore ? error : 0);
-    sums.v = sums.v + v;
-    sums.magnitude = sums.magnitude + magnitude(back);
+IEM_INLINE int sign_code(float value) { return value > 0 ? 1 : value < 0 ? 2 : 0; }
+IEM_INLINE float decoded(int code, float value) {
+    return (code & 1 ? value : 0) - (code & 2 ? value : 0);
 }
 
+IEM_INLINE void predict_pixel(const Block& b, int p, Sums& sums) {
+    const Pixels at = load_pixel(b, p);
+    const Sent sent = at.present ? predict_near(b, p, at) : send_far(control(b).sweep, at);
+    int codes = 0;
+    for (int c = 0; c < kColours; ++c) codes |= sign_code(sent.u[c]) << (2 * c);
+    r_source(b)[p] = sent.magnitude;
+    v_source(b)[p] = sent.v;
+    sign(b)[p] = static_cast<unsigned char>(codes);
+    add(sums, at, sent);
+}
+
+// Sums of one thread, in float32 over at most kChain pixels.
 IEM_INLINE void predict_pixels(const Block& b, int thread, double (&total)[kSums]) {
     for (int start = thread; start < pixels(b); start += kChain * b.shape.threads) {
         Sums sums = {{0, 0}, {0, 0, 0}, 0, 0};
         for (int k = 0; k < kChain; ++k) {
             const int p = start + k * b.shape.threads;
-            if (p < pixels(b)) predict_pixel(b, p / b.shape.width, p % b.shape.width, p, sums);
+            if (p < pixels(b)) predict_pixel(b, p, sums);
         }
         for (int side = 0; side < 2; ++side) total[side] += sums.error[side];
         for (int c = 0; c < kColours; ++c) total[2 + c] += sums.u[c];
@@ -120,17 +108,13 @@ IEM_CODE void sum_down(const Block& b, double* sums, int count, int n) {
 // The sides' sums and what follows from them, for an iteration.
 IEM_INLINE void take_sides(const Block& b) {
     Control& k = control(b);
-    k.count[1] = k.fore_count;
-    k.count[0] = pixels(b) - k.fore_count;
+    k.sides.count[1] = k.fore_count;
+    k.sides.count[0] = pixels(b) - k.fore_count;
     for (int c = 0; c < kColours; ++c) {
-        k.total[1][c] = k.fore_total[c];
-        k.total[0][c] = k.image_total[c] - k.fore_total[c];
+        k.sides.total[c][1] = k.fore_total[c];
+        k.sides.total[c][0] = k.image_total[c] - k.fore_total[c];
     }
-    for (int side = 0; side < 2; ++side) {
-        const double scale = (side ? -1 : 1) / k.count[side];
-        k.scale[side] = static_cast<float>(scale * kGrid);
-        k.per_count[side] = static_cast<float>(1 / k.count[side]);
-    }
+    k.sweep = sweep_constants(k.sides, k.largest_u);
 }
 
 // The sources of the adjoint blur, and the sums over all pixels in `shared_doubles`.

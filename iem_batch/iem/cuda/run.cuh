@@ -150,9 +150,9 @@ IEM_CODE void write_results(const Block& b, int item, int iterations) {
         b.job.status[item] = end;
         b.job.iterations[item] = iterations;
         b.job.error_background[item] =
-            end == kOk ? capped(sum_lanes(k.chain[0]) / k.count[0]) : 0;
+            end == kOk ? capped(sum_lanes(k.chain[0]) / k.sides.count[0]) : 0;
         b.job.error_foreground[item] =
-            end == kOk ? capped(sum_lanes(k.chain[1]) / k.count[1]) : 0;
+            end == kOk ? capped(sum_lanes(k.chain[1]) / k.sides.count[1]) : 0;
     });
 }
 

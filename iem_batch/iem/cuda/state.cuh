@@ -6,12 +6,10 @@
 
 namespace iem {
 
-constexpr int kColours = 3;
-constexpr int kChannels = 4;    // the colours, then the mask
 constexpr int kTileRows = 4;    // a tile of the error bound is 4 rows by 16 columns
 constexpr int kTileColumns = 16;
 constexpr int kStripRows = 8;   // rows of one column that a thread blurs at once
-constexpr int kSums = 7;        // see `Totals`
+constexpr int kSums = 7;        // of `Totals`
 constexpr int kLanes = 8;       // float64 sums run over 8 interleaved columns, as in the native engine
 constexpr int kMaxWindows = 32; // windows done at once in float64
 constexpr int kChain = 32;      // float32 terms of a sum before it goes on in float64
@@ -57,7 +55,7 @@ struct Job {
     const double* weight_y;      // [H, 2 radius_y + 1]: weight(i, i - radius_y + d)
     const double* weight_x;      // [W, 2 radius_x + 1]
     const float* tap_y;          // [strips * 8, 2 radius_y + 1 + 14]: with 7 zeros either side
-    const float* tap_x;          // [W, 2 radius_x + 1]
+    const float* tap_x;          // [W, 2 radius_x + 1 rounded up to 16]
     const float* widest_y;       // [tiles, tiles]: the largest tap between their rows
     const float* widest_x;       // [blocks, blocks]: the largest sum of taps from a column to a block
     double diversity;            // 3 lambda / 127.5: the objective is in units of 127.5 / 3
@@ -65,39 +63,15 @@ struct Job {
     int images, masks, max_iterations;
 };
 
-// Sums over all pixels, of one iteration.
-struct Totals {
-    double error[2];  // by the side of the pixel
-    double u[kColours], v;
-    double magnitude;
-};
-
-// The part of the gradient that is linear in the colour of the pixel.
-struct Linear {
-    double constant, slope[kColours];
-};
-
-// How far float32 may be from float64; NUMERICS.md of the native engine derives the factors.
-struct Bound {
-    float sums;      // of the totals
-    float constant;  // of everything that does not depend on the neighbourhood, sums included
-    float window;    // per blurred magnitude and unit of colour
-    float far[2];    // blurred magnitude where the other side is absent: at a contour, on the frame
-    float largest_u;
-};
-
 struct Control {
     int item, found, uncertain, need_exact, have_exact;
     int image_total[kColours], fore_total[kColours], fore_count;
     float largest_u[kColours];
     int mode[kColours];
-    double count[2], total[2][kColours];  // of the sides: 0 is the background, 1 the foreground
-    float scale[2];      // d|.|/d(prediction) of a pixel of a side, on the grid
-    float per_count[2];  // 1 / count
-    unsigned long long hash;
-    Linear linear, exact_linear;
-    float constant, slope[kColours];  // of `linear`
-    Bound bound;
+    Sides sides;
+    Sweep sweep;
+    Decision decision;
+    Linear exact_linear;
     double chain[6][kLanes];              // float64 sums over all pixels, by lane
     double window_sum[kMaxWindows][kLanes];
     double window_value[kMaxWindows];     // of the pixels whose sign depends on the sums
@@ -183,6 +157,10 @@ IEM_INLINE unsigned pack(int red, int green, int blue) {
 }
 IEM_INLINE int colour(unsigned packed, int c) {
     return static_cast<int>(packed >> (10 * c) & 1023) - 512;
+}
+template <typename T>
+IEM_INLINE void unpack(unsigned packed, T (&u)[kColours]) {
+    for (int c = 0; c < kColours; ++c) u[c] = static_cast<T>(colour(packed, c));
 }
 
 }  // namespace iem

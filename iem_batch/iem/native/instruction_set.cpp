@@ -13,10 +13,10 @@ std::vector<const Kernels*> runnable() {
                       __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        kernels.push_back(&avx512_kernels());
-    if (avx2) kernels.push_back(&avx2_kernels());
+        kernels.push_back(&avx512::kernels());
+    if (avx2) kernels.push_back(&avx2::kernels());
 #endif
-    kernels.push_back(&portable_kernels());
+    kernels.push_back(&portable::kernels());
     return kernels;
 }
 

@@ -1,7 +1,5 @@
 // The kernels for AVX2 and FMA.
 #if defined(__x86_64__)
-#include <cstddef>
-#include <cstdint>
 #include <immintrin.h>
 
 #if defined(__clang__)
@@ -15,14 +13,4 @@
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif
-
-namespace iem {
-
-const Kernels& avx2_kernels() {
-    using namespace avx2;
-    static const Kernels kernels{"avx2", blur_ones, blur_image, begin, ascend, follow, errors};
-    return kernels;
-}
-
-}  // namespace iem
 #endif

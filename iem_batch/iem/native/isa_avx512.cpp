@@ -1,7 +1,5 @@
 // The kernels for AVX-512.
 #if defined(__x86_64__)
-#include <cstddef>
-#include <cstdint>
 #include <immintrin.h>
 
 #if defined(__clang__)
@@ -15,14 +13,4 @@
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif
-
-namespace iem {
-
-const Kernels& avx512_kernels() {
-    using namespace avx512;
-    static const Kernels kernels{"avx512", blur_ones, blur_image, begin, ascend, follow, errors};
-    return kernels;
-}
-
-}  // namespace iem
 #endif

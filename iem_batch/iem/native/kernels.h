@@ -22,10 +22,8 @@ struct Kernels {
     void (*errors)(State&, double* error);
 };
 
-const Kernels& portable_kernels();
-#if defined(__x86_64__)
-const Kernels& avx2_kernels();
-const Kernels& avx512_kernels();
-#endif
+namespace portable { const Kernels& kernels(); }
+namespace avx2 { const Kernels& kernels(); }    // these two where there is x86-64 only
+namespace avx512 { const Kernels& kernels(); }
 
 }  // namespace iem

@@ -14,10 +14,24 @@ namespace {
 
 using Bytes = py::array_t<std::uint8_t>;
 
+// The caller has made them, of just this type, and keeps them.
+template <typename T>
+const T* table(const py::object& tables, const char* name) {
+    return static_cast<const T*>(py::array(tables.attr(name)).data());
+}
+
+iem::Tables take_tables(const py::object& tables) {
+    return {tables.attr("radius_y").cast<int>(), tables.attr("radius_x").cast<int>(),
+            table<double>(tables, "weight_y"),   table<double>(tables, "grid_x"),
+            table<double>(tables, "across"),     table<float>(tables, "tap_y"),
+            table<float>(tables, "tap_x"),       table<float>(tables, "widest_y"),
+            table<float>(tables, "widest_x"),    tables.attr("edge_tap").cast<float>()};
+}
+
 // The caller has checked shapes and types; see native_backend.py.
 py::tuple segment(const py::array_t<std::uint8_t, py::array::c_style>& image, const Bytes& first,
-                  double sigma, int kernel, double diversity_weight, int iterations, bool smoothing,
-                  bool boundary_only, int num_threads,
+                  const py::object& tables, double diversity_weight, int iterations,
+                  bool smoothing, bool boundary_only, int num_threads,
                   const std::string& instruction_set) {
     const iem::Kernels& kernels = iem::kernels_for(instruction_set);
     const py::ssize_t images = first.shape(0), masks = first.shape(1);
@@ -34,8 +48,8 @@ py::tuple segment(const py::array_t<std::uint8_t, py::array::c_style>& image, co
                            mask.mutable_data(),     error_foreground.mutable_data(),
                            error_background.mutable_data(), done.mutable_data(),
                            status.mutable_data()};
-    const iem::Settings settings{sigma,      kernel,    diversity_weight,
-                                 iterations, smoothing, boundary_only};
+    const iem::Settings settings{take_tables(tables), diversity_weight, iterations, smoothing,
+                                 boundary_only};
     {
         const py::gil_scoped_release release;
         iem::segment(batch, settings, kernels, num_threads);
@@ -47,7 +61,7 @@ py::tuple segment(const py::array_t<std::uint8_t, py::array::c_style>& image, co
 
 PYBIND11_MODULE(_native, module) {
     using py::literals::operator""_a;
-    module.def("segment", &segment, "image"_a, "first"_a, py::kw_only(), "sigma"_a, "kernel"_a,
+    module.def("segment", &segment, "image"_a, "first"_a, py::kw_only(), "tables"_a,
                "diversity_weight"_a, "iterations"_a, "smoothing"_a, "boundary_only"_a,
                "num_threads"_a, "instruction_set"_a = "");
     module.def("instruction_sets", &iem::instruction_sets);

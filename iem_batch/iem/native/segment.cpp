@@ -8,7 +8,6 @@
 #include <thread>
 #include <vector>
 
-#include "numerics.h"
 #include "trajectory.h"
 #include "workspace.h"
 
@@ -144,7 +143,7 @@ class Engine {
             take_next(s, changed_);
             trajectory_.append(changed_);
             kernels_.follow(s, changed_.data(), static_cast<int>(changed_.size()));
-            if (s.side[0].count == 0 || s.side[1].count == 0) return t;
+            if (s.sides.count[0] == 0 || s.sides.count[1] == 0) return t;
             const int before = trajectory_.recurrence();
             if (before < 0) continue;
             const int period = t - before;

@@ -8,9 +8,16 @@
 
 namespace iem {
 
+// The blur's weights; tables.py describes and computes them. The caller keeps them.
+struct Tables {
+    int radius_y, radius_x;
+    const double *weight_y, *grid_x, *across;
+    const float *tap_y, *tap_x, *widest_y, *widest_x;
+    float edge_tap;
+};
+
 struct Settings {
-    double sigma;  // of one pass of the blur, in pixels
-    int kernel;    // its taps
+    Tables tables;
     double diversity_weight;
     int iterations;
     bool smoothing, boundary_only;

@@ -1,36 +1,36 @@
 // 16 floats and 8 doubles in pairs of AVX2 registers. A `bits` argument has one bit per lane.
 #include <immintrin.h>
 
-struct F16 { __m256 a, b; };
-struct D8 { __m256d a, b; };
+struct Floats { __m256 a, b; };
+struct Doubles { __m256d a, b; };
 
-inline F16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
-inline D8 load(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
-inline void store(float* p, F16 x) { _mm256_storeu_ps(p, x.a), _mm256_storeu_ps(p + 8, x.b); }
-inline void store(double* p, D8 x) { _mm256_storeu_pd(p, x.a), _mm256_storeu_pd(p + 4, x.b); }
-inline F16 fill(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
-inline D8 fill(double x) { return {_mm256_set1_pd(x), _mm256_set1_pd(x)}; }
+inline Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline Doubles load(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
+inline void store(float* p, Floats x) { _mm256_storeu_ps(p, x.a), _mm256_storeu_ps(p + 8, x.b); }
+inline void store(double* p, Doubles x) { _mm256_storeu_pd(p, x.a), _mm256_storeu_pd(p + 4, x.b); }
+inline Floats fill(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline Doubles fill(double x) { return {_mm256_set1_pd(x), _mm256_set1_pd(x)}; }
 
-inline F16 operator+(F16 x, F16 y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
-inline F16 operator-(F16 x, F16 y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
-inline F16 operator*(F16 x, F16 y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
-inline F16 operator/(F16 x, F16 y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
-inline D8 operator+(D8 x, D8 y) { return {_mm256_add_pd(x.a, y.a), _mm256_add_pd(x.b, y.b)}; }
-inline D8 operator-(D8 x, D8 y) { return {_mm256_sub_pd(x.a, y.a), _mm256_sub_pd(x.b, y.b)}; }
-inline D8 operator*(D8 x, D8 y) { return {_mm256_mul_pd(x.a, y.a), _mm256_mul_pd(x.b, y.b)}; }
-inline D8 operator/(D8 x, D8 y) { return {_mm256_div_pd(x.a, y.a), _mm256_div_pd(x.b, y.b)}; }
+inline Floats operator+(Floats x, Floats y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+inline Floats operator-(Floats x, Floats y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+inline Floats operator*(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+inline Floats operator/(Floats x, Floats y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+inline Doubles operator+(Doubles x, Doubles y) { return {_mm256_add_pd(x.a, y.a), _mm256_add_pd(x.b, y.b)}; }
+inline Doubles operator-(Doubles x, Doubles y) { return {_mm256_sub_pd(x.a, y.a), _mm256_sub_pd(x.b, y.b)}; }
+inline Doubles operator*(Doubles x, Doubles y) { return {_mm256_mul_pd(x.a, y.a), _mm256_mul_pd(x.b, y.b)}; }
+inline Doubles operator/(Doubles x, Doubles y) { return {_mm256_div_pd(x.a, y.a), _mm256_div_pd(x.b, y.b)}; }
 // a * b + c, fused: for floats that are certified, and doubles where all three steps are exact.
-inline F16 fused(F16 x, F16 y, F16 z) {
+inline Floats fused(Floats x, Floats y, Floats z) {
     return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
 }
-inline D8 exact_fused(D8 x, D8 y, D8 z) {
+inline Doubles exact_fused(Doubles x, Doubles y, Doubles z) {
     return {_mm256_fmadd_pd(x.a, y.a, z.a), _mm256_fmadd_pd(x.b, y.b, z.b)};
 }
-inline D8 exact_minus(D8 z, D8 x, D8 y) {
+inline Doubles exact_minus(Doubles z, Doubles x, Doubles y) {
     return {_mm256_fnmadd_pd(x.a, y.a, z.a), _mm256_fnmadd_pd(x.b, y.b, z.b)};
 }
 
-inline F16 less_product(F16 z, F16 x, F16 y) {
+inline Floats less_product(Floats z, Floats x, Floats y) {
     return {_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)};
 }
 
@@ -45,38 +45,38 @@ inline __m256d lanes_d(unsigned bits) {
     return _mm256_castsi256_pd(_mm256_cmpeq_epi64(_mm256_and_si256(all, each), each));
 }
 
-inline F16 abs(F16 x) {
+inline Floats abs(Floats x) {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
-inline D8 abs(D8 x) {
+inline Doubles abs(Doubles x) {
     const __m256d sign = _mm256_set1_pd(-0.0);
     return {_mm256_andnot_pd(sign, x.a), _mm256_andnot_pd(sign, x.b)};
 }
-inline F16 select(unsigned bits, F16 x, F16 y) {
+inline Floats select(unsigned bits, Floats x, Floats y) {
     return {_mm256_blendv_ps(y.a, x.a, lanes_f(bits)), _mm256_blendv_ps(y.b, x.b, lanes_f(bits >> 8))};
 }
-inline D8 select(unsigned bits, D8 x, D8 y) {
+inline Doubles select(unsigned bits, Doubles x, Doubles y) {
     return {_mm256_blendv_pd(y.a, x.a, lanes_d(bits)), _mm256_blendv_pd(y.b, x.b, lanes_d(bits >> 4))};
 }
-inline F16 keep(unsigned bits, F16 x) {
+inline Floats keep(unsigned bits, Floats x) {
     return {_mm256_and_ps(x.a, lanes_f(bits)), _mm256_and_ps(x.b, lanes_f(bits >> 8))};
 }
-inline D8 keep(unsigned bits, D8 x) {
+inline Doubles keep(unsigned bits, Doubles x) {
     return {_mm256_and_pd(x.a, lanes_d(bits)), _mm256_and_pd(x.b, lanes_d(bits >> 4))};
 }
-inline D8 negate(unsigned bits, D8 x) {
+inline Doubles negate(unsigned bits, Doubles x) {
     const __m256d sign = _mm256_set1_pd(-0.0);
     return {_mm256_xor_pd(x.a, _mm256_and_pd(sign, lanes_d(bits))),
             _mm256_xor_pd(x.b, _mm256_and_pd(sign, lanes_d(bits >> 4)))};
 }
-inline float largest(F16 x) {
+inline float largest(Floats x) {
     const __m256 h = _mm256_max_ps(x.a, x.b);
     const __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
     const __m128 d = _mm_max_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
 }
-inline unsigned above(F16 x, F16 y) {
+inline unsigned above(Floats x, Floats y) {
     const int a = _mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ));
     const int b = _mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_GT_OQ));
     return static_cast<unsigned>(a | b << 8);
@@ -93,27 +93,27 @@ inline __m256d signed_by(__m256d x, __m256d y) {
     const __m256d sign = _mm256_and_pd(y, _mm256_set1_pd(-0.0));
     return _mm256_and_pd(some, _mm256_xor_pd(x, sign));
 }
-inline F16 signed_by(F16 x, F16 y) { return {signed_by(x.a, y.a), signed_by(x.b, y.b)}; }
-inline D8 signed_by(D8 x, D8 y) { return {signed_by(x.a, y.a), signed_by(x.b, y.b)}; }
+inline Floats signed_by(Floats x, Floats y) { return {signed_by(x.a, y.a), signed_by(x.b, y.b)}; }
+inline Doubles signed_by(Doubles x, Doubles y) { return {signed_by(x.a, y.a), signed_by(x.b, y.b)}; }
 
-inline D8 widen(__m256 x) {
+inline Doubles widen(__m256 x) {
     return {_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};
 }
-inline D8 widen_low(F16 x) { return widen(x.a); }
-inline D8 widen_high(F16 x) { return widen(x.b); }
-inline F16 narrow(D8 low, D8 high) {
+inline Doubles widen_low(Floats x) { return widen(x.a); }
+inline Doubles widen_high(Floats x) { return widen(x.b); }
+inline Floats narrow(Doubles low, Doubles high) {
     return {_mm256_set_m128(_mm256_cvtpd_ps(low.b), _mm256_cvtpd_ps(low.a)),
             _mm256_set_m128(_mm256_cvtpd_ps(high.b), _mm256_cvtpd_ps(high.a))};
 }
 
 // Sums as ((lanes 0-7) + (lanes 8-15)), then halves of that: the same tree in every file.
-inline float sum(F16 x) {
+inline float sum(Floats x) {
     const __m256 h = _mm256_add_ps(x.a, x.b);
     const __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
     const __m128 d = _mm_add_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_add_ss(d, _mm_movehdup_ps(d)));
 }
-inline double sum(D8 x) {
+inline double sum(Doubles x) {
     const __m256d h = _mm256_add_pd(x.a, x.b);
     const __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
     return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));

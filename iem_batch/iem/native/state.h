@@ -8,12 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shared/numerics.h"
+
 namespace iem {
 
 constexpr int kLanes = 16;
-constexpr int kColours = 3;
-constexpr int kChannels = 4;  // the colours, then the mask
 constexpr int kTileRows = 4;   // rows of the adjoint blur done at once
+constexpr int kTapMargin = 7; // zeros on either side of a row of `tap_y`
 constexpr int kBandRows = 16;  // rows of it done while their sources are in the cache
 
 struct Shape {
@@ -31,19 +32,13 @@ struct BitPlane {
     std::uint64_t* data;
 };
 
-// What a side of the mask holds; index 0 is the background, 1 the foreground.
-struct Side {
-    double count;             // pixels
-    double total[kColours];   // sum of u
-};
-
 struct State {
     Shape shape;
     // Strides of one row, in elements; chosen so that rows do not alias in the cache.
     int row_u, row_field, row_single, row_plain, row_spread;
 
     // Blur weights in the layouts their loops want.
-    const float* tap_y;         // [tiles * kTileRows][row_tap_y]: kTileRows - 1 zeros either side
+    const float* tap_y;         // [tiles * kTileRows][row_tap_y]: kTapMargin zeros either side
     const double* weight_y;     // [height][2 radius_y + 1]
     const double* grid_x;       // [width][row_grid_x]: times kGrid, from an 8-pixel boundary on
     const float* tap_x;         // [width][row_tap_x]: from pixel - radius_x on, then zeros
@@ -66,17 +61,18 @@ struct State {
     float* magnitude;   // [tiles][blocks]: largest sum of |U| down a column, where the other side is present
     float* bound;       // [tiles][blocks]: upper bound of that, blurred
     float* down;        // [blocks]: one row of it, blurred vertically
-    float* widest_y;    // [tiles][tiles]: the largest tap between rows of two tiles
-    float edge_tap;     // the largest tap at the end of a window
-    float* widest_x;    // [blocks][blocks]: the largest sum of taps from one column to a block
+    const float* widest_y;    // [tiles][tiles]: the largest tap between rows of two tiles
+    float edge_tap;     // the largest part of a pixel whose other side is absent
+    const float* widest_x;    // [blocks][blocks]: the largest sum of taps from one column to a block
     std::uint8_t* needed;  // [tiles of a band][blocks]: where `spread` is wanted
     double* line;       // [2 radius_x + blocks * 16]: one padded row
     double* rows;       // [height][blocks * 16]: a field blurred horizontally
 
     BitPlane mask, next, boundary, present, scratch_a, scratch_b;
     std::uint32_t* uncertain;  // pixels whose sign floats cannot tell
+    int num_uncertain;
 
-    Side side[2];
+    Sides sides;
     float largest_u[kColours];  // largest |u| of each colour
     double diversity;  // 3 lambda / 127.5: the objective is kept in units of 127.5 / 3
     bool boundary_only, smoothing;

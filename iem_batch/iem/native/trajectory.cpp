@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "numerics.h"
+#include "shared/numerics.h"
 
 namespace iem {
 

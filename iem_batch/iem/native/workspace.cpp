@@ -4,8 +4,6 @@
 #include <cstring>
 #include <new>
 
-#include "blur_matrix.h"
-#include "numerics.h"
 
 namespace iem {
 namespace {
@@ -22,13 +20,6 @@ int unaliased(int count, std::size_t element, int apart) {
     return (lines + (apart - lines % page + page) % page) * per_line;
 }
 
-double edge_tap(const BlurMatrix& blur) {
-    double largest = 0;
-    for (int i = blur.radius; i < blur.size; ++i)
-        largest = std::max(largest, blur.weight(i, i - blur.radius));
-    return largest;
-}
-
 }  // namespace
 
 template <typename T>
@@ -39,6 +30,14 @@ T* Workspace::take(std::size_t count) {
     blocks_.emplace_back(block);
     std::memset(block, 0, std::max(bytes, kLine));
     return static_cast<T*>(block);
+}
+
+template <typename To, typename From>
+const To* Workspace::copy(const From* from, int rows, int columns) {
+    const std::size_t count = static_cast<std::size_t>(rows) * columns;
+    To* to = take<To>(count);
+    for (std::size_t k = 0; k < count; ++k) to[k] = static_cast<To>(from[k]);
+    return to;
 }
 
 BitPlane Workspace::take_plane() {
@@ -52,78 +51,36 @@ Workspace::Workspace(int height, int width, const Settings& settings) {
     state.diversity = 3 * settings.diversity_weight / 127.5;
     state.boundary_only = settings.boundary_only;
     state.smoothing = settings.smoothing;
-    take_weights(settings);
+    take_weights(settings.tables);
     take_fields();
 }
 
-void Workspace::take_weights(const Settings& settings) {
+// Copies lie on cache lines, which the arrays of the caller need not.
+void Workspace::take_weights(const Tables& tables) {
     Shape& shape = state.shape;
     const int width = shape.width, height = shape.height;
-    const BlurMatrix y = blur_matrix(height, settings.sigma, settings.kernel);
-    const BlurMatrix x = blur_matrix(width, settings.sigma, settings.kernel);
-    shape.radius_y = y.radius;
-    shape.radius_x = x.radius;
+    shape.radius_y = tables.radius_y;
+    shape.radius_x = tables.radius_x;
     shape.blocks = (width + kLanes - 1) / kLanes;
-    shape.words = (width + 63) / 64;
-    shape.bit_top = std::max(1, y.radius);
-    shape.bit_rows = height + 2 * shape.bit_top;
-
-    const int taps_y = 2 * y.radius + 1, taps_x = 2 * x.radius + 1;
-    double* weight_y = take<double>(static_cast<std::size_t>(height) * taps_y);
-    std::copy(y.weights.begin(), y.weights.end(), weight_y);
-    state.weight_y = weight_y;
-
-    state.row_tap_y = taps_y + 2 * (kTileRows - 1);
-    float* tap_y = take<float>(static_cast<std::size_t>(round_up(height, kTileRows)) * state.row_tap_y);
-    for (int i = 0; i < height; ++i)
-        for (int d = 0; d < taps_y; ++d)
-            tap_y[i * static_cast<std::size_t>(state.row_tap_y) + kTileRows - 1 + d] =
-                static_cast<float>(y.weights[i * static_cast<std::size_t>(taps_y) + d]);
-    state.tap_y = tap_y;
     shape.tiles = (height + kTileRows - 1) / kTileRows;
-    float* widest = take<float>(static_cast<std::size_t>(shape.tiles) * shape.tiles);
-    for (int i = 0; i < height; ++i) {
-        for (int k = std::max(0, i - y.radius); k <= std::min(height - 1, i + y.radius); ++k) {
-            float& tap = widest[i / kTileRows * static_cast<std::size_t>(shape.tiles) + k / kTileRows];
-            tap = std::max(tap, static_cast<float>(y.weight(i, k)));
-        }
-    }
-    state.widest_y = widest;
-
-    state.row_grid_x = round_up(taps_x + 7, 8);
+    shape.words = (width + 63) / 64;
+    shape.bit_top = std::max(1, shape.radius_y);
+    shape.bit_rows = height + 2 * shape.bit_top;
+    const int taps_y = 2 * shape.radius_y + 1, taps_x = 2 * shape.radius_x + 1;
+    const int padded = shape.blocks * kLanes;
+    state.row_tap_y = taps_y + 2 * kTapMargin;
     state.row_tap_x = round_up(taps_x, kLanes);
-    const std::size_t padded = static_cast<std::size_t>(shape.blocks) * kLanes;
-    double* grid_x = take<double>(static_cast<std::size_t>(width) * state.row_grid_x);
-    float* tap_x = take<float>(static_cast<std::size_t>(width) * state.row_tap_x);
-    double* across_grid = take<double>(padded * taps_x);
-    float* across_x = take<float>(padded * taps_x);
-    for (int j = 0; j < width; ++j) {
-        const int start = std::max(0, j - x.radius) / 8 * 8;
-        for (int d = 0; d < taps_x; ++d) {
-            const int from = j - x.radius + d;
-            if (from < 0 || from >= width) continue;
-            const double weight = x.weight(j, from);
-            grid_x[j * static_cast<std::size_t>(state.row_grid_x) + from - start] = weight * kGrid;
-            tap_x[j * static_cast<std::size_t>(state.row_tap_x) + d] = static_cast<float>(weight);
-            across_grid[d * padded + j] = weight;
-            across_x[d * padded + j] = static_cast<float>(weight);
-        }
-    }
-    float* widest_x = take<float>(static_cast<std::size_t>(shape.blocks) * shape.blocks);
-    for (int j = 0; j < width; ++j) {
-        for (int b = 0; b < shape.blocks; ++b) {
-            double total = 0;
-            for (int l = b * kLanes; l < std::min(width, (b + 1) * kLanes); ++l) total += x.weight(j, l);
-            float& sum = widest_x[j / kLanes * static_cast<std::size_t>(shape.blocks) + b];
-            sum = std::max(sum, static_cast<float>(total));
-        }
-    }
-    state.widest_x = widest_x;
-    state.edge_tap = static_cast<float>(std::max(edge_tap(x), edge_tap(y)));
-    state.grid_x = grid_x;
-    state.tap_x = tap_x;
-    state.across_grid = across_grid;
-    state.across_x = across_x;
+    state.row_grid_x = round_up(taps_x + 7, 8);
+    state.weight_y = copy<double>(tables.weight_y, height, taps_y);
+    state.tap_y = copy<float>(tables.tap_y, shape.tiles * kTileRows, state.row_tap_y);
+    state.tap_x = copy<float>(tables.tap_x, width, state.row_tap_x);
+    state.grid_x = copy<double>(tables.grid_x, width, state.row_grid_x);
+    state.across_grid = copy<double>(tables.across, taps_x, padded);
+    state.across_x = copy<float>(tables.across, taps_x, padded);
+    state.widest_y = tables.widest_y;
+    state.widest_x = tables.widest_x;
+    // At a contour such pixels lie on the window's rim only.
+    state.edge_tap = state.boundary_only ? tables.edge_tap : 1;
 }
 
 void Workspace::take_fields() {

@@ -20,8 +20,10 @@ class Workspace {
     // Zeroed, on a cache line, freed with the workspace.
     template <typename T>
     T* take(std::size_t count);
+    template <typename To, typename From>
+    const To* copy(const From* from, int rows, int columns);
     BitPlane take_plane();
-    void take_weights(const Settings& settings);
+    void take_weights(const Tables& tables);
     void take_fields();
 
     struct Free {

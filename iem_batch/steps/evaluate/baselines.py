@@ -1,4 +1,4 @@
-"""Methods to hold the masks of a run against: one table, each entry a function of the pixels.
+"""Methods to compare the masks of a run with: one table, each entry a function of the pixels.
 
 H, W = pixels of the engine's square.
 """
@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.iem.masks import centred_squares
-from iem_batch.steps.fuse.fusion import centre_vote, cut, graph_cut
+from iem_batch.steps.fuse.fusion import graph_cut
 
 GRABCUT_ITERATIONS = 5
 """As in the program of OpenCV's documentation."""
 
 FRAME_SHARE = 1 / 16
 """Width of the frame whose mean colour is Otsu's background, as a share of the side."""
+
+SQUARE_SHARES = tuple(side / 128 for side in (32, 44, 60, 78, 92, 108, 120))
+"""Sides of the squares that vote in `squares_cut`."""
 
 Draw = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 """Segments an image, uint8 RGB (H, W, 3); True is foreground."""
@@ -69,12 +72,18 @@ def grabcut(image_HW3: NDArray[np.uint8], share: float) -> NDArray[np.bool_]:
     """
     inside_HW = centre_square(image_HW3, share)
     trimap_HW = np.where(inside_HW, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    return graph_cut(image_HW3, trimap_HW, GRABCUT_ITERATIONS)
+    return graph_cut(image_HW3, trimap_HW, iterations=GRABCUT_ITERATIONS)
 
 
 def squares_cut(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Fuse as `fuse` does, of bare squares instead of IEM's masks: what the centre alone gives."""
-    return cut(image_HW3, centre_vote(*image_HW3.shape[:2]))
+    """Cut from a vote of bare squares in the centre: what a graph cut gives without IEM."""
+    height, width = image_HW3.shape[:2]
+    sides = [round(share * min(height, width)) for share in SQUARE_SHARES]
+    vote_HW = centred_squares(height, width, sides).mean(axis=0)
+    trimap_HW = np.where(vote_HW > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap_HW[vote_HW == 0] = cv2.GC_BGD
+    trimap_HW[vote_HW == 1] = cv2.GC_FGD
+    return graph_cut(image_HW3, trimap_HW, iterations=1)
 
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType(

@@ -21,7 +21,7 @@ from iem_batch.steps.evaluate.baselines import BASELINES, Draw
 from iem_batch.steps.registry import MASKS, STEPS
 
 EARLIER_ROUND = "predict_round"
-"""SegNet of a round before the last, with its number behind it."""
+"""SegNet of a round before the last, followed by its number."""
 
 
 @dataclass(frozen=True, kw_only=True)

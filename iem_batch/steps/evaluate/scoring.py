@@ -19,7 +19,7 @@ from iem_batch.steps.evaluate.truth import Truth
 
 @dataclass(frozen=True, kw_only=True)
 class Yardstick:
-    """What the masks of one image are held against; height and width are the engine's or its own.
+    """What the masks of one image are compared with; height and width are the engine's or its own.
 
     Args:
         truth_HW: True is foreground.
@@ -78,7 +78,7 @@ class Truths:
     def yardstick(
         self, image_id: str, width: int, height: int, seen: SeenShares
     ) -> Yardstick | None:
-        """Read what the masks of an image are held against; None where no pixel counts.
+        """Read what the masks of an image are compared with; None where no pixel counts.
 
         Args:
             image_id: an image that has a truth.

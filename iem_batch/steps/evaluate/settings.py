@@ -17,7 +17,7 @@ PublishedSet = Literal["flowers102", "cub200", "lsun_car"]
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings(Section, name="evaluate"):
-    """What ground truth is and how masks are held against it."""
+    """What ground truth is and how masks are compared with it."""
 
     truth: str | None = None
     """Ground truth: a folder of masks named like the images, COCO JSON, Parquet, or a data set."""
@@ -49,7 +49,7 @@ class EvaluateSettings(Section, name="evaluate"):
     """Of a COCO file of detections: those of a lower score do not count."""
 
     baselines: bool = True
-    """Whether baselines stand in the same table, for which the images are read again."""
+    """Whether baselines are in the same table, for which the images are read again."""
 
     quote: tuple[PublishedSet, ...] = ()
     """Show the published figures of these data sets beside one's own, marked as quoted."""

@@ -20,8 +20,8 @@ Foreground = Literal["frame", "as_found"]
 class ExportSettings(Section, name="export"):
     """What the pairs become, and how they are cut into files.
 
-    SegNet is trained on what the defaults of format, size and masks give, RUN/export. All that has
-    others is a corpus for other tools and goes into a folder of its own.
+    SegNet is trained on RUN/export, which has the defaults of format, size and masks. With others
+    the corpus is for other tools and goes into a folder of its own.
     """
 
     format: Annotated[str, one_of(FORMATS)] = "parquet"
@@ -32,8 +32,8 @@ class ExportSettings(Section, name="export"):
     its size, and the margins that the engine did not see marked to be ignored."""
 
     masks: CorpusMasks = "fuse"
-    """Folder of the run the masks are taken from; which images are taken, `topk` says. `fuse` are
-    those it selected among: of a later round the masks of the round before."""
+    """Step whose masks are taken, for the images that `topk` selected. `fuse` takes those that
+    `topk` selected among: in a later round the masks of the round before."""
 
     foreground: Foreground = "frame"
     """`frame`: the side whose share of the outermost pixels is higher than its share of the image
@@ -45,12 +45,12 @@ class ExportSettings(Section, name="export"):
     RUN/exports/FORMAT-SIZE-MASKS for what SegNet is not trained on."""
 
     pairs_per_file: Annotated[int, at_least(1)] = 1024
-    """(image, mask) pairs in one file of the corpus, or written at once; at the original size so
-    many at most as have about 256 MB."""
+    """(image, mask) pairs in one file of the corpus, or written at once; at the original size at
+    most as many as have about 256 MB."""
 
     file_mb: Annotated[float, above(0)] | None = None
-    """About so many megabytes in one file, instead of pairs_per_file; judged by the mean size of
-    the images planned."""
+    """Megabytes in one file, about, instead of pairs_per_file; computed from the mean size of the
+    images planned."""
 
     val_share: Annotated[float, share_below_1] = 0.0
     """Share of the images set apart for validation, by a hash of their ids."""

@@ -30,7 +30,7 @@ from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.export.target import complete_corpus, corpus_place
 from iem_batch.steps.registry import up_to
-from iem_batch.steps.topk.labels import Labels, labels_of
+from iem_batch.steps.topk.labels import Labels, selected_labels
 
 
 def build(job: Job) -> "ExportStep":
@@ -43,7 +43,7 @@ def build(job: Job) -> "ExportStep":
     """
     settings, plan = job.settings.export, read_plan(job.run)
     selection = require_summary(job.place, "topk")
-    labels = labels_of(job)
+    labels = selected_labels(job)
     if settings.masks != "fuse":
         labels = Labels(place=job.place, step=settings.masks)
     place = corpus_place(job)
@@ -263,13 +263,13 @@ class ExportStep:
         }
 
     def complete(self, summary: Summary) -> dict[str, str]:
-        """Write what stands for a whole corpus elsewhere: annotations, and a card."""
+        """Write the files about a whole corpus elsewhere: annotations, and a card."""
         if not self.is_elsewhere:
             return {}
         return complete_corpus(self.place, self.export, summary.facts["splits"])
 
     def _place(self, file: CorpusFile) -> Place:
-        # The files SegNet reads are called as those of the other steps are.
+        # The files that SegNet reads are named like those of the other steps.
         split = "part" if file.split == "train" and not self.is_elsewhere else file.split
         return Place(
             split=file.split,

@@ -22,7 +22,7 @@ def corpus_place(job: Job) -> RunFolder:
 def complete_corpus(
     place: RunFolder, settings: ExportSettings, splits: Sequence[str]
 ) -> dict[str, str]:
-    """Write what stands for a whole corpus: what its format adds, and the card that explains it.
+    """Write the files about a whole corpus: those of its format, and the card that explains it.
 
     Args:
         place: the folder, all of whose files are written.

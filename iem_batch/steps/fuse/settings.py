@@ -14,6 +14,6 @@ class FuseSettings(Section, name="fuse"):
     """How the masks that an image's first masks led to become its one mask, without labels."""
 
     method: FuseMethod = "cut"
-    """`cut`: a graph cut by colours and edges, started from their vote and where photos show what
-    they are of; `vote`: the majority of pixels; `dataset`: those of the first mask whose mean error
+    """`cut`: a graph cut by colours and edges, started from their vote and from where subjects of
+    photos lie; `vote`: the majority of pixels; `dataset`: those of the first mask whose mean error
     over the run is highest, as in the paper; `image`: for each image that of highest error."""

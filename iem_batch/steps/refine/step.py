@@ -173,4 +173,4 @@ def cut_out(image_HW3: NDArray[np.uint8], probability_HW: NDArray[np.uint8]) -> 
     trimap_HW = np.where(share_HW > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap_HW[share_HW < SURELY_BACKGROUND] = cv2.GC_BGD
     trimap_HW[share_HW > SURELY_FOREGROUND] = cv2.GC_FGD
-    return graph_cut(image_HW3, trimap_HW)
+    return graph_cut(image_HW3, trimap_HW, iterations=1)

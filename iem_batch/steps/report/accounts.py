@@ -9,7 +9,7 @@ from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import read_summary
-from iem_batch.steps.places import begun_steps
+from iem_batch.steps.places import started_steps
 from iem_batch.storage.read_ahead import map_ahead
 
 MAX_EXAMPLES = 5
@@ -38,12 +38,12 @@ class Rejections:
 
 
 def step_times(job: Job) -> Iterator[StepTime]:
-    """Say what each step of a run that has finished took."""
-    for begun in begun_steps(job):
-        summary = read_summary(begun.place, begun.step.name)
-        if summary is not None:
+    """Say what each step of a run that has finished took, but the page that says it."""
+    for started in started_steps(job):
+        summary = read_summary(started.place, started.step.name)
+        if summary is not None and started.step.name != "report":
             yield StepTime(
-                title=begun.title,
+                title=started.title,
                 num_images=summary.planned,
                 num_shards=summary.num_shards,
                 worker_seconds=summary.seconds,

@@ -26,7 +26,8 @@ from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label, verdict
 from iem_batch.steps.evaluate.truth import Truth, open_truth
 from iem_batch.steps.fuse.step import fused_so_far
-from iem_batch.steps.places import begun_steps
+from iem_batch.steps.places import started_steps
+from iem_batch.steps.registry import STEPS
 from iem_batch.steps.report.accounts import rejections, step_times
 from iem_batch.steps.report.charts import charts
 from iem_batch.steps.report.gallery import Card, Sources, draw_cards
@@ -255,8 +256,9 @@ def _settings(run: RunFolder) -> str:
 
 def _links(job: Job) -> dict[str, str]:
     """List the folders of the run, each with what is in it."""
-    begun = [each for each in begun_steps(job) if each.place in (job.run, each.job.place)]
-    links = {each.title: each.step.holds for each in begun}
+    started = [each for each in started_steps(job) if each.place in (job.run, each.job.place)]
+    links = {each.title: each.step.holds for each in started}
+    links["report"] = STEPS["report"].holds  # there when it is read, if not yet when it is written
     further = {
         layout.QUARANTINE: "images that could not be used",
         "_run": "plan, settings and commit marks",

@@ -15,7 +15,7 @@ _SHARES = Rule(
 class SegmentSettings(Section, name="segment"):
     """Which engine runs IEM, and what it starts from."""
 
-    init_shares: Annotated[tuple[float, ...], _SHARES] = (0.25, 0.35, 0.47, 0.61, 0.72, 0.84)
+    init_shares: Annotated[tuple[float, ...], _SHARES] = (0.25, 0.34, 0.47, 0.61, 0.72, 0.84)
     """Sides of the centred squares each image starts from, as shares of the engine's square. IEM's
     time is proportional to their number."""
 

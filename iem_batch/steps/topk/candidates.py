@@ -28,8 +28,8 @@ ERROR_BINS = np.arange(401) / 100
 """Edges of the bins of inpainting errors and scores; both terms of E are in [0, 2]."""
 
 FIRST_SHARDS, SHARDS_PER_PRUNING = 8, 128
-"""Shards whose candidates are held before all but the best are dropped: few as long as nothing is
-known of what a good one is."""
+"""Shards whose candidates are held before all but the best are dropped: few at first, so that there
+is soon a lower bound."""
 
 ORDER = [("score", "descending"), ("image_id", "ascending")]
 NO_ROWS = schema.SELECTION.empty_table().drop_columns("rank")
@@ -42,7 +42,7 @@ class Query:
     labels: Labels
     settings: TopkSettings
     k: int
-    """Rows wanted: what the settings say has been resolved."""
+    """Rows wanted, computed from the settings."""
     by: str
     """The score that rows are ranked by, a name of `SCORES`."""
     ids_at_once: bool = False

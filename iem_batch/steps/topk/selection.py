@@ -28,7 +28,7 @@ class Selection:
     histogram: list[int]
     """Images with a defined mask by score, in `ERROR_BINS`."""
     histogram_selected: list[int]
-    """The selected ones, likewise."""
+    """Selected images by score, in `ERROR_BINS`."""
     by: str
     """The score, a name of `SCORES`; `error` also where the one asked for compares first masks and
     each image has one mask."""

@@ -57,7 +57,7 @@ class TopkSettings(Section, name="topk"):
     """Parquet or CSV file with the column image_id and that of `per_group`; others are left out."""
 
     diversity_bits: Annotated[int, within(0, 63)] | None = None
-    """Leave out an image whose perceptual hash, of 64 bits, differs in so few bits or fewer from
+    """Leave out an image whose perceptual hash, of 64 bits, differs in at most so many bits from
     that of an image of higher error that is taken. Needs the extra diversity."""
 
     def __post_init__(self) -> None:

@@ -1,1 +1,1 @@
-"""The pairs SegNet is trained on, streamed from corpus/ through a bounded cache on disk."""
+"""The pairs SegNet is trained on, streamed from export/ through a bounded cache on disk."""

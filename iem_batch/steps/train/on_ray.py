@@ -6,8 +6,8 @@ average over workers instead of images, which is another loss where shares diffe
 overlap of communication with computation gains nothing for a network of 4 MB. The gradients go by
 NCCL between GPUs and by gloo between CPUs, as Ray Train chooses.
 
-When a worker is lost, Ray Train starts all of them again from the last checkpoint, and a training
-that is begun again under the same name goes on from there. With as many workers as before, on CPUs
+When a worker is lost, Ray Train starts all of them again from the last checkpoint; so does a
+training that is started again under the same name. With as many workers as before, on CPUs
 of the same kind and with as many threads, the result has the same bits as without the interruption.
 With another number of workers (`train.min_workers`) the batches and all chance stay the same, but
 sums are rounded in another order.
@@ -61,7 +61,7 @@ def train_on_ray(
     An interrupted training goes on from its last checkpoint.
 
     Args:
-        work: the training; with `min_workers` a worker that is lost is done without where no other
+        work: the training; with `min_workers` training goes on without a lost worker where no other
             node can take its place.
         progress: called here after each epoch; again for epochs done again after a failure.
         executor: a `RayExecutor`, which joins the cluster.
@@ -145,7 +145,7 @@ def _num_workers(settings: TrainSettings) -> int | tuple[int, int]:
 @contextmanager
 def _forwarding(progress: EpochProgress) -> Iterator[Queue]:
     """Give a queue whose records are passed on to `progress` in this process."""
-    # On a node of the workers it would be lost with that, and the training as well.
+    # On a node of the workers it could be lost, and the training with it.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     records = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 

@@ -1,4 +1,4 @@
-"""The batches of a worker, read from corpus/ window by window.
+"""The batches of a worker, read from export/ window by window.
 
 While one window is trained on, a thread reads the next into the cache. Which windows stay in the
 cache changes nothing but the time.

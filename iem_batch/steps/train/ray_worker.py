@@ -52,19 +52,22 @@ def train_worker(work: TrainWork, records: Queue) -> SettingsError | None:
 
 
 def _train(work: TrainWork, training: Training, stream: PairStream, records: Queue | None) -> None:
-    """Train to the end; only the first worker has records to put and checkpoints to write."""
+    """Train to the end; only the first worker has records to put and checkpoints to write.
+
+    A queue without records is false, so it must not be asked for its truth.
+    """
     while not training.finished:
         batches = stream.batches(len(training.history))
         record = train_epoch(
             training,
             batches,
             sum_over_workers=torch.distributed.all_reduce,
-            on_collapse=records.put if records else None,
+            on_collapse=None if records is None else records.put,
         )
-        if records:
+        if records is not None:
             records.put(record)
         if training.checkpoint_due or training.finished or _preempted():
-            if records:
+            if records is not None:
                 work.keep(training)
             # Every worker waits here for the others, so that none is ahead of the checkpoint. Ray
             # Train looks at reports every two seconds: one for each epoch would hold up short ones.

@@ -35,7 +35,7 @@ class SleepingStep:
     def depends_on(self) -> dict[str, Any]:
         return {}
 
-    def load(self, shard: int, wanted: Container[str] | None = None) -> int:
+    def load(self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1) -> int:
         time.sleep(SECONDS)
         return shard
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from iem_batch.iem.cuda.job import TABLES, Job, describe
 from iem_batch.iem.cuda.layout import Layout, plan_layout
-from iem_batch.iem.cuda.tables import blur_axis, make_tables
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.iem.tables import make_tables
 
 SOURCE = Path(__file__).with_name("emulator.cpp")
 PACKAGE = Path(__file__).parents[3] / "iem_batch" / "iem"
@@ -83,17 +83,16 @@ def prepare(
 ) -> Call:
     """Lay out a call as the CUDA backend does; outputs start as garbage."""
     num_images, num_masks, height, width = first_mask_BSHW.shape
-    vertical, horizontal = blur_axis(height, settings), blur_axis(width, settings)
+    tables = make_tables(height, width, settings)
     layout = plan_layout(
         height,
         width,
-        vertical.radius,
-        horizontal.radius,
+        tables.radius_y,
+        tables.radius_x,
         settings,
         shared_limit=shared_limit,
         threads=threads,
     )
-    tables = make_tables(vertical, horizontal)
     arrays: dict[str, NDArray[np.generic]] = {
         "image": np.ascontiguousarray(image_BHW3),
         "first": np.ascontiguousarray(first_mask_BSHW).view(np.uint8),

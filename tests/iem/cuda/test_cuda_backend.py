@@ -22,7 +22,7 @@ from tests.iem.noise import noise, random_masks
 
 SETTINGS = IEMSettings(iterations=8)
 HERE = """
-import sys
+import os, sys
 import numpy as np
 from iem_batch.iem import cuda_backend
 from iem_batch.iem.settings import IEMSettings
@@ -48,7 +48,7 @@ for _ in range(2):
 def fake_driver(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a process that has the fake driver, and the kernels in its cache.
 
-    The fake reads the shape it is to run from a file, since it cannot read machine code.
+    In place of machine code, which the fake cannot read, these name the file of a shape.
     """
     try:
         compiler.compiler_version()
@@ -61,23 +61,33 @@ def fake_driver(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     environment = os.environ | {
         "LD_LIBRARY_PATH": str(folder),
         "XDG_CACHE_HOME": str(folder),
-        "FAKE_SHAPE": str(folder / "shape"),
         "FAKE_LOG": str(folder / "log"),
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         for size, settings in (((128, 128), IEMSettings()), ((24, 40), SETTINGS)):
             layout, _ = cuda_backend.prepare(*size, settings, 232_448)
+            shape = folder / f"{size[0]}x{size[1]}"
+            np.array([*layout.fields.values()], np.int32).tofile(shape)
+            patch.setattr(
+                compiler, "_run_nvrtc", lambda options, s=shape: b"\x7fELF%s\0" % bytes(s)
+            )
             compiler.compile_kernel(layout, 90)
-    np.array([*layout.fields.values()], np.int32).tofile(folder / "shape")
     return environment
 
 
 def run_python(code: str, environment: dict[str, str], *arguments: str, **fakes: object) -> str:
+    """Run a program; the fakes begin when the engine has passed its self-check."""
     settings = {f"FAKE_{name.upper()}": str(value) for name, value in fakes.items()}
+    then = f"assert cuda_backend.unavailable() is None\nos.environ |= {settings}\n"
+    program = HERE + (then if fakes else "") + textwrap.dedent(code)
+    return run_program(program, environment, *arguments)
+
+
+def run_program(program: str, environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(HERE + code), *arguments],
-        env=environment | settings,
+        [sys.executable, "-c", program, *arguments],
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
@@ -108,7 +118,7 @@ def test_the_whole_way_to_the_driver_and_back(fake_driver: dict[str, str], tmp_p
     """What NVIDIA's binding passes on is what the kernel expects; blocks are no more than items."""
     launches(fake_driver)
     run_python(SEGMENT, fake_driver, str(tmp_path / "r.npz"))
-    assert launches(fake_driver) == ["3 blocks, 5 images"]
+    assert launches(fake_driver) == ["3 blocks, 3 images", "3 blocks, 5 images"]
     assert_as_emulated(tmp_path / "r.npz")
 
 
@@ -133,7 +143,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     launches(fake_driver)
     memory = int(2.6 * layout.workspace_bytes)
     run_python(SEGMENT, fake_driver, str(tmp_path / "r.npz"), memory=memory)
-    assert launches(fake_driver) == ["2 blocks, 1 images"] * 5
+    assert launches(fake_driver) == ["3 blocks, 3 images"] + ["2 blocks, 1 images"] * 5
     assert_as_emulated(tmp_path / "r.npz")
 
 
@@ -168,7 +178,8 @@ def test_why_it_cannot_run(fake_driver: dict[str, str], fakes: dict[str, int], r
     except BackendUnavailableError as error:
         print(error)
     """
-    said = run_python(textwrap.dedent(code), fake_driver, **fakes)
+    settings = {f"FAKE_{name.upper()}": str(value) for name, value in fakes.items()}
+    said = run_program(textwrap.dedent(code), fake_driver | settings)
     assert said.startswith("the backend cuda cannot run here: ")
     assert re.search(reason, said)
 

@@ -5,14 +5,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from iem_batch.errors import StorageError
+from iem_batch.errors import ShardsFailedError, StorageError
+from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import Summary, committed, read_marks, require_summary
 from iem_batch.run.plan import Plan, write_plan
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Source, open_source
-from iem_batch.steps.convert.step import convert
+from iem_batch.steps.convert.settings import ConvertSettings
+from iem_batch.steps.do import do
 from tests.collections_of_photos import write_lmdb, write_parquet
 from tests.sources.test_tar import read_all
+from tests.steps.jobs import job_at
 
 IMAGES = {f"{n}/odd name ä~%2F.{n}": b"\xff\xd8\xff" + bytes([n]) * 999 for n in range(23)}
 
@@ -22,20 +26,25 @@ def planned(tmp_path: Path, source: Source) -> tuple[RunFolder, Plan]:
     return out, write_plan(out, source, PlanSettings(shard_size=7))
 
 
+def convert(out: RunFolder, to: Any) -> Summary:
+    do(job_at(out, convert=ConvertSettings(to=to)), "convert")
+    return require_summary(out, "convert")
+
+
 @pytest.mark.parametrize("to", ["parquet", "tar"])
 def test_interrupted_conversion_is_gone_on_with(tmp_path: Path, to: Any) -> None:
     """Shards that are done are not written again, and all bytes are as without the interruption."""
     source = open_source(write_parquet(tmp_path, IMAGES))
     out, plan = planned(tmp_path, source)
-    convert(out, plan.num_shards, source, to, lambda mark: None)
+    convert(out, to)
     files = {name: out.read_bytes(name) for name in out.names("")}
     assert len(files) == plan.num_shards == 4
-    for name in list(files)[2:]:
-        out.delete(name)
-        out.delete(f"_run/stats/images/{name.split('.')[0]}.json")
-    done: list[int] = []
-    convert(out, plan.num_shards, source, to, lambda mark: done.append(mark["shard"]))
-    assert done == [2, 3]
+    before = list(read_marks(out, "convert", range(4)))
+    for shard, name in list(enumerate(files))[2:]:
+        out.delete(name, layout.mark("convert", shard))
+    convert(out, to)
+    after = read_marks(out, "convert", range(4))
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, True, False, False]
     assert {name: out.read_bytes(name) for name in out.names("")} == files
 
 
@@ -45,7 +54,7 @@ def test_bytes_and_ids_survive(tmp_path: Path, to: Any) -> None:
     values |= {b"0009": b"garbage", b"0010": b""}
     source = open_source(write_lmdb(tmp_path / "x", values))
     out, plan = planned(tmp_path, source)
-    done = convert(out, plan.num_shards, source, to, lambda mark: None)
+    done = convert(out, to)
     assert (done.ok, done.quarantined) == (23, 0)
     images, reasons = read_all(open_source(out.url))
     assert images == {key.decode(): data for key, data in values.items()}
@@ -60,7 +69,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "in.parquet")
     source = open_source(str(tmp_path / "in.parquet"))
     out, plan = planned(tmp_path, source)
-    done = convert(out, plan.num_shards, source, "parquet", lambda mark: None)
+    done = convert(out, "parquet")
     assert (done.ok, done.quarantined) == (1, 2)
     rows = pq.read_table(tmp_path / "out/_run/quarantine/part-00000.parquet").to_pylist()
     assert {(row["image_id"], row["error_class"]) for row in rows} == {
@@ -74,7 +83,7 @@ def test_tar_is_a_web_dataset(tmp_path: Path) -> None:
     """One dot in a name, no folders: the key is what stands before the dot."""
     source = open_source(write_parquet(tmp_path, IMAGES))
     out, plan = planned(tmp_path, source)
-    convert(out, plan.num_shards, source, "tar", lambda mark: None)
+    convert(out, "tar")
     with tarfile.open(tmp_path / "out/part-00000.tar") as tar:
         names = tar.getnames()
     assert names[0] == "0%2Fodd%20name%20%C3%A4%7E%252F%2E0.jpg"
@@ -92,7 +101,7 @@ def test_full_disk_leaves_no_half_shard(tmp_path: Path, monkeypatch: pytest.Monk
         return write_bytes(self, name, data)
 
     monkeypatch.setattr(RunFolder, "write_bytes", fails)
-    with pytest.raises(StorageError, match="No space left"):
-        convert(out, plan.num_shards, source, "parquet", lambda mark: None)
-    assert out.names("") == ["part-00000.parquet", "part-00001.parquet"]
-    assert out.committed("images") == {0, 1}
+    with pytest.raises(ShardsFailedError, match="No space left"):
+        convert(out, "parquet")
+    assert out.names("") == [f"part-0000{shard}.parquet" for shard in (0, 1, 3)]
+    assert committed(out, "convert") == {0, 1, 3}

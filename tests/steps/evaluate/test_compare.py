@@ -5,12 +5,12 @@ import pytest
 from rich.console import Console
 
 from iem_batch.errors import RunMismatchError, StepMissingError
-from iem_batch.run.folder import RunFolder
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.steps.evaluate.compare import COMPARISON, compare, comparison_table
-from iem_batch.steps.evaluate.step import evaluate
+from iem_batch.run.folder import RunFolder
+from iem_batch.steps.evaluate.compare import compare, comparison_table
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth import MaskFolder
+from tests.steps.evaluate.evaluations import evaluate
 from tests.steps.hand_made import SIZE, prediction, row, square, write_png, write_shard
 
 DECODE = DecodeSettings(size_px=SIZE)
@@ -27,10 +27,10 @@ def evaluated(tmp_path):
 
     def make(name, masks, settings=None, segnet=None):
         run = RunFolder(str(tmp_path / name))
-        write_shard(run, "masks", 0, [row(f"{k}.jpg", mask) for k, mask in masks.items()])
+        write_shard(run, "segment", 0, [row(f"{k}.jpg", mask) for k, mask in masks.items()])
         if segnet:
             rows = [prediction(f"{k}.jpg", mask) for k, mask in segnet.items()]
-            write_shard(run, "predictions", 0, rows)
+            write_shard(run, "predict", 0, rows)
         evaluate(run, truth, None, DECODE, "dataset", settings)
         return run
 
@@ -46,15 +46,14 @@ def test_images_in_common_are_paired(evaluated):
     found = compare(first, [second])
     assert found.num_images == 2
     rows = {(r.run_url == first.url, r.method): r for r in found.rows}
-    assert rows[True, "iem"].iou == pytest.approx([1 / 3, 1 / 3])
-    assert rows[False, "iem"].iou == pytest.approx([2 / 3, 2 / 3])
-    assert rows[False, "iem"].difference == pytest.approx([1 / 3, 1 / 3])
-    assert rows[False, "segnet"].iou == pytest.approx([1 / 2, 1])
-    assert rows[True, "iem"].difference_interval == [[0, 0], [0, 0]]
+    assert rows[True, "segment"].iou == pytest.approx([1 / 3, 1 / 3])
+    assert rows[False, "segment"].iou == pytest.approx([2 / 3, 2 / 3])
+    assert rows[False, "segment"].difference == pytest.approx([1 / 3, 1 / 3])
+    assert rows[False, "predict"].iou == pytest.approx([1 / 2, 1])
+    assert rows[True, "segment"].difference_interval == [[0, 0], [0, 0]]
     # Of two images a quarter of the samples draws one twice: the interval reaches to either.
-    assert rows[False, "iem"].difference_interval[0] == pytest.approx([0, 2 / 3])
+    assert rows[False, "segment"].difference_interval[0] == pytest.approx([0, 2 / 3])
     assert (False, "centre_square") not in rows
-    assert first.read_json(COMPARISON)["num_images"] == 2
 
 
 def test_printed(evaluated):

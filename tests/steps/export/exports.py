@@ -10,7 +10,6 @@ from PIL import Image
 
 from iem_batch.images.decode import decode, decode_whole
 from iem_batch.images.geometry import mask_to_image
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
@@ -21,11 +20,10 @@ from iem_batch.steps.do import do
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.export.target import corpus_place
 from iem_batch.steps.topk.settings import TopkSettings
-from iem_batch.steps.topk.step import TABLE
 from tests.pictures import textured_disc
-from tests.steps.jobs import SIZE_PX, job_at
+from tests.steps.jobs import SETTINGS, job_at
 
-DECODE = DecodeSettings(size_px=SIZE_PX)
+DECODE = SETTINGS.decode
 
 LONG = f"{'x' * 150}/{'y' * 145}.jpg"
 """300 characters."""
@@ -79,6 +77,7 @@ def make_run(root: Path) -> RunFolder:
     source = open_source(str(root / "images"))
     write_plan(run, source, PlanSettings(shard_size=5))
     do(job_at(run), "segment")
+    do(job_at(run), "fuse")
     do(job_at(run, topk=TopkSettings(k=100)), "topk")
     return run
 
@@ -92,20 +91,17 @@ def export(run: RunFolder, **settings: object) -> RunFolder:
 
 def truth(run: RunFolder, size: str) -> dict[str, Truth]:
     """Work out what a corpus must hold, from the files and the masks of the run."""
-    selected = {row["image_id"]: row for row in run.read_table(TABLE).to_pylist()}
     source = Path(run.url).parent / "images"
     found = {}
     for shard in range(read_plan(run).num_shards):
-        for row in run.read_table(part("segment", shard)).to_pylist():
+        for row in run.read_table(part("fuse", shard)).to_pylist():
             image_id = row["image_id"]
-            if row["init_side"] != selected[image_id]["init_side"]:
-                continue
             data = (source / image_id).read_bytes()
             mask = schema.decode_mask(row["mask"]["bytes"])
             if size == "engine":
                 found[image_id] = Truth(decode(data, DECODE).pixels, mask.astype(np.uint8))
             else:
-                whole, seen = mask_to_image(mask, row["width"], row["height"])
+                whole, seen = mask_to_image(mask, row["width"], row["height"], DECODE.fit)
                 label = np.where(seen, whole, 255).astype(np.uint8)
                 found[image_id] = Truth(decode_whole(data, DECODE), label)
     return found

@@ -5,64 +5,49 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from iem_batch.exec.in_process import run_in_process
-from iem_batch.run.run_folder import WEIGHTS, part
 
-from iem_batch.errors import SettingsError, SourceError
-from iem_batch.iem.backends import BACKENDS
+from iem_batch.errors import SettingsError, SourceError, StepMissingError
+from iem_batch.iem.backends import load_backend
 from iem_batch.run import schema
-from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.layout import part
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
-from iem_batch.segnet.weights import load_weights, save_weights
-from iem_batch.steps.predict.step import PredictStep, predictions_depend_on
-from iem_batch.steps.refine.step import RefineStep
+from iem_batch.segnet.weights import ModelRecord, load_weights, save_weights
+from iem_batch.steps.do import do
+from iem_batch.steps.predict.settings import PredictSettings
+from iem_batch.steps.predict.step import PredictStep, build
+from iem_batch.steps.refine.settings import RefineSettings
+from iem_batch.steps.refine.step import build as build_refine
+from iem_batch.steps.refine.step import cut_out
 from iem_batch.steps.segment.step import SegmentStep
-from iem_batch.steps.settings import PredictSettings
-from tests.steps.conftest import IEM, SIZE_PX
+from iem_batch.steps.train.layout import WEIGHTS
+from tests.steps.hand_made import commit_mark
+from tests.steps.jobs import IEM, SETTINGS, job_at
 
 Segmented = Callable[..., SegmentStep]
-SEGNET = SegNetSettings(width=4, num_blocks=1)
+SEGNET = SETTINGS.segnet
 
 
 def predicted(step: SegmentStep, **options: bool) -> PredictStep:
     """Predict with an untrained network: its masks are as good as any for these tests."""
     torch.manual_seed(0)
-    step.run.write_bytes(WEIGHTS, save_weights(SegNet(SEGNET), SEGNET))
-    predicting = PredictStep(
-        run=step.run,
-        source_url=step.source_url,
-        decode=DecodeSettings(size_px=SIZE_PX),
-        iem=IEM,
-        backend="torch",
-        segnet=SEGNET,
-        threshold=0.4,
-        **options,
-    )
-    run_in_process(predicting, range(3), lambda mark: None)
-    return predicting
-
-
-def refining(step: SegmentStep) -> RefineStep:
-    return RefineStep(
-        run=step.run,
-        source_url=step.source_url,
-        decode=DecodeSettings(size_px=SIZE_PX),
-        iem=IEM,
-        backend="torch",
-    )
+    weights = save_weights(SegNet(SEGNET), ModelRecord(segnet=SEGNET))
+    commit_mark(step.run, "train", 0, {WEIGHTS: step.run.write_bytes(WEIGHTS, weights)}, 12)
+    job = job_at(step.run, overwrite=True, predict=PredictSettings(threshold=0.4, **options))
+    do(job, "predict")
+    return build(job)
 
 
 def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) -> None:
     """Catches a network fed with other pixels than it was trained on, and rows out of order."""
     step = segmented(shard_size=5)
-    predicted(step, keeps_probability=True)
+    predicted(step)
     loaded = step.load(1)
     model = load_weights(step.run.read_bytes(WEIGHTS), SEGNET)
     probability_BHW = predict_probability(model, loaded.image_BHW3)
-    table = step.run.read_table(part("predictions", 1))
-    assert table.schema.equals(schema.PREDICTIONS_WITH_PROBABILITY, check_metadata=True)
+    table = step.run.read_table(part("predict", 1))
+    assert table.schema.equals(schema.PREDICTED, check_metadata=True)
     assert table["image_id"].to_pylist() == loaded.image_id
     for row, probability_HW in zip(table.to_pylist(), probability_BHW, strict=True):
         grey_HW = schema.decode_pixels(row["probability"]["bytes"])
@@ -75,11 +60,11 @@ def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) 
 
 def test_without_probabilities_the_other_columns_are_the_same(segmented: Segmented) -> None:
     step = segmented(shard_size=5)
-    predicted(step, keeps_probability=True)
-    with_it = step.run.read_table(part("predictions", 1))
     predicted(step)
-    table = step.run.read_table(part("predictions", 1))
-    assert table.schema.equals(schema.PREDICTIONS, check_metadata=True)
+    with_it = step.run.read_table(part("predict", 1))
+    predicted(step, probability=False)
+    table = step.run.read_table(part("predict", 1))
+    assert table.schema.equals(schema.REFINED, check_metadata=True)
     assert table.equals(with_it.drop_columns(["probability"]))
 
 
@@ -93,28 +78,52 @@ def test_weights_of_another_network_are_refused(segmented: Segmented) -> None:
 def test_what_predictions_depend_on(segmented: Segmented) -> None:
     """Catches shards of one run of which some keep the probabilities."""
     step = predicted(segmented(shard_size=5))
-    depends_on = predictions_depend_on(step, "plan", b"weights")
-    for changed in ({"keeps_probability": True}, {"threshold": 0.6}):
-        assert predictions_depend_on(replace(step, **changed), "plan", b"weights") != depends_on
+    for changed in ({"probability": False}, {"threshold": 0.6}):
+        other = replace(step, predict=replace(step.predict, **changed))
+        assert other.depends_on != step.depends_on
 
 
 def test_refined_masks_start_from_the_predicted_ones(segmented: Segmented) -> None:
     """Catches IEM started from the squares, or from the mask of another image."""
     step = segmented(shard_size=5)
     predicted(step)
-    run_in_process(refining(step), range(3), lambda mark: None)
+    do(job_at(step.run, refine=RefineSettings(method="iem")), "refine")
     loaded = step.load(2)
-    predictions = step.run.read_table(part("predictions", 2)).to_pylist()
+    predictions = step.run.read_table(part("predict", 2)).to_pylist()
     first_mask_BHW = np.array([schema.decode_mask(row["mask"]["bytes"]) for row in predictions])
-    result = BACKENDS["torch"].load()(
-        loaded.image_BHW3, first_mask_BHW[:, None], IEM, num_threads=1
-    )
-    table = step.run.read_table(part("refined", 2))
-    assert table.schema.equals(schema.MASKS, check_metadata=True)
-    assert table["init_side"].to_pylist() == [None, None]
+    result = load_backend("torch")(loaded.image_BHW3, first_mask_BHW[:, None], IEM, num_threads=1)
+    table = step.run.read_table(part("refine", 2))
+    assert table.schema.equals(schema.REFINED, check_metadata=True)
     assert table["image_id"].to_pylist() == loaded.image_id
     for row, mask_HW in zip(table.to_pylist(), result.mask_BSHW[:, 0], strict=True):
         np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), mask_HW)
+
+
+def test_a_graph_cut_starts_from_the_probabilities(segmented: Segmented) -> None:
+    """Catches a cut of another image, and a mask scored that is not the one stored."""
+    step = segmented(shard_size=5)
+    predicted(step)
+    do(job_at(step.run), "refine")
+    loaded = step.load(1)
+    predictions = step.run.read_table(part("predict", 1)).to_pylist()
+    rows = step.run.read_table(part("refine", 1)).to_pylist()
+    masks = [
+        cut_out(image_HW3, schema.decode_pixels(row["probability"]["bytes"]))
+        for image_HW3, row in zip(loaded.image_BHW3, predictions, strict=True)
+    ]
+    scores = load_backend("torch")(
+        loaded.image_BHW3, np.array(masks)[:, None], replace(IEM, iterations=0), num_threads=1
+    )
+    for row, mask_HW, error in zip(rows, masks, scores.error_BS[:, 0], strict=True):
+        np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), mask_HW)
+        assert row["error"] == error
+
+
+def test_a_graph_cut_needs_probabilities(segmented: Segmented) -> None:
+    step = segmented(shard_size=5)
+    predicted(step, probability=False)
+    with pytest.raises(StepMissingError, match=r"--predict.probability=true"):
+        do(job_at(step.run, predict=PredictSettings(probability=False)), "refine")
 
 
 def test_an_image_that_vanished_after_it_was_predicted_is_named(
@@ -125,7 +134,7 @@ def test_an_image_that_vanished_after_it_was_predicted_is_named(
     predicted(step)
     (picture_folder / "disc_006.png").unlink()
     with pytest.raises(SourceError, match="the first is disc_006.png"):
-        refining(step).load(1)
+        build_refine(job_at(step.run)).load(1)
 
 
 def test_a_shard_without_a_single_good_image(segmented: Segmented, picture_folder: Path) -> None:
@@ -133,8 +142,8 @@ def test_a_shard_without_a_single_good_image(segmented: Segmented, picture_folde
         file.write_bytes(b"")
     step = segmented(shard_size=5)
     predicted(step)
-    run_in_process(refining(step), range(3), lambda mark: None)
-    assert len(step.run.read_table(part("refined", 0))) == 0
+    do(job_at(step.run), "refine")
+    assert len(step.run.read_table(part("refine", 0))) == 0
 
 
 def test_a_threshold_that_is_no_probability_is_refused() -> None:

@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-from iem_batch.run.run_folder import REPORT
 
+from iem_batch.steps.report.step import PAGE
 from tests.steps.report.test_page import HOSTILE, do_everything, plan_photos, report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -39,7 +39,7 @@ def page_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     run = plan_photos(folder)
     do_everything(run, folder)
     report(run)
-    return (folder / "run" / REPORT).as_uri()
+    return (folder / "run" / PAGE).as_uri()
 
 
 @pytest.fixture

@@ -3,22 +3,24 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from iem_batch.run.run_folder import CONFIG, HISTORY, REPORT, RunFolder
 from PIL import Image
 
 from iem_batch.errors import StepMissingError
-from iem_batch.iem.settings import IEMSettings
-from iem_batch.run.plan import write_plan
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import CONFIG
+from iem_batch.run.plan import write_plan
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
-from iem_batch.steps.evaluate.step import evaluate
+from iem_batch.steps.do import do
 from iem_batch.steps.evaluate.truth import MaskFolder
-from iem_batch.steps.report.step import write_report
 from iem_batch.steps.report.settings import ReportSettings
-from iem_batch.steps.topk.settings import SelectSettings
-from iem_batch.steps.topk.step import topk
+from iem_batch.steps.report.step import PAGE
+from iem_batch.steps.topk.settings import TopkSettings
+from iem_batch.steps.train.layout import HISTORY
+from tests.steps.evaluate.evaluations import evaluate
 from tests.steps.hand_made import SIZE, prediction, row, square, write_png, write_shard
+from tests.steps.jobs import job_at
 
 HOSTILE = '<script>alert("1")</script>.png'
 DECODE = DecodeSettings(size_px=SIZE)
@@ -66,10 +68,10 @@ def segment(run, shards=(0, 1)):
     rejected = {"image_id": "broken.png", "uri": "", "error_class": "truncated"}
     rejected["message"] = "no <b>end</b> of file"
     if 0 in shards:
-        write_shard(run, "masks", 0, rows)
+        write_shard(run, "segment", 0, rows)
     if 1 in shards:
         empty = row("c.png", square(0, 0, 0), 0)
-        write_shard(run, "masks", 1, [empty], [rejected])
+        write_shard(run, "segment", 1, [empty], [rejected])
 
 
 def history(foreground):
@@ -80,21 +82,27 @@ def history(foreground):
     ]
 
 
+def select(run, k):
+    settings = TopkSettings(k=k, by="error", init_choice="dataset")
+    do(job_at(run, decode=DECODE, topk=settings), "topk")
+
+
 def do_everything(run, tmp_path):
     segment(run)
-    topk(run, 2, SelectSettings(k=2))
-    for step in ("predictions", "refined"):
+    select(run, k=2)
+    for step in ("predict", "refine"):
         write_shard(run, step, 0, [prediction(HOSTILE, MASK), prediction("a.png", MASK)])
     write_png(tmp_path / "truth" / "a.png", MASK)
     write_png(tmp_path / "truth" / HOSTILE, square(0, 0, 4))
     evaluate(run, MaskFolder(str(tmp_path / "truth"), DECODE), None, DECODE, "dataset")
     run.write_json(HISTORY, history([0.3, 0.3]))
-    run.write_bytes(CONFIG, b"select:\n  k: 2 # <i>\n")
+    run.write_bytes(CONFIG, b"topk:\n  k: 2 # <i>\n")
 
 
 def report(run, **settings):
-    write_report(run, DECODE, IEMSettings(), "dataset", ReportSettings(**settings))
-    html = run.read_bytes(REPORT).decode()
+    topk = TopkSettings(init_choice="dataset")
+    do(job_at(run, decode=DECODE, topk=topk, report=ReportSettings(**settings)), "report")
+    html = run.read_bytes(PAGE).decode()
     return html, Page(html)
 
 
@@ -195,7 +203,7 @@ def test_links_lead_to_what_is_there(planned, tmp_path):
     for link in links:
         if link.startswith("../"):
             assert (tmp_path / "run" / "report" / link).resolve().exists()
-    assert "../corpus/" not in links
+    assert "../export/" not in links
 
 
 def test_same_run_gives_the_same_page(planned, tmp_path):
@@ -206,7 +214,7 @@ def test_same_run_gives_the_same_page(planned, tmp_path):
 def test_score_of_another_mask_is_not_shown(planned, tmp_path):
     """evaluate may have run with another choice of first mask, or before segment ran again."""
     do_everything(planned, tmp_path)
-    write_shard(planned, "masks", 0, [row(HOSTILE, MASK, 0.9), row("a.png", MASK, 0.71)])
+    write_shard(planned, "segment", 0, [row(HOSTILE, MASK, 0.9), row("a.png", MASK, 0.71)])
     _, page = report(planned)
     assert "error 0.900 · area 25 % · IoU" in page.text
     assert "error 0.710 · area 25 % · rank 1" in page.text
@@ -235,20 +243,20 @@ def test_run_in_the_middle(planned):
 
 
 def _texts(run, tag):
-    html = run.read_bytes(REPORT).decode()
+    html = run.read_bytes(PAGE).decode()
     return [part.partition(">")[2].partition("<")[0] for part in html.split(f"<{tag}")[1:]]
 
 
 def test_every_image_rejected(planned):
     row_ = {"image_id": "a.png", "uri": "", "error_class": "empty", "message": "no bytes"}
-    write_shard(planned, "masks", 0, [], [row_])
+    write_shard(planned, "segment", 0, [], [row_])
     _, page = report(planned)
     assert "Quarantine" in page.text
 
 
 def test_everything_selected_has_no_cut_to_look_at(planned):
     segment(planned, shards=[0])
-    topk(planned, 1, SelectSettings(k=100))
+    select(planned, k=100)
     _, page = report(planned)
     assert "Just selected" not in page.text
     assert "rank 0" in page.text
@@ -262,7 +270,7 @@ def test_photos_and_truth_are_gone(planned, tmp_path):
     assert "4 photos are not shown" in page.text
     assert "The ground truth is not shown" in page.text
     alts = {attributes["alt"].partition(" ")[0] for attributes in page.all("img")}
-    assert alts == {"IEM", "SegNet", "refined"}
+    assert alts == {"IEM", "SegNet"}
     assert "inpainted" not in {a["data-label"] for a in page.all("div") if "data-label" in a}
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from iem_batch.run.run_folder import CONFIG
 from PIL import Image
 
 from iem_batch.cli import main
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.run.layout import CONFIG
 from iem_batch.sources import open_source
 from iem_batch.steps.evaluate.truth import MaskFolder
 from iem_batch.steps.report.gallery import Sources
@@ -33,6 +33,7 @@ CONFIG_8PX = b"decode: {size_px: 8}\nsegment: {init_sides: [4], backend: torch}\
 def draw(run, tmp_path, image_id):
     sources = Sources(
         run=run,
+        place=run,
         source=open_source(str(tmp_path / "photos")),
         decode=DECODE,
         iem=IEMSettings(),

@@ -3,6 +3,7 @@ import pytest
 
 from iem_batch.errors import SettingsError
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import committed
 from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, survey
 from tests.steps.hand_made import SIZE, row, square, write_shard
@@ -14,12 +15,12 @@ def write_run(folder, errors, shard_size):
     run = RunFolder(str(folder))
     rows = [row(f"{index:03d}.jpg", MASK, error=error) for index, error in enumerate(errors)]
     for shard, start in enumerate(range(0, len(rows), shard_size)):
-        write_shard(run, "masks", shard, rows[start : start + shard_size])
+        write_shard(run, "segment", shard, rows[start : start + shard_size])
     return run
 
 
 def look(run, cut=None, num_samples=3, seed=0, choice="dataset"):
-    shards = sorted(run.committed("masks"))
+    shards = sorted(committed(run, "segment"))
     settings = ReportSettings(num_samples=num_samples, seed=seed)
     return survey(run, shards, 4, choice, cut, settings)
 
@@ -55,9 +56,9 @@ def test_random_is_decided_by_the_seed(tmp_path):
 
 def test_counts(tmp_path):
     run = RunFolder(str(tmp_path))
-    write_shard(run, "masks", 0, [row("a.jpg", MASK, error=0.515), row("b.jpg", MASK, error=1.0)])
+    write_shard(run, "segment", 0, [row("a.jpg", MASK, error=0.515), row("b.jpg", MASK, error=1.0)])
     empty, full = square(0, 0, 0), square(0, 0, SIZE)
-    write_shard(run, "masks", 1, [row("c.jpg", empty, error=0), row("d.jpg", full, error=0)])
+    write_shard(run, "segment", 1, [row("c.jpg", empty, error=0), row("d.jpg", full, error=0)])
     found = look(run)
     assert found.status == {"ok": 2, "empty": 1, "full": 1}
     # Undefined errors of 0 would make a bar of their own.
@@ -75,7 +76,9 @@ def test_counts(tmp_path):
 def test_one_row_for_each_image(tmp_path):
     run = RunFolder(str(tmp_path))
     rows = [row("a.jpg", MASK, 0.2, side=2), row("a.jpg", MASK, 0.3, side=4)]
-    write_shard(run, "masks", 0, [*rows, row("b.jpg", MASK, 0.9, side=2), row("b.jpg", MASK, 0.1)])
+    write_shard(
+        run, "segment", 0, [*rows, row("b.jpg", MASK, 0.9, side=2), row("b.jpg", MASK, 0.1)]
+    )
     found = look(run)
     assert (found.num_images, found.samples["best"]["error"].to_pylist()) == (2, [0.3, 0.1])
     by_image = look(run, choice="image")

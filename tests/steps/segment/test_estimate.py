@@ -7,7 +7,8 @@ import pytest
 from iem_batch.cli import main
 from iem_batch.exec.step import ShardOutput
 from iem_batch.run.folder import RunFolder
-from iem_batch.tools import estimate as module
+from iem_batch.run.marks import Summary
+from iem_batch.steps.segment import estimate as module
 from iem_batch.steps.segment.estimate import (
     Estimate,
     Timing,
@@ -50,11 +51,17 @@ def test_hours_and_cost() -> None:
 
 def test_truth_beside_it() -> None:
     """Four shards of two workers, 30 images each, 50 ms an image as estimated."""
-    marks = [
-        {"planned": 30, "seconds": 1.5, "finished": 100 + 1.5 * (1 + shard // 2)}
-        for shard in range(4)
-    ]
-    line = compare_with_truth(estimate(0), marks)
+    done = Summary(
+        num_shards=4,
+        planned=120,
+        ok=120,
+        quarantined=0,
+        outputs_digest="",
+        seconds=4 * 1.5,
+        began=100.0,
+        finished=100.0 + 2 * 1.5,
+    )
+    line = compare_with_truth(estimate(0), done)
     assert line.startswith("estimated 50.00 ms of work for an image, took 50.00 ms; ")
     assert "at 40 images/s, 2.0 times the estimate for one worker" in line
 
@@ -65,7 +72,7 @@ class CountingStep:
 
     now: list[float]
     seen: list[tuple[int, int]]
-    name: str = "masks"
+    name: str = "segment"
 
     def image_ids(self, shard: int) -> list[str]:
         return [f"{shard}.{index}" for index in range(1000)]
@@ -109,6 +116,6 @@ def test_plan_estimate_and_the_summary_of_the_run(
     stored = read_estimate(RunFolder(str(tmp_path / "run")))
     assert stored is not None
     assert stored.num_images == stored.sample.num_images == 12
-    assert not (tmp_path / "run/masks").exists()
+    assert not (tmp_path / "run/segment").exists()
     main(["segment", *arguments])
     assert "segment: estimated " in capsys.readouterr().out

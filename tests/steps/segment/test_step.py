@@ -8,15 +8,17 @@ import pytest
 from numpy.typing import NDArray
 
 from iem_batch.errors import BackendUnavailableError, SettingsError
-from iem_batch.iem.backends import BACKENDS
+from iem_batch.iem.backends import BACKENDS, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.run import schema
-from iem_batch.run.folder import RunFolder, mark, part
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import part
+from iem_batch.run.marks import read_mark
 from iem_batch.run.plan import read_plan
-from iem_batch.steps.segment.step import SegmentStep, _agreement, masks_depend_on
-from iem_batch.steps.settings import SegmentSettings
+from iem_batch.steps.segment.settings import SegmentSettings
+from iem_batch.steps.segment.step import SegmentStep, _agreement
 from tests.pictures import Picture
-from tests.steps.conftest import IEM, SIZE_PX
+from tests.steps.jobs import IEM, SIZE_PX
 
 Segmented = Callable[..., SegmentStep]
 
@@ -25,7 +27,7 @@ def rows_of(run: RunFolder, num_shards: int) -> list[dict[str, Any]]:
     return [
         row
         for shard in range(num_shards)
-        for row in run.read_table(part("masks", shard)).to_pylist()
+        for row in run.read_table(part("segment", shard)).to_pylist()
     ]
 
 
@@ -44,13 +46,13 @@ def test_rows_hold_what_the_engine_gave(segmented: Segmented) -> None:
     step = segmented(shard_size=5)
     loaded = step.load(1)
     first_mask_SHW = centred_squares(SIZE_PX, SIZE_PX, (12, 20))
-    result = BACKENDS["torch"].load()(
+    result = load_backend("torch")(
         loaded.image_BHW3,
         np.broadcast_to(first_mask_SHW, (5, *first_mask_SHW.shape)),
         IEM,
         num_threads=1,
     )
-    table = step.run.read_table(part("masks", 1))
+    table = step.run.read_table(part("segment", 1))
     assert table.schema.equals(schema.MASKS, check_metadata=True)
     for index, row in enumerate(table.to_pylist()):
         image, side = divmod(index, 2)
@@ -85,7 +87,7 @@ def test_doing_a_shard_again_gives_the_same_bytes(segmented: Segmented) -> None:
     """Catches a clock, a host or a random order in the data files."""
     first, second = segmented(name="first").run, segmented(name="second").run
     for shard in range(3):
-        assert first.read_bytes(part("masks", shard)) == second.read_bytes(part("masks", shard))
+        assert first.read_bytes(part("segment", shard)) == second.read_bytes(part("segment", shard))
 
 
 def test_rejected_images_are_in_quarantine_and_nowhere_else(
@@ -98,7 +100,7 @@ def test_rejected_images_are_in_quarantine_and_nowhere_else(
     ]
     assert run.names("quarantine") == ["part-00000.parquet"]
     assert "disc_003.jpg" not in {row["image_id"] for row in rows_of(run, 3)}
-    assert run.read_json(mark("masks", 0))["quarantined"] == 1
+    assert read_mark(run, "segment", 0).quarantined == 1
 
 
 def test_a_shard_without_a_single_good_image(segmented: Segmented, picture_folder: Path) -> None:
@@ -107,14 +109,14 @@ def test_a_shard_without_a_single_good_image(segmented: Segmented, picture_folde
         file.write_bytes(b"")
     run = segmented(shard_size=12).run
     assert rows_of(run, 1) == []
-    assert run.read_json(mark("masks", 0))["sides"]["12"] == {"count": 0, "sum_error": 0.0}
+    assert read_mark(run, "segment", 0).facts["sides"]["12"] == {"count": 0, "sum_error": 0.0}
 
 
 def test_marks_sum_the_errors_of_each_side(segmented: Segmented) -> None:
     """Catches a choice of the data set's first mask made from another side's errors."""
     step = segmented(shard_size=12)
     rows = rows_of(step.run, 1)
-    sides = step.run.read_json(mark("masks", 0))["sides"]
+    sides = read_mark(step.run, "segment", 0).facts["sides"]
     for side in (12, 20):
         total = sum(row["error"] for row in rows if row["init_side"] == side)
         assert sides[str(side)] == {"count": 12, "sum_error": pytest.approx(total)}
@@ -142,18 +144,17 @@ def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 
 def test_everything_that_changes_masks_is_in_the_record(segmented: Segmented) -> None:
     step = segmented()
-    plan = read_plan(step.run)
-    record = masks_depend_on(step, plan)
-    assert record["plan"] == plan.digest
-    assert record["segment"] == {"init_sides": (12, 20), "backend": "torch"}
+    record = step.depends_on
+    assert record["plan"] == read_plan(step.run).digest
+    assert record["segment"] == {"init_shares": (0.375, 0.625), "backend": "torch"}
     assert record["iem"]["iterations"] == 8
     assert record["decode"]["size_px"] == SIZE_PX
 
 
-@pytest.mark.parametrize("sides", [(), (0,), (20, 20)])
-def test_bad_sides_are_refused(sides: tuple[int, ...]) -> None:
-    with pytest.raises(SettingsError, match="segment.init_sides is"):
-        SegmentSettings(init_sides=sides)
+@pytest.mark.parametrize("shares", [(), (0.0,), (1.0,), (0.5, 0.5)])
+def test_bad_shares_are_refused(shares: tuple[float, ...]) -> None:
+    with pytest.raises(SettingsError, match="segment.init_shares is"):
+        SegmentSettings(init_shares=shares)
 
 
 def test_a_worker_without_the_engine_says_so(

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -12,17 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from iem_batch.errors import SettingsError
-from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.settings import TrainSettings
-from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import load_weights
+from iem_batch.steps.train import layout
 from iem_batch.steps.train import on_ray as train
-from iem_batch.steps.train.on_ray import train_ray
-from iem_batch.steps.train.step import TRAIN_FOLDER, train_local
 from tests.exec.ray.nodes import running_nodes
 from tests.steps.corpora import small_discs, write_corpus
-from tests.steps.train.trainer import ATTENTIVE, SEGNET
+from tests.steps.train.trainer import (
+    ATTENTIVE,
+    FOLDER,
+    SEGNET,
+    history,
+    train_local,
+    train_ray,
+)
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -37,21 +41,20 @@ SETTINGS = TrainSettings(
 
 
 def wait_for_checkpoints(run: RunFolder, count: int) -> None:
-    """Wait until so many were seen; Ray deletes earlier ones."""
-    seen: set[Path] = set()
+    """Wait until so many were seen; each replaces the one before."""
+    seen: set[int] = set()
     deadline = time.monotonic() + 200
     while len(seen) < count:
         assert time.monotonic() < deadline, seen
         time.sleep(0.01)
-        seen |= set(Path(run.url, TRAIN_FOLDER).glob("*/checkpoint_*"))
+        for file in Path(run.url, FOLDER).glob("*.pt"):
+            with suppress(FileNotFoundError):  # just replaced, or deleted at the end
+                seen.add(file.stat().st_mtime_ns)
 
 
 @dataclass(frozen=True)
 class DeadlyRun(RunFolder):
-    """A run one of whose workers dies, once, when it has seen the third checkpoint.
-
-    Each report waits until the one before was taken, so then the first checkpoint is known.
-    """
+    """A run one of whose workers dies, once, when it has seen the third checkpoint."""
 
     driver: int = field(default_factory=os.getpid)
 
@@ -86,7 +89,7 @@ def calm(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> RunFolder
     write_pairs(run)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(*ATTENTIVE)
-        train_ray(run, SEGNET, SETTINGS, lambda record: None)
+        train_ray(run, SETTINGS, lambda record: None)
     return run
 
 
@@ -94,13 +97,13 @@ def test_two_workers_equal_one(calm: RunFolder, tmp_path: Path) -> None:
     """Catches gradients not added up, and shares weighted wrongly where they differ in size."""
     alone = RunFolder(str(tmp_path))
     write_pairs(alone)
-    expected = train_local(alone, SEGNET, SETTINGS, lambda record: None)
-    history = train_ray(calm, SEGNET, SETTINGS, pytest.fail)
-    assert [record.epoch for record in history] == [1, 2, 3, 4, 5, 6]
-    for ours, theirs in zip(history, expected, strict=True):
+    expected = train_local(alone, SETTINGS, lambda record: None)
+    trained = train_ray(calm, SETTINGS, pytest.fail)
+    assert [record.epoch for record in trained] == [1, 2, 3, 4, 5, 6]
+    for ours, theirs in zip(trained, expected, strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
     assert load_weights(calm.read_bytes(layout.WEIGHTS), SEGNET).state_dict()
-    assert not calm.exists(TRAIN_FOLDER)
+    assert calm.names(FOLDER) == []
 
 
 @pytest.mark.slow
@@ -109,13 +112,13 @@ def test_a_worker_that_dies_changes_no_bit(calm: RunFolder, tmp_path: Path) -> N
     run = DeadlyRun(str(tmp_path))
     write_pairs(run)
     told: list[int] = []
-    history = train_ray(run, SEGNET, SETTINGS, lambda record: told.append(record.epoch))
+    trained = train_ray(run, SETTINGS, lambda record: told.append(record.epoch))
     assert run.exists("died")
-    assert [record.epoch for record in history] == [1, 2, 3, 4, 5, 6]
+    assert [record.epoch for record in trained] == [1, 2, 3, 4, 5, 6]
     assert set(told) == {1, 2, 3, 4, 5, 6}
     assert told.count(1) == 1, "the workers began again without a checkpoint"
     assert run.read_bytes(layout.WEIGHTS) == calm.read_bytes(layout.WEIGHTS)
-    assert train_ray(run, SEGNET, SETTINGS, pytest.fail) == history
+    assert train_ray(run, SETTINGS, pytest.fail) == trained
 
 
 @pytest.mark.slow
@@ -134,10 +137,9 @@ def test_a_node_that_is_lost_is_done_without(tmp_path: Path) -> None:
         nodes.kill("second")
         output, _ = driver.communicate(timeout=250)
     assert driver.returncode == 0, output
-    history = [EpochRecord(**record) for record in run.read_json(layout.HISTORY)]
-    expected = train_local(alone, SEGNET, settings, lambda record: None)
-    assert len(history) == 40
-    for ours, theirs in zip(history, expected, strict=True):
+    expected = train_local(alone, settings, lambda record: None)
+    assert len(history(run)) == 40
+    for ours, theirs in zip(history(run), expected, strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=2e-2)
 
 
@@ -151,7 +153,7 @@ def test_corpus_that_cannot_be_learned_from_is_not_tried_again(tmp_path: Path) -
     run = RunFolder(str(tmp_path / "run"))
     write_corpus(run, [])
     with pytest.raises(SettingsError, match="it has no pairs"):
-        train_ray(run, SEGNET, replace(SETTINGS, num_workers=1), pytest.fail)
+        train_ray(run, replace(SETTINGS, num_workers=1), pytest.fail)
 
 
 def test_more_workers_than_the_cluster_has(tmp_path: Path) -> None:
@@ -160,4 +162,4 @@ def test_more_workers_than_the_cluster_has(tmp_path: Path) -> None:
     write_corpus(run, small_discs(2))
     message = "training needs 3 workers, the Ray cluster has 2 CPUs now; lower train.num_w"
     with pytest.raises(SettingsError, match=message):
-        train_ray(run, SEGNET, replace(SETTINGS, num_workers=3), pytest.fail)
+        train_ray(run, replace(SETTINGS, num_workers=3), pytest.fail)

@@ -14,9 +14,10 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.settings import TrainSettings
 from iem_batch.steps.train import pair_stream as stream_module
-from iem_batch.steps.train.pair_files import PairFiles, find_pairs
+from iem_batch.steps.train.pair_files import PairFiles
 from iem_batch.steps.train.pair_stream import check_cache, open_stream
 from tests.steps.corpora import small_discs, write_corpus
+from tests.steps.train.test_pair_files import pairs_of
 
 COUNT = 90
 RECORD_BYTES = 24 * 32 * 25 // 8 + 4
@@ -27,7 +28,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> PairFiles:
     """90 pairs in files of 7, whose borders are those of no worker, window or lane."""
     run = RunFolder(str(tmp_path_factory.mktemp("run")))
     write_corpus(run, small_discs(COUNT), pairs_per_file=7)
-    return find_pairs(run)
+    return pairs_of(run)
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_a_worker_reads_the_files_of_its_share_alone(
 
     monkeypatch.setattr(RunFolder, "open_table", spy)
     epochs_of(files, TrainSettings(epochs=2), rank=0, num_workers=3)
-    assert opened == [f"corpus/part-{index:05d}.parquet" for index in range(5)]
+    assert opened == [f"export/part-{index:05d}.parquet" for index in range(5)]
 
 
 def read_then(
@@ -143,8 +144,8 @@ def test_the_next_window_is_read_meanwhile(
 def test_an_error_of_reading_ahead_reaches_the_training(tmp_path: Path) -> None:
     run = RunFolder(str(tmp_path))
     write_corpus(run, small_discs(12), pairs_per_file=1)
-    files = find_pairs(run)
-    run.delete("corpus/part-00007.parquet")
+    files = pairs_of(run)
+    run.delete("export/part-00007.parquet")
     settings = TrainSettings(epochs=1, shuffle_images=4)
     with pytest.raises(StorageError, match="cannot read .*part-00007"):
         epochs_of(files, settings)

@@ -25,10 +25,12 @@ def bright_disc(height, width, radius):
 def test_margin_is_background_and_said_to_be_unknown(method, shape):
     """A mask shifted by a pixel, or smeared over the edge of the crop, is wrong everywhere."""
     photo = np.zeros((*shape, 3), np.uint8)
-    mask, seen = upsample(np.ones((16, 16), np.bool_), photo, method)
-    np.testing.assert_array_equal(seen, mask_to_image(np.ones((16, 16), np.bool_), *shape[::-1])[1])
+    mask, seen = upsample(np.ones((16, 16), np.bool_), photo, method, "crop")
+    np.testing.assert_array_equal(
+        seen, mask_to_image(np.ones((16, 16), np.bool_), *shape[::-1], "crop")[1]
+    )
     np.testing.assert_array_equal(mask, seen)
-    mask, _ = upsample(np.zeros((16, 16), np.bool_), photo, method)
+    mask, _ = upsample(np.zeros((16, 16), np.bool_), photo, method, "crop")
     assert not mask.any()
 
 
@@ -36,7 +38,7 @@ def test_guided_finds_the_edge():
     """A filter whose grid lies half a pixel beside the photo's moves every outline."""
     photo, truth = bright_disc(160, 160, 51)
     small = truth[5::10, 5::10]
-    found = {method: iou(upsample(small, photo, method)[0], truth) for method in METHODS}
+    found = {method: iou(upsample(small, photo, method, "crop")[0], truth) for method in METHODS}
     assert found["nearest"] < found["bilinear"] < found["guided"]
     assert found["guided"] > 0.98
 
@@ -45,11 +47,16 @@ def test_bilinear_rounds_corners():
     truth = bright_disc(160, 160, 51)[1]
     small = truth[5::10, 5::10]
     grey = np.zeros((160, 160, 3), np.uint8)
-    found = {method: iou(upsample(small, grey, method)[0], truth) for method in METHODS}
+    found = {method: iou(upsample(small, grey, method, "crop")[0], truth) for method in METHODS}
     assert found["nearest"] < found["bilinear"]
 
 
 def test_without_edges_guided_changes_little():
     small = bright_disc(32, 32, 10)[1]
     grey = np.full((160, 160, 3), 99, np.uint8)
-    assert iou(upsample(small, grey, "guided")[0], upsample(small, grey, "bilinear")[0]) > 0.95
+    assert (
+        iou(
+            upsample(small, grey, "guided", "crop")[0], upsample(small, grey, "bilinear", "crop")[0]
+        )
+        > 0.95
+    )

@@ -9,31 +9,37 @@ from iem_batch.cli import main
 from iem_batch.errors import SettingsError
 from iem_batch.images.geometry import mask_to_image
 from iem_batch.metrics import as_labelled, confusion
-from iem_batch.run.folder import RunFolder, part
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import part
+from iem_batch.run.marks import read_mark
 from iem_batch.run.schema import UPSCALED, decode_mask
 from iem_batch.steps.upscale.settings import UpscaleSettings
 from iem_batch.steps.upscale.upsampling import upsample
 from tests.pictures import textured_disc
 
-FLAGS = ("--decode.size_px", "32", "--segment.init_sides", "[12, 20]", "--segment.backend", "torch")
+FLAGS = (
+    *("--decode.size_px", "32", "--decode.fit", "crop", "--segment.backend", "torch"),
+    *("--segment.init_shares", "[0.375, 0.625]"),
+)
 IEM = ("--iem.sigma_px", "2", "--iem.kernel_px", "5", "--iem.iterations", "20", "--local")
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A run of four wide pictures in two shards, segmented."""
+    """A run of four wide pictures in two shards, segmented and fused."""
     for seed in range(4):
         path = tmp_path / "photos" / f"{seed}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(textured_disc(seed, 64, 97).image).save(path)
     source, folder = str(tmp_path / "photos"), str(tmp_path / "run")
     main(["segment", source, folder, *FLAGS, *IEM, "--plan.shard_size", "2"])
+    main(["fuse", folder, "--local"])
     return RunFolder(folder)
 
 
 def upscaled(run, *flags):
     main(["upscale", run.url, "--local", "--overwrite", *flags])
-    tables = [run.read_table(part("upscaled", shard)) for shard in (0, 1)]
+    tables = [run.read_table(part("upscale", shard)) for shard in (0, 1)]
     assert all(table.schema.equals(UPSCALED, check_metadata=True) for table in tables)
     return [row for table in tables for row in table.to_pylist()]
 
@@ -41,7 +47,7 @@ def upscaled(run, *flags):
 def test_masks_have_the_size_of_their_photos(run):
     rows = upscaled(run)
     assert [row["image_id"] for row in rows] == [f"{seed}.png" for seed in range(4)]
-    _, seen = mask_to_image(np.zeros((32, 32), np.bool_), 97, 64)
+    _, seen = mask_to_image(np.zeros((32, 32), np.bool_), 97, 64, "crop")
     for seed, row in enumerate(rows):
         mask = decode_mask(row["mask"]["bytes"])
         assert mask.shape == (64, 97) == (row["height"], row["width"])
@@ -57,18 +63,16 @@ def test_masks_have_the_size_of_their_photos(run):
 
 
 def test_each_mask_is_that_of_its_own_photo(run, tmp_path):
-    """Rows of masks/ come once for each first mask; mixing them up gives a mask of another."""
+    """Mixing rows up gives the mask of another photo."""
     photo = np.asarray(Image.open(tmp_path / "photos" / "3.png"))
     row = upscaled(run, "--upscale.method", "nearest")[3]
-    stored = run.read_table(part("masks", 1)).to_pylist()
-    wanted = [
-        upsample(decode_mask(item["mask"]["bytes"]), photo, "nearest")[0]
+    stored = run.read_table(part("fuse", 1)).to_pylist()
+    (wanted,) = [
+        upsample(decode_mask(item["mask"]["bytes"]), photo, "nearest", "crop")[0]
         for item in stored
         if item["image_id"] == "3.png"
     ]
-    assert len(wanted) == 2
-    mask = decode_mask(row["mask"]["bytes"])
-    assert any(np.array_equal(mask, one) for one in wanted)
+    np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), wanted)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -87,7 +91,7 @@ def test_photo_that_has_vanished_is_counted(run, tmp_path, capsys):
     rows = upscaled(run)
     assert [row["image_id"] for row in rows] == ["0.png", "2.png", "3.png"]
     assert "1 images had a mask but can no longer be read" in capsys.readouterr().out
-    assert run.marks("upscaled", [0])[0]["quarantined"] == 1
+    assert read_mark(run, "upscale", 0).quarantined == 1
 
 
 def test_photo_whose_id_comes_again_keeps_its_mask(tmp_path):
@@ -102,17 +106,18 @@ def test_photo_whose_id_comes_again_keeps_its_mask(tmp_path):
             tar.addfile(member, photo)
     folder = str(tmp_path / "run")
     main(["segment", str(tmp_path / "photos.tar"), folder, *FLAGS, *IEM])
+    main(["fuse", folder, "--local"])
     main(["upscale", folder, "--local"])
     run = RunFolder(folder)
-    rows = run.read_table(part("upscaled", 0)).to_pylist()
+    rows = run.read_table(part("upscale", 0)).to_pylist()
     assert [row["image_id"] for row in rows] == ["a.png", "b.png"]
-    (mark,) = run.marks("upscaled", [0])
-    assert (mark["planned"], mark["ok"], mark["quarantined"]) == (3, 2, 1)
+    mark = read_mark(run, "upscale", 0)
+    assert (mark.planned, mark.ok, mark.quarantined) == (3, 2, 1)
 
 
 def test_other_masks_need_their_step(run, capsys):
     with pytest.raises(SystemExit):
-        main(["upscale", run.url, "--local", "--upscale.masks", "refined"])
+        main(["upscale", run.url, "--local", "--upscale.masks", "refine"])
     assert "run `iem-batch refine`" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Ground truth in a column of encoded masks, such as masks/ of another run."""
+"""Ground truth in a column of encoded masks, such as predict/ of another run."""
 
 from typing import Any
 

@@ -41,19 +41,19 @@ def test_masks_in_any_order(column):
 
 def test_folder_such_as_another_runs_masks(tmp_path):
     run = RunFolder(str(tmp_path / "run"))
-    write_shard(run, "masks", 0, [row("a.jpg", square(0, 0, 4))])
-    write_shard(run, "masks", 1, [row("b.jpg", square(1, 1, 4))])
-    truth = open_truth(str(tmp_path / "run" / "masks"), EvaluateSettings(), SETTINGS)
+    write_shard(run, "segment", 0, [row("a.jpg", square(0, 0, 4))])
+    write_shard(run, "segment", 1, [row("b.jpg", square(1, 1, 4))])
+    truth = open_truth(str(tmp_path / "run" / "segment"), EvaluateSettings(), SETTINGS)
     np.testing.assert_array_equal(truth.read("b.jpg", SIZE, SIZE), square(1, 1, 4))
 
 
 def test_several_masks_of_an_image_are_refused(tmp_path):
-    """masks/ of a run with several first masks: which of them would be the truth?"""
+    """segment/ of a run with several first masks: which of them would be the truth?"""
     run = RunFolder(str(tmp_path / "run"))
     rows = [row("a.jpg", square(0, 0, 4), side=2), row("a.jpg", square(0, 0, 4))]
-    write_shard(run, "masks", 0, rows)
+    write_shard(run, "segment", 0, rows)
     with pytest.raises(TruthError, match=r"has a second mask of a\.jpg"):
-        MaskColumn(str(tmp_path / "run" / "masks"), "mask", SETTINGS)
+        MaskColumn(str(tmp_path / "run" / "segment"), "mask", SETTINGS)
 
 
 def test_what_cannot_be_read(column, tmp_path):

@@ -10,10 +10,10 @@ from scipy.io import savemat
 
 from iem_batch.errors import TruthError
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.evaluate.step import evaluate
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth import open_truth
 from iem_batch.steps.evaluate.truth.sets import SOURCES
+from tests.steps.evaluate.evaluations import evaluate
 from tests.steps.evaluate.truth.test_folder import SETTINGS
 from tests.steps.hand_made import SIZE, row, square, write_shard
 
@@ -78,8 +78,9 @@ def test_cub_evaluates_its_test_images_alone(cub, tmp_path):
     """Ids as a run of images/ has them."""
     run = RunFolder(str(tmp_path / "run"))
     names = sorted(str(p.relative_to(cub / SOURCES["cub200"])) for p in cub.rglob("*.jpg"))
-    write_shard(run, "masks", 0, [row(name, LEFT) for name in names])
-    evaluation = evaluate(run, opened(cub, "cub200"), None, SETTINGS, "dataset")
+    write_shard(run, "segment", 0, [row(name, LEFT) for name in names])
+    truth, settings = opened(cub, "cub200"), EvaluateSettings(format="cub200")
+    evaluation = evaluate(run, truth, None, SETTINGS, "dataset", settings)
     assert (evaluation.num_images, evaluation.num_in_truth) == (2, 2)
     assert evaluation.methods[0].as_labelled["iou"] == 1
 

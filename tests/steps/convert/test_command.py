@@ -59,7 +59,7 @@ def test_convert_and_plan_what_came_out(tmp_path: Path, capsys: pytest.CaptureFi
     source = write_lmdb(tmp_path / "lmdb", values)
     for to in ("parquet", "tar"):
         out = tmp_path / to
-        again = ("convert", source, out, "--to", to, "--shard-size", 8)
+        again = ("convert", source, out, "--local", "--to", to, "--shard-size", 8)
         for _ in range(2):
             status, output, error = call(capsys, *again)
             assert status == 0, error
@@ -77,13 +77,18 @@ def test_convert_refuses_another_format_in_the_same_place(
 ) -> None:
     """Catches tar and Parquet shards of the same images side by side."""
     source = write_lmdb(tmp_path / "lmdb", {b"a": image("a")})
-    call(capsys, "convert", source, tmp_path / "out", "--to", "tar")
-    status, _, error = call(capsys, "convert", source, tmp_path / "out")
+    call(capsys, "convert", source, tmp_path / "out", "--local", "--to", "tar")
+    again = ("convert", source, tmp_path / "out", "--local")
+    assert call(capsys, *again)[0] == 0  # the folder says what it holds
+    assert [file.name for file in (tmp_path / "out").glob("part-*")] == ["part-00000.tar"]
+    status, _, error = call(capsys, *again, "--to", "parquet")
     assert status == 1
     assert "to: 'tar' before, 'parquet' now" in error
-    status, _, error = call(capsys, "convert", source, tmp_path / "out", "--overwrite")
+    status, _, error = call(capsys, *again, "--to", "parquet", "--overwrite")
     assert status == 0, error
     assert [file.name for file in (tmp_path / "out").glob("part-*")] == ["part-00000.parquet"]
     status, _, error = call(capsys, "convert", source, tmp_path / "other", "--to", "zip")
     assert status == 2
-    assert "convert cannot write zip" in error
+    assert "'parquet', 'tar'" in error
+    assert "zip" in error
+    assert not (tmp_path / "other").exists()

@@ -8,7 +8,9 @@ import pytest
 from iem_batch.cli import main
 from iem_batch.exec.journal import drivers
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.train import step as step
+from iem_batch.segnet.training import Training
+from iem_batch.steps.train.local import train_here
+from iem_batch.steps.train.work import EpochProgress, TrainWork
 from tests.pictures import Picture, write_folder
 from tests.test_cli import QUICK, Call, call  # noqa: F401
 
@@ -34,8 +36,8 @@ def test_fewer_labels_than_shards(run: Path, call: Call) -> None:  # noqa: F811
     assert status == 0, error
     assert (
         sum(
-            RunFolder(str(run)).read_table(f"corpus/{name}").num_rows
-            for name in RunFolder(str(run)).names("corpus")
+            RunFolder(str(run)).read_table(f"export/{name}").num_rows
+            for name in RunFolder(str(run)).names("export")
         )
         == 2
     )
@@ -57,37 +59,37 @@ def test_training_at_work_is_seen(
 ) -> None:
     """Catches a corpus that is made anew below a training, which then leaves its weights there."""
     seen = []
+    folder = RunFolder(str(run))
 
-    def train(folder: RunFolder, *others: object) -> object:
+    def train(work: TrainWork, progress: EpochProgress) -> Training:
         while not seen:  # a thread writes it
             seen.extend(drivers(folder))
         status, _, error = call("topk", run, "-k", "3", "--local", "--overwrite")
         assert status == 1
-        assert "is at work on it (segnet); stop that first" in error
-        return original(folder, *others)
+        assert "is at work on it (train); stop that first" in error
+        return train_here(work, progress)
 
-    original = step.train_local
-    monkeypatch.setattr(step, "train_local", train)
+    monkeypatch.setattr("iem_batch.steps.train.local.train_here", train)
     assert call("train", run, "--local", "--train.epochs=1", "--overwrite")[0] == 0
-    assert [driver.step for driver in seen] == ["segnet"]
-    assert not drivers(RunFolder(str(run)))
+    assert [driver.step for driver in seen] == ["train"]
+    assert not drivers(folder)
 
 
 def test_predictions_outlive_weights_that_do_not_fit(run: Path, call: Call) -> None:  # noqa: F811
     """Catches sound predictions dropped before the weights are looked at."""
-    before = (run / "predictions/part-00000.parquet").read_bytes()
+    before = (run / "predict/part-00000.parquet").read_bytes()
     config = (run / "_run/config.yaml").read_bytes()
     status, _, error = call("predict", run, "--local", "--segnet.width=8", "--overwrite")
     assert status == 2
     assert "the weights are of another network" in error
-    weights = (run / "segnet/weights.safetensors").read_bytes()
-    (run / "segnet/weights.safetensors").write_bytes(weights[:-9])
+    weights = (run / "train/weights.safetensors").read_bytes()
+    (run / "train/weights.safetensors").write_bytes(weights[:-9])
     status, _, error = call("predict", run, "--local", "--predict.threshold=0.4", "--overwrite")
     assert status == 1
     assert "the weights are damaged" in error
-    assert (run / "predictions/part-00000.parquet").read_bytes() == before
+    assert (run / "predict/part-00000.parquet").read_bytes() == before
     assert (run / "_run/config.yaml").read_bytes() == config
-    (run / "segnet/weights.safetensors").write_bytes(weights)
+    (run / "train/weights.safetensors").write_bytes(weights)
     assert call("predict", run, "--local")[0] == 0
 
 

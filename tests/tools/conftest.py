@@ -1,0 +1,3 @@
+from tests.steps.conftest import segmented
+
+__all__ = ["segmented"]

@@ -1,0 +1,176 @@
+"""What the tools say of every step that the registry has, so that none is forgotten by one."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from iem_batch.errors import ShardsFailedError
+from iem_batch.job import Job
+from iem_batch.run import layout
+from iem_batch.run.deletion import reopen
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import (
+    committed,
+    read_failures,
+    read_mark,
+    read_marks,
+    require_summary,
+)
+from iem_batch.run.settings import PlanSettings
+from iem_batch.segnet.settings import TrainSettings
+from iem_batch.steps.do import do
+from iem_batch.steps.evaluate.settings import EvaluateSettings
+from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.places import StartedStep, started_steps
+from iem_batch.steps.registry import STEPS
+from iem_batch.steps.report.step import PAGE
+from iem_batch.tools import pipeline
+from iem_batch.tools.plan import ensure_plan
+from iem_batch.tools.retry import retry
+from iem_batch.tools.status import run_status
+from iem_batch.tools.verify import EXAMPLES, check
+from tests.pictures import Picture, write_folder, write_masks
+from tests.steps.jobs import job_at
+
+IN_RUN = [step.name for step in STEPS.values() if step.of_run]
+ELSEWHERE = "an export elsewhere"
+CONVERT = [step.name for step in STEPS.values() if not step.of_run]
+EVERY = [*IN_RUN, ELSEWHERE, *CONVERT]
+WHOLE = {"topk", "train", "evaluate", "report"}
+"""Done at once, so that no shard of them can fail."""
+
+
+class Done:
+    """A run in which every step is done, a corpus elsewhere, and a folder that convert made."""
+
+    def __init__(self, root: Path, pictures: list[Picture]) -> None:
+        write_folder(root / "pictures", pictures)
+        (root / "pictures/broken.png").write_bytes(b"no picture")
+        write_masks(root / "truth", pictures)
+        self.elsewhere = root / "corpus"
+        evaluate = EvaluateSettings(truth=str(root / "truth"))
+        train = TrainSettings(epochs=1, batch_size=4)
+        small = {"plan": PlanSettings(shard_size=5), "train": train, "evaluate": evaluate}
+        run = RunFolder(str(root / "run"))
+        self.run = job_at(run, **small, export=ExportSettings(pairs_per_file=4))
+        coco = ExportSettings(pairs_per_file=4, format="coco", to=str(self.elsewhere))
+        self.export = job_at(run, **small, export=coco)
+        self.convert = job_at(RunFolder(str(root / "converted")), **small)
+        source = str(root / "pictures")
+        pipeline.run(self.run, source)
+        done_by_run = {started.step.name for started in started_steps(self.run)}
+        for name in IN_RUN:
+            if name not in done_by_run:
+                do(self.run, name)
+        do(self.export, "export")
+        do(self.run, "report")
+        ensure_plan(self.convert, source, "images")
+        for name in CONVERT:
+            do(self.convert, name)
+
+    def job(self, name: str) -> Job:
+        """Give the job of the folder in which a step is."""
+        return self.convert if name in CONVERT else self.run
+
+    def title(self, name: str) -> str:
+        """Give what a step is called for people."""
+        return f"{self.elsewhere}: export" if name == ELSEWHERE else name
+
+    def find(self, name: str) -> StartedStep:
+        """Find a step as the tools do."""
+        found = [each for each in started_steps(self.job(name)) if each.title == self.title(name)]
+        assert len(found) == 1
+        return found[0]
+
+    def files(self, name: str) -> list[str]:
+        """List all that a step has written, in its place."""
+        started = self.find(name)
+        place, step = started.place, started.step.name
+        marks = read_marks(place, step, sorted(committed(place, step)))
+        files = [file for mark in marks for file in mark.files]
+        return [*files, *require_summary(place, step).files]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, pictures: list[Picture]) -> Done:
+    return Done(tmp_path_factory.mktemp("every"), pictures)
+
+
+def test_every_step_has_a_row_in_the_status(done: Done) -> None:
+    for names, job in (([*IN_RUN, ELSEWHERE], done.run), (CONVERT, done.convert)):
+        states = {row.step: row.state for row in run_status(job)}
+        assert states == {done.title(name): "done" for name in names}
+
+
+def test_every_step_is_verified(done: Done) -> None:
+    for names, job in (([*IN_RUN, ELSEWHERE], done.run), (CONVERT, done.convert)):
+        result = check(job, None)
+        assert result.findings.lines() == []
+        assert result.not_ours.lines() == []
+        assert set(result.steps) == {done.title(name) for name in names}
+
+
+def test_every_step_is_in_the_times_of_the_report(done: Done) -> None:
+    """But the page itself, which is not done before it is written."""
+    html = done.run.run.read_bytes(PAGE).decode()
+    table = html.partition('id="time"')[2].partition("</table>")[0]
+    titles = [unescape(title) for title in re.findall('<th scope="row">(.*?)</th>', table)]
+    expected = [done.title(name) for name in (*IN_RUN, ELSEWHERE) if name != "report"]
+    assert sorted(titles) == sorted(expected)
+
+
+@contextmanager
+def damaged(place: RunFolder, names: Sequence[str]) -> Iterator[None]:
+    """Flip a bit in the middle of files; one that is empty gets a byte."""
+    before = {name: place.read_bytes(name) for name in names}
+    for name, data in before.items():
+        middle = len(data) // 2
+        flipped = bytes([data[middle] ^ 1]) if data else b"x"
+        place.write_bytes(name, data[:middle] + flipped + data[middle + 1 :])
+    yield
+    for name, data in before.items():
+        place.write_bytes(name, data)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_bit_that_has_changed_in_any_file(done: Done, name: str) -> None:
+    place, files = done.find(name).place, done.files(name)
+    assert files
+    for start in range(0, len(files), EXAMPLES):
+        some = files[start : start + EXAMPLES]
+        with damaged(place, some):
+            found = check(done.job(name), None).findings
+        assert found.examples["checksum"] == [
+            f"{file} is not what was written: its bytes differ" for file in some
+        ]
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in WHOLE])
+def test_a_shard_that_failed_is_done_by_retry(done: Done, name: str) -> None:
+    """Its mark cannot be written, as on a disk that is full; then it can."""
+    started, job = done.find(name), done.job(name)
+    place, step = started.place, started.step.name
+    before = {file: place.read_bytes(file) for file in done.files(name)}
+    reopen(place, step, [1])
+    obstacle = Path(place.url, layout.mark(step, 1))
+    obstacle.mkdir()
+    with pytest.raises(ShardsFailedError, match=f"1 shards of {step} failed"):
+        do(started.job, step)
+    assert list(read_failures(place, step)) == [1]
+    assert {row.step: row.state for row in run_status(job)}[started.title] == "failed"
+    obstacle.rmdir()
+    retry(job, quarantined=False)
+    assert read_mark(place, step, 1).attempts == 4
+    assert {file: place.read_bytes(file) for file in done.files(name)} == before
+    assert check(job, None).findings.lines() == []
+    assert not read_failures(place, step)
+
+
+def test_what_is_done_at_once_has_one_shard(done: Done) -> None:
+    """Else the test before would miss a step."""
+    single = {name for name in EVERY if done.find(name).record.num_shards == 1}
+    assert single == WHOLE
