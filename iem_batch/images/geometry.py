@@ -123,6 +123,21 @@ def mask_to_image(
     return mask_SS[row_H[:, None], column_W[None, :]] & seen_HW, seen_HW
 
 
+def seen_in_image(width: int, height: int, size_px: int, fit: Fit) -> NDArray[np.bool_]:
+    """Tell which pixels of an image the engine saw: `seen_HW` of `mask_to_image`, without a mask.
+
+    Args:
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+        size_px: side of the square.
+        fit: how the image became the square.
+    """
+    place = placement(width, height, size_px, fit)
+    _, seen_W = _positions(width, place.width, place.left, place.size_px)
+    _, seen_H = _positions(height, place.height, place.top, place.size_px)
+    return np.asarray(seen_H[:, None] & seen_W[None, :])
+
+
 def _positions(
     length: int, resized: int, start: int, size_px: int
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

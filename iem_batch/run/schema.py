@@ -127,6 +127,23 @@ UPSCALED = _schema(
 the other column is null. Nothing is known outside the seen box, whose right and bottom are
 exclusive; area is the foreground's share of the box."""
 
+APPLIED = _schema(
+    [
+        *_IMAGE_FIELDS,
+        ("mask", IMAGE),
+        ("photo_mask", IMAGE),
+        ("probability", IMAGE),
+        ("area", pa.float64()),
+    ]
+)
+"""A network's masks of new photos: at its own size and at the photo's. probability is as in
+PREDICTED, null if it was not asked for; area is the foreground's share of the mask."""
+
+APPLIED_FILES = _schema(
+    [*_IMAGE_FIELDS, ("mask_file", pa.string()), ("probability_file", pa.string())]
+)
+"""The same where masks are files beside the table: their names, from its folder."""
+
 QUARANTINE = _schema(
     [
         ("image_id", pa.string()),

@@ -18,6 +18,7 @@ from iem_batch.segnet.weights import save_weights
 from iem_batch.steps.train import layout
 from iem_batch.steps.train.curves import event_file
 from iem_batch.steps.train.pair_files import find_pairs
+from iem_batch.steps.train.record import model_record
 from iem_batch.steps.train.work import TrainWork
 
 
@@ -76,12 +77,13 @@ def _train(job: Job, work: TrainWork) -> ShardOutput:
 
         training = train_here(work, show)
     history = [asdict(record) for record in training.history]
+    record = model_record(job, work.files.num_pairs, training.history[-1])
     return ShardOutput(
         shard=0,
         tables={
             layout.HISTORY: (json.dumps(history, indent=1) + "\n").encode(),
             layout.CURVES: event_file(training.history),
-            layout.WEIGHTS: save_weights(training.result, training.segnet),
+            layout.WEIGHTS: save_weights(training.result, record),
         },
         planned=work.files.num_pairs,
         ok=work.files.num_pairs,
