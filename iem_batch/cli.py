@@ -3,8 +3,8 @@
 import re
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
@@ -15,25 +15,11 @@ from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_y
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.interrupts import Interrupt, raising_interrupts
-from iem_batch.steps.registry import EXTEND_FLAGS, PLAN_FLAGS, STEPS, Step
-from iem_batch.tools.settings import DEMO_DEFAULTS
+from iem_batch.steps.registry import STEPS, Step
+from iem_batch.tools.registry import TOOLS, Tool
 
 if TYPE_CHECKING:
     from iem_batch.job import Job
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tool:
-    """A command that is no step; done by the function of its name in `iem_batch.tools.MODULE`."""
-
-    summary: str
-    module: str
-    arguments: tuple[str, ...] = ("run",)
-    """Names of `ARGUMENTS` and `SHORT`."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Settings it has other defaults for."""
-    paper: tuple[str, ...] = ()
-    """Sections in which --paper sets the paper's recipe."""
 
 
 SHORT = {
@@ -52,57 +38,6 @@ SHORT = {
     "model": "apply.model",
 }
 """Short flag or argument -> the setting it sets; COMMAND is the name of the command."""
-
-TOOLS = {
-    "run": Tool(
-        summary="Do all steps, from images to report.",
-        module="pipeline",
-        arguments=("source", "run", *EXTEND_FLAGS)
-        + ("--truth", "--ignore", "-k", "--fraction", "--rounds")
-        + ("--backbone", *PLAN_FLAGS),
-        paper=tuple(dict.fromkeys(name for step in STEPS.values() for name in step.paper)),
-    ),
-    "plan": Tool(
-        summary="List the images of a source and cut them into shards.",
-        module="plan",
-        arguments=("source", "run", "--estimate", "--extend", *PLAN_FLAGS),
-    ),
-    "show": Tool(
-        summary="Draw one image of a run, or any photo.",
-        module="show",
-        arguments=("image", "run?", "--png"),
-    ),
-    "status": Tool(
-        summary="Print what is done and what is left.",
-        module="status",
-        arguments=("run", "--json"),
-    ),
-    "verify": Tool(
-        summary="Compare a run with its plan and its commit marks, byte by byte.",
-        module="verify",
-        arguments=("run", "--json", "--reread"),
-    ),
-    "retry": Tool(
-        summary="Do again the shards that failed.",
-        module="retry",
-        arguments=("run", "--quarantined"),
-    ),
-    "ship": Tool(
-        summary="Write the trained network of a run for others: the file and a model card.",
-        module="ship",
-        arguments=("run", "out", "--to"),
-    ),
-    "demo": Tool(
-        summary="Make pictures whose masks are known, and do all steps on them.",
-        module="pipeline",
-        defaults=DEMO_DEFAULTS,
-    ),
-    "doctor": Tool(
-        summary="Print what this machine or a cluster can run, and what to do where it cannot.",
-        module="doctor",
-        arguments=("--address", "--run", "--source"),
-    ),
-}
 
 COMMANDS: dict[str, Step | Tool] = {**STEPS, **TOOLS}
 
