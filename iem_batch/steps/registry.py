@@ -40,6 +40,8 @@ class Step:
     """Whether each call makes its output anew, whatever it was made with before."""
     of_run: bool = True
     """Whether it lies in a run; else it makes a folder of its own."""
+    parts: tuple[str, ...] = ()
+    """Folders in which each of its shards has, or may have, a file part-N."""
     scratch: tuple[str, ...] = ()
     """Folders of files that it keeps beside those of its marks."""
     drafts: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ STEPS = {
             masks="IEM, one first mask",
             per_round=False,
             uses_engine=True,
+            parts=("segment", "quarantine"),
             scratch=("_run/killers",),
             paper=("decode", "iem", "segment"),
         ),
@@ -78,6 +81,7 @@ STEPS = {
             per_round=False,
             uses_engine=True,
             paper=("fuse",),
+            parts=("fuse",),
         ),
         Step(
             name="topk",
@@ -95,6 +99,7 @@ STEPS = {
             rows="a selected (image, mask) pair",
             of_plan=False,
             paper=("export",),
+            parts=("export",),
         ),
         Step(
             name="train",
@@ -115,6 +120,7 @@ STEPS = {
             masks="SegNet",
             uses_engine=True,
             paper=("predict",),
+            parts=("predict",),
         ),
         Step(
             name="refine",
@@ -125,6 +131,7 @@ STEPS = {
             masks="SegNet, refined",
             paper=("refine",),
             uses_engine=True,
+            parts=("refine",),
         ),
         Step(
             name="upscale",
@@ -133,6 +140,7 @@ STEPS = {
             holds="masks at the size of their photos",
             rows="a mask at the size of its photo",
             is_optional=True,
+            parts=("upscale",),
         ),
         Step(
             name="evaluate",
@@ -158,6 +166,7 @@ STEPS = {
             arguments=("source", "out", "--to", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="images as they were in the source",
             per_round=False,
+            parts=("", "_run/quarantine"),
             of_run=False,
             defaults=MappingProxyType({"plan.shard_size": 1024}),
         ),
