@@ -40,6 +40,8 @@ class Step:
     """Whether each call makes its output anew, whatever it was made with before."""
     kind: Literal["run", "images", "masks"] = "run"
     """What it lies in: a run, or a folder of its own with what its name says."""
+    parts: tuple[str, ...] = ()
+    """Folders in which each of its shards has, or may have, a file part-N."""
     scratch: tuple[str, ...] = ()
     """Folders of files that it keeps beside those of its marks."""
     drafts: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ STEPS = {
             masks="IEM, one first mask",
             per_round=False,
             uses_engine=True,
+            parts=("segment", "quarantine"),
             scratch=("_run/killers",),
             paper=("decode", "iem", "segment"),
         ),
@@ -83,6 +86,7 @@ STEPS = {
             per_round=False,
             uses_engine=True,
             paper=("fuse",),
+            parts=("fuse",),
         ),
         Step(
             name="topk",
@@ -100,6 +104,7 @@ STEPS = {
             rows="a selected (image, mask) pair",
             of_plan=False,
             paper=("export",),
+            parts=("export",),
         ),
         Step(
             name="train",
@@ -120,6 +125,7 @@ STEPS = {
             masks="SegNet",
             uses_engine=True,
             paper=("predict",),
+            parts=("predict",),
         ),
         Step(
             name="refine",
@@ -130,6 +136,7 @@ STEPS = {
             masks="SegNet, refined",
             paper=("refine",),
             uses_engine=True,
+            parts=("refine",),
         ),
         Step(
             name="upscale",
@@ -138,6 +145,7 @@ STEPS = {
             holds="masks at the size of their photos",
             rows="a mask at the size of its photo",
             is_optional=True,
+            parts=("upscale",),
         ),
         Step(
             name="evaluate",
@@ -164,6 +172,7 @@ STEPS = {
             holds="images as they were in the source",
             per_round=False,
             kind="images",
+            parts=("", "_run/quarantine"),
             defaults=MappingProxyType({"plan.shard_size": 1024}),
         ),
         Step(
@@ -174,6 +183,7 @@ STEPS = {
             holds="masks of photos, by a trained network",
             per_round=False,
             kind="masks",
+            parts=("", "_run/quarantine"),
         ),
     )
 }
