@@ -269,7 +269,7 @@ def test_photos_and_truth_are_gone(planned, tmp_path):
     assert "4 photos are not shown" in page.text
     assert "The ground truth is not shown" in page.text
     alts = {attributes["alt"].partition(" mask of ")[0] for attributes in page.all("img")}
-    assert alts == {"IEM", "SegNet", "SegNet, refined"}
+    assert alts == {"vote", "IEM", "SegNet", "SegNet, refined"}
     assert "inpainted" not in {a["data-label"] for a in page.all("div") if "data-label" in a}
 
 

@@ -54,8 +54,8 @@ def columns_of_file(name):
 def test_image_with_everything_has_all_panels(planned, tmp_path):
     do_everything(planned, tmp_path)
     assert columns(draw(planned, tmp_path, "a.png")) == len(LABELS)
-    assert columns(draw(planned, tmp_path, "b.png")) == 3  # photo, IEM, inpainted
-    assert columns(draw(planned, tmp_path, "c.png")) == 2  # an empty mask inpaints nothing
+    assert columns(draw(planned, tmp_path, "b.png")) == 4  # photo, vote, IEM, inpainted
+    assert columns(draw(planned, tmp_path, "c.png")) == 3  # an empty mask inpaints nothing
     assert draw(planned, tmp_path, "broken.png") is None
 
 
