@@ -261,6 +261,8 @@ def _holds(was: list[Entry], now: list[Entry], *, exact_bytes: bool) -> bool:
             continue  # of an extension, whose entries begin elsewhere
         if (entry.offset, entry.first_key) != (other.offset, other.first_key):
             return False
+        if entry.offset is None and entry.end != other.end:
+            return False  # a table is written anew as a whole
         if entry.stop != other.stop:
             continue
         if (entry.end, entry.problem) != (other.end, other.problem):
