@@ -113,7 +113,7 @@ class Model:
         )
         least = self.record.threshold if threshold is None else threshold
         masks = [
-            round_corners(probability_SS > least, decoded.width, decoded.height, decode.fit)[0]
+            round_corners(probability_SS > least, decoded.width, decoded.height, decode.fit)
             for (_, decoded), probability_SS in zip(given, probability_BSS, strict=True)
         ]
         return Prediction(

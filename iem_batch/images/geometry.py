@@ -17,6 +17,10 @@ RESAMPLING = {"nearest": Image.Resampling.NEAREST, "antialias": Image.Resampling
 """`decode.resize` -> Pillow's filter."""
 
 
+UNSEEN = 255
+"""Label of a pixel of an image that the engine did not see; 0 is background, 1 foreground."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """The resized image, and where the square lies in it; all in pixels."""

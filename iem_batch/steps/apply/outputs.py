@@ -43,7 +43,7 @@ class MaskMaker:
 
     def photo_png(self, mask_SS: NDArray[np.bool_], width: int, height: int) -> bytes:
         """Encode the mask at the size of its photo, as 1-bit PNG."""
-        return schema.encode_mask(round_corners(mask_SS, width, height, self.fit)[0])
+        return schema.encode_mask(round_corners(mask_SS, width, height, self.fit))
 
     def file(
         self,
