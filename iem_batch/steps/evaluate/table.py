@@ -90,20 +90,23 @@ def verdict(evaluation: Evaluation) -> str:
         rival = best(others)
         is_below = rival.as_labelled["iou"] > own.as_labelled["iou"]
         line += f"; {'BELOW' if is_below else 'above'} the best baseline, {said(rival)}"
-    learned = [scores for scores in evaluation.methods if scores.method in ("predict", "refine")]
-    return "; ".join([line, *(_against_labels(scores, evaluation) for scores in learned)])
+    compared = [
+        _against_labels(scores, scores.labels_iou, evaluation.num_rounds)
+        for scores in evaluation.methods
+        if scores.method in ("predict", "refine") and scores.labels_iou is not None
+    ]
+    return "; ".join([line, *compared])
 
 
-def _against_labels(scores: MethodScores, evaluation: Evaluation) -> str:
+def _against_labels(scores: MethodScores, labels: float, num_rounds: int) -> str:
     """Say whether masks that SegNet led to are better than the fused ones, if one can tell."""
-    assert scores.labels_iou is not None
-    iou, labels = scores.as_labelled["iou"], scores.labels_iou
+    iou = scores.as_labelled["iou"]
     low, high = scores.labels_interval or [iou - labels] * 2
     place = "not surely above or below"
     if low > 0 or high < 0:
         place = "above" if low > 0 else "below"
-    name = label(scores.method, evaluation.num_rounds)
-    theirs = "its labels" if evaluation.num_rounds == 1 else "the labels of the first round"
+    name = label(scores.method, num_rounds)
+    theirs = "its labels" if num_rounds == 1 else "the labels of the first round"
     text = f"{name} is {place} {theirs} here: {100 * iou:.1f} against {100 * labels:.1f}"
     if not scores.labels_interval:
         return text

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from iem_batch.steps.export.settings import FEWEST_TO_HOLD_BACK
 from iem_batch.steps.topk.selection import Selection
 from iem_batch.steps.topk.settings import TopkSettings
 
@@ -46,8 +47,11 @@ def verdict(learned: Learned) -> str:
     """Say in a sentence how far SegNet agrees with labels it has not seen, and what to do."""
     few = learned.num_labels <= FEW_LABELS
     if learned.agreement is None:
-        line = f"none of the {learned.num_labels:,} labels was held back, so nothing tells how "
-        line += "well SegNet has learned them (export.val_share)"
+        why = "export.val_share holds none back"
+        if learned.num_labels < FEWEST_TO_HOLD_BACK:
+            why = f"fewer than {FEWEST_TO_HOLD_BACK} are too few for that"
+        line = f"none of the {learned.num_labels:,} labels was held back to see how well SegNet "
+        line += f"has learned them, as {why}"
         return f"{line}; {_more(learned)}" if few else line
     percent = f"{100 * learned.agreement:.0f} % of the {learned.num_held_back:,} held-back labels"
     labels = f"{learned.num_labels:,} labels"
