@@ -96,6 +96,7 @@ PAPER: dict[str, Any] = {
     "train.random_crops": 0.0,
     "train.color_jitter": 0.0,
     "train.average_decay": 0.0,
+    "train.patience": None,
     "predict.threshold": 0.5,
     "refine.method": "iem",
 }

@@ -46,8 +46,9 @@ class TrainSettings(Section, name="train"):
     """How the network is trained: Adam at a constant rate on the mean cross-entropy per pixel."""
 
     epochs: Literal["auto"] | Annotated[int, at_least(1)] = "auto"
-    """Passes over the corpus; the paper makes 50. auto makes 4, since many more learn the labels'
-    errors, and more than that of a corpus so small that 4 are less than 225 optimizer steps."""
+    """Most passes over the corpus; the paper makes 50. auto makes 4, since many more learn the
+    labels' errors, and more than that of a corpus so small that 4 are less than 225 optimizer
+    steps."""
 
     batch_size: Annotated[int, at_least(1)] = 16
     """Most images in one optimizer step, over all workers. An epoch is cut into the fewest such
@@ -74,6 +75,12 @@ class TrainSettings(Section, name="train"):
 
     seed: Annotated[int, at_least(0)] = 0
     """Decides the first weights, and with the epoch the order, flips, crops and colours."""
+
+    patience: Literal["auto"] | Annotated[int, at_least(1)] | None = "auto"
+    """Epochs in turn that may agree no better with the labels held back (`export.val_share`) before
+    training stops, so that `epochs` is the most; the weights of the best epoch are the result. auto
+    is a quarter of epochs and 3 at least. null makes all epochs and keeps the last, as the paper
+    does; so does every training of which no labels are held back."""
 
     num_workers: Annotated[int, within(1, LANES)] = 1
     """Processes that share each batch; more of them change the result by rounding alone."""

@@ -7,8 +7,11 @@ All chance comes from (seed, epoch, row of the image): which images make a batch
 where a training was interrupted. The gradient of a batch is the sum over passes and workers of
 gradients of the loss summed and divided by the pixels of the whole batch, so it is the same however
 the batch is shared, to rounding.
+
+Where labels are held back, the network after the epoch that agrees with them best is the result.
 """
 
+import copy
 import io
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +28,8 @@ from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.collapse import Collapse, Side, Watch, collapsed_to
 from iem_batch.segnet.gradient import Tally, add_gradient
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.segnet.stopping import best_epoch, is_over
+from iem_batch.segnet.validation import Labelled, validate
 
 Weights = tuple[Tensor, ...] | list[Tensor]
 
@@ -51,6 +56,12 @@ class EpochRecord:
     seconds: float
     """Time the epoch took."""
 
+    val_loss: float | None = None
+    """The loss on the labels held back, after the epoch; None where none are."""
+
+    val_iou: float | None = None
+    """The IoU with them."""
+
     @property
     def collapsed_to(self) -> Side | None:
         """The side that nearly every pixel was given to, if there is one."""
@@ -71,11 +82,28 @@ class Training:
     """Running mean of the weights; None where the last ones are the result."""
     history: list[EpochRecord] = field(default_factory=list)
     """One record for each finished epoch."""
+    best: nn.Module | None = None
+    """Copy of `latest` after the best epoch; None where the last one is the result."""
+
+    @property
+    def latest(self) -> nn.Module:
+        """The network to predict with after the epochs done."""
+        return self.model if self.averaged is None else self.averaged.module
 
     @property
     def result(self) -> nn.Module:
         """The network to predict with."""
-        return self.model if self.averaged is None else self.averaged.module
+        return self.latest if self.best is None else self.best
+
+    @property
+    def result_epoch(self) -> EpochRecord:
+        """The epoch that `result` is of."""
+        epoch = None if self.best is None else best_epoch(self._scores)
+        return self.history[-1 if epoch is None else epoch - 1]
+
+    @property
+    def _scores(self) -> list[float | None]:
+        return [record.val_iou for record in self.history]
 
     @property
     def device(self) -> torch.device:
@@ -84,9 +112,9 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done."""
+        """Whether all epochs are done, or no better one is to be expected."""
         assert self.settings.epochs != "auto"
-        return len(self.history) >= self.settings.epochs
+        return is_over(self._scores, self.settings.epochs, self.settings.patience)
 
     @property
     def checkpoint_due(self) -> bool:
@@ -100,6 +128,7 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
+            "best": None if self.best is None else self.best.state_dict(),
             "history": [asdict(record) for record in self.history],
         }
         buffer = io.BytesIO()
@@ -121,6 +150,10 @@ class Training:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.averaged is not None:
                 self.averaged.load_state_dict(state["averaged"])
+            self.best = None
+            if state["best"] is not None:
+                self.best = copy.deepcopy(self.latest)
+                self.best.load_state_dict(state["best"])
             self.history = [EpochRecord(**record) for record in state["history"]]
         except StorageError:
             raise
@@ -129,6 +162,12 @@ class Training:
                 f"the training checkpoint is damaged ({type(error).__name__}); delete _run/train "
                 "in the run folder to begin the training again"
             ) from error
+
+    def add(self, record: EpochRecord) -> None:
+        """Note an epoch just done, and keep a copy of the network if it is the best so far."""
+        self.history.append(record)
+        if self.settings.patience is not None and best_epoch(self._scores) == record.epoch:
+            self.best = copy.deepcopy(self.latest)
 
 
 def begin_training(
@@ -183,14 +222,16 @@ def train_epoch(
     training: Training,
     batches: Iterable[Batch],
     *,
+    held_back: Iterable[Labelled] = (),
     sum_over_workers: SumOverWorkers | None = None,
     on_collapse: Callable[[Collapse], object] | None = None,
 ) -> EpochRecord:
-    """Train one more epoch, or a worker's share of it; appends to `training.history`.
+    """Train one more epoch, or a worker's share of it; it is added to `training`.
 
     Args:
         training: its weights, optimizer and history change.
         batches: those of the epoch, each with the images of this worker.
+        held_back: this worker's share of the labels that are not learned.
         sum_over_workers: needed when there are several.
         on_collapse: called once if the network collapses before the epoch is over.
 
@@ -213,14 +254,17 @@ def train_epoch(
         if training.averaged is not None:
             share_statistics(training.averaged.module, sum_over_workers)
     of_pixel = Tally(*(tally / pixels).tolist())
+    agreement = validate(training.latest, held_back, training.settings, sum_over_workers)
     record = EpochRecord(
         epoch=epoch + 1,
         loss=of_pixel.loss,
         iou=of_pixel.both / of_pixel.either if of_pixel.either else 1.0,
         foreground=of_pixel.predicted,
         seconds=round(time.monotonic() - started, 3),
+        val_loss=None if agreement is None else agreement.loss,
+        val_iou=None if agreement is None else agreement.iou,
     )
-    training.history.append(record)
+    training.add(record)
     return record
 
 

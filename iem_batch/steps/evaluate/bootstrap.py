@@ -3,6 +3,10 @@
 B = images, M = metrics, R = resamples.
 """
 
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,3 +53,29 @@ def interval(score_BM: NDArray[np.float64], resamples: int, seed: int) -> NDArra
     mean_RM = resampled_means(score_BM, resamples, seed)
     beyond = (1 - COVERAGE) / 2
     return np.asarray(np.quantile(mean_RM, [beyond, 1 - beyond], axis=0))
+
+
+class Paired(NamedTuple):
+    """Two scores of the same images."""
+
+    other_mean: float
+    """Mean of the second."""
+    interval: list[float]
+    """Of the mean of the first less the second: lower and upper end; empty with 0 resamples."""
+
+
+def compare_paired(
+    score_of: Mapping[str, float], other_of: Mapping[str, float], resamples: int, seed: int
+) -> Paired:
+    """Compare two scores image by image.
+
+    Args:
+        score_of: image_id -> the first; at least one image.
+        other_of: image_id -> the second, of all these images and perhaps of others.
+        resamples: 0 or more.
+        seed: decides which images are drawn.
+    """
+    other = [other_of[image_id] for image_id in score_of]
+    difference_B1 = np.array([list(score_of.values())]).T - np.array([other]).T
+    ends = interval(difference_B1, resamples, seed)[:, 0].tolist() if resamples else []
+    return Paired(other_mean=math.fsum(other) / len(other), interval=ends)

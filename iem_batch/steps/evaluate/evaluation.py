@@ -28,6 +28,10 @@ class MethodScores:
     """image_id -> IoU as labelled, the highest first."""
     worst_images: dict[str, float] = field(default_factory=dict)
     """image_id -> IoU as labelled, the lowest first."""
+    labels_iou: float | None = None
+    """IoU as labelled of the fused masks of the same images; None for these and for baselines."""
+    labels_interval: list[float] = field(default_factory=list)
+    """Of the IoU less that, image by image: lower and upper end; empty with 0 resamples."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,8 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, require_summary
 from iem_batch.run.plan import read_plan
 from iem_batch.sources import open_source
-from iem_batch.steps.evaluate.bootstrap import interval
+from iem_batch.steps.evaluate.baselines import BASELINES
+from iem_batch.steps.evaluate.bootstrap import compare_paired, interval
 from iem_batch.steps.evaluate.evaluation import (
     PER_IMAGE,
     SUMMARY,
@@ -70,6 +71,12 @@ class _Total:
     def add(self, scored: _Scored) -> None:
         self.image_id += scored.image_id
         self.score_NM.append(scored.score_NM)
+
+    @property
+    def iou_of(self) -> dict[str, float]:
+        """image_id -> IoU as labelled."""
+        iou_N = np.concatenate(self.score_NM)[:, METRICS.index("iou")]
+        return dict(zip(self.image_id, iou_N.tolist(), strict=True))
 
 
 def build(job: Job) -> WholeStep:
@@ -190,7 +197,9 @@ def evaluate(
         seen_pixels=seen.pixels,
         seen_foreground=seen.foreground,
         methods=[
-            _summary(name, total, settings) for name, total in totals.items() if total.image_id
+            _summary(name, total, totals["fuse"], settings)
+            for name, total in totals.items()
+            if total.image_id
         ],
         num_in_truth=truth.num_images,
         settings=settings,
@@ -228,7 +237,9 @@ def _table(found: dict[str, _Scored]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _summary(method: str, total: _Total, settings: EvaluateSettings) -> MethodScores:
+def _summary(
+    method: str, total: _Total, labels: _Total, settings: EvaluateSettings
+) -> MethodScores:
     score_NM = np.concatenate(total.score_NM)
     # fsum rounds once, so the means do not depend on the sharding by more than the last digit.
     means = [math.fsum(column) / len(score_NM) for column in score_NM.T]
@@ -236,7 +247,10 @@ def _summary(method: str, total: _Total, settings: EvaluateSettings) -> MethodSc
     ends: list[list[float]] = []
     if settings.resamples:
         ends = interval(score_NM, settings.resamples, settings.seed).T.tolist()
-    iou_of = dict(zip(total.image_id, score_NM[:, METRICS.index("iou")].tolist(), strict=True))
+    iou_of = total.iou_of
+    paired = None
+    if method != "fuse" and method not in BASELINES:
+        paired = compare_paired(iou_of, labels.iou_of, settings.resamples, settings.seed)
     worst = sorted(iou_of.items(), key=lambda item: (item[1], item[0]))[: settings.num_listed]
     best = sorted(iou_of.items(), key=lambda item: (-item[1], item[0]))[: settings.num_listed]
     return MethodScores(
@@ -248,6 +262,8 @@ def _summary(method: str, total: _Total, settings: EvaluateSettings) -> MethodSc
         best_polarity_interval=dict(zip(METRICS, ends[half:], strict=False)),
         best_images=dict(best),
         worst_images=dict(worst),
+        labels_iou=None if paired is None else paired.other_mean,
+        labels_interval=[] if paired is None else paired.interval,
     )
 
 

@@ -66,7 +66,10 @@ def rich_tables(evaluation: Evaluation) -> Iterator[Table]:
 
 
 def verdict(evaluation: Evaluation) -> str:
-    """Say in a line how good the run's best masks are, and whether a baseline is better."""
+    """Say in a line how good the run's best masks are, and whether others would be better.
+
+    These are the best baseline for the run, and for SegNet's masks the labels it has learned.
+    """
 
     def said(scores: MethodScores) -> str:
         text = (
@@ -83,11 +86,31 @@ def verdict(evaluation: Evaluation) -> str:
     own = best([scores for scores in evaluation.methods if scores.method not in BASELINES])
     others = [scores for scores in evaluation.methods if scores.method in BASELINES]
     line = f"evaluate: IoU of {evaluation.num_images:,} images: {said(own)}"
-    if not others:
-        return line
-    rival = best(others)
-    is_below = rival.as_labelled["iou"] > own.as_labelled["iou"]
-    return f"{line}; {'BELOW' if is_below else 'above'} the best baseline, {said(rival)}"
+    if others:
+        rival = best(others)
+        is_below = rival.as_labelled["iou"] > own.as_labelled["iou"]
+        line += f"; {'BELOW' if is_below else 'above'} the best baseline, {said(rival)}"
+    compared = [
+        _against_labels(scores, scores.labels_iou, evaluation.num_rounds)
+        for scores in evaluation.methods
+        if scores.method in ("predict", "refine") and scores.labels_iou is not None
+    ]
+    return "; ".join([line, *compared])
+
+
+def _against_labels(scores: MethodScores, labels: float, num_rounds: int) -> str:
+    """Say whether masks that SegNet led to are better than the fused ones, if one can tell."""
+    iou = scores.as_labelled["iou"]
+    low, high = scores.labels_interval or [iou - labels] * 2
+    place = "not surely above or below"
+    if low > 0 or high < 0:
+        place = "above" if low > 0 else "below"
+    name = label(scores.method, num_rounds)
+    theirs = "its labels" if num_rounds == 1 else "the labels of the first round"
+    text = f"{name} is {place} {theirs} here: {100 * iou:.1f} against {100 * labels:.1f}"
+    if not scores.labels_interval:
+        return text
+    return f"{text} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def notes(evaluation: Evaluation) -> Iterator[str]:

@@ -16,6 +16,11 @@ Foreground = Literal["frame", "as_found"]
 """Which side of a mask is called foreground."""
 
 
+AUTO_VAL_SHARE, FEWEST_TO_HOLD_BACK = 0.1, 40
+"""What export.val_share=auto sets apart, and of how many pairs: a tenth of fewer tells nothing, and
+would be missed in training."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings(Section, name="export"):
     """What the pairs become, and how they are cut into files.
@@ -52,8 +57,21 @@ class ExportSettings(Section, name="export"):
     """Megabytes in one file, about, instead of pairs_per_file; computed from the mean size of the
     images planned."""
 
-    val_share: Annotated[float, share_below_1] = 0.0
-    """Share of the images set apart for validation, by a hash of their ids."""
+    val_share: Literal["auto"] | Annotated[float, share_below_1] = "auto"
+    """Share of the images set apart for validation, by a hash of their ids: SegNet does not learn
+    them and is measured by them. auto is 0.1 of RUN/export with 40 pairs or more, else 0; the paper
+    sets none apart."""
+
+    def val_share_of(self, num_pairs: int) -> float:
+        """Give the share to set apart.
+
+        Args:
+            num_pairs: in the whole corpus.
+        """
+        if self.val_share != "auto":
+            return self.val_share
+        holds_back = self == self.for_training and num_pairs >= FEWEST_TO_HOLD_BACK
+        return AUTO_VAL_SHARE if holds_back else 0.0
 
     @property
     def for_training(self) -> "ExportSettings":

@@ -52,7 +52,7 @@ def build(job: Job) -> "ExportStep":
             place=job.place,
             digest=selection.outputs_digest,
             pairs_per_file=pairs_per_file(plan, settings, job.settings.decode.size_px),
-            val_share=settings.val_share,
+            val_share=settings.val_share_of(selection.ok),
         ),
         labels=labels,
         masks_digest=settings_of(labels.place, labels.step),

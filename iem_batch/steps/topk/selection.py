@@ -23,6 +23,7 @@ class Selection:
     num_gone: int
     """Images left out because they can no longer be read, which only diversity asks for."""
     num_selected: int
+    """Images taken."""
     cut: float | None
     """Score of the last mask selected; None where nothing is selected."""
     histogram: list[int]
@@ -32,6 +33,17 @@ class Selection:
     by: str
     """The score, a name of `SCORES`; `error` also where the one asked for compares first masks and
     each image has one mask."""
+
+    @property
+    def num_available(self) -> int:
+        """Images with a mask that can be taken."""
+        return self.num_images - self.num_undefined - self.num_outside
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether no image is left that could be taken."""
+        left_out = self.num_near_duplicates + self.num_gone
+        return self.num_selected + left_out >= self.num_available
 
 
 def read_selection(place: RunFolder) -> Selection | None:

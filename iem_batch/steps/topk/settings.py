@@ -22,7 +22,8 @@ class TopkSettings(Section, name="topk"):
     """
 
     k: Annotated[int, at_least(0)] = 8000
-    """How many images are taken, those of highest score; all where there are fewer."""
+    """How many images are taken, those of highest score; all where there are fewer, so that small
+    collections lose no label."""
 
     by: Annotated[str, one_of(SCORES)] = "error_agreement"
     """What images are ranked by. `error`: the inpainting error E, as in the paper;

@@ -88,9 +88,13 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     score = SCORES[selection.by].label
     cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
     among = f"among {labels.place.url_of(labels.step)}"
+    taken = f"{selection.num_selected:,} of {selection.num_images:,} images"
+    if selection.takes_all:
+        taken = (
+            f"all {selection.num_selected:,} images that can be labels, of {selection.num_images:,}"
+        )
     print(
-        f"topk: {selection.num_selected:,} of {selection.num_images:,} images{cut}; "
-        f"{selection.num_undefined:,} empty or full masks left out; {among} -> "
+        f"topk: {taken}{cut}; {selection.num_undefined:,} empty or full masks left out; {among} -> "
         f"{built.place.url_of(TABLE)}"
     )
     for number, why in (

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from iem_batch.segnet.training import EpochRecord
 
-TAGS = ("loss", "iou", "foreground", "seconds")
-"""The curves, named like the fields of an `EpochRecord`."""
+TAGS = ("loss", "iou", "foreground", "seconds", "val_loss", "val_iou")
+"""The curves, named like the fields of an `EpochRecord`; there is none of what is None."""
 
 
 def event_file(history: Sequence[EpochRecord]) -> bytes:
@@ -28,7 +28,12 @@ def event_file(history: Sequence[EpochRecord]) -> bytes:
     seconds = 0.0
     for record in history:
         seconds += record.seconds
-        values = [Summary.Value(tag=tag, simple_value=getattr(record, tag)) for tag in TAGS]
+        found = {tag: getattr(record, tag) for tag in TAGS}
+        values = [
+            Summary.Value(tag=tag, simple_value=value)
+            for tag, value in found.items()
+            if value is not None
+        ]
         summary = Summary(value=values)
         events.append(Event(wall_time=seconds, step=record.epoch, summary=summary))
     with TemporaryDirectory() as folder:

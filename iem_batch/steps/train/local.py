@@ -4,7 +4,7 @@ import torch
 
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.training import Training, begin_training, train_epoch
-from iem_batch.steps.train.pair_stream import open_stream
+from iem_batch.steps.train.pair_stream import labelled_pairs, open_stream
 from iem_batch.steps.train.work import EpochProgress, TrainWork
 
 
@@ -25,10 +25,12 @@ def train_here(work: TrainWork, progress: EpochProgress) -> Training:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training = begin_training(work.segnet, work.settings, device)
     work.resume(training)
-    with open_stream(work.files, work.settings, num_threads=torch.get_num_threads()) as stream:
+    threads = torch.get_num_threads()
+    with open_stream(work.files, work.settings, num_threads=threads) as stream:
         while not training.finished:
             batches = stream.batches(len(training.history))
-            progress(train_epoch(training, batches, on_collapse=progress))
+            held_back = labelled_pairs(work.held_back, num_threads=threads)
+            progress(train_epoch(training, batches, held_back=held_back, on_collapse=progress))
             if training.checkpoint_due:
                 work.keep(training)
     return training

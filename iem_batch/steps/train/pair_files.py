@@ -5,7 +5,7 @@ N = pairs, H, W = pixels.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -66,12 +66,7 @@ def find_pairs(place: RunFolder, exported: Summary) -> PairFiles:
         SettingsError: there is no pair, or no mask with two sides.
         StorageError: a file or its first picture is damaged.
     """
-    # Those called val- are set apart for validation.
-    num_pairs = {
-        f"export/{stem}.parquet": pairs
-        for stem, pairs in exported.facts["files"].items()
-        if not stem.startswith("val-")
-    }
+    num_pairs = _files(exported, held_back=False)
     shape_HW = _first_shape_with_two_sides(place, num_pairs)
     if shape_HW is None:
         count = sum(num_pairs.values())
@@ -82,6 +77,28 @@ def find_pairs(place: RunFolder, exported: Summary) -> PairFiles:
         )
     names, num_rows = tuple(num_pairs), tuple(num_pairs.values())
     return PairFiles(place=place, names=names, num_rows=num_rows, shape_HW=shape_HW)
+
+
+def find_held_back(files: PairFiles, exported: Summary) -> PairFiles | None:
+    """List the pairs that are not learned; None if there are none.
+
+    Args:
+        files: the others.
+        exported: the summary of export.
+    """
+    num_pairs = _files(exported, held_back=True)
+    if not sum(num_pairs.values()):
+        return None
+    return replace(files, names=tuple(num_pairs), num_rows=tuple(num_pairs.values()))
+
+
+def _files(exported: Summary, *, held_back: bool) -> dict[str, int]:
+    """Give file -> pairs; those called val- are held back."""
+    return {
+        f"export/{stem}.parquet": pairs
+        for stem, pairs in exported.facts["files"].items()
+        if stem.startswith("val-") == held_back
+    }
 
 
 def read_pairs(files: PairFiles, rows: range, map_rows: Map = map) -> Iterator[NDArray[np.void]]:

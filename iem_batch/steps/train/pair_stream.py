@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from iem_batch.segnet import order
 from iem_batch.segnet.batch import Batch
 from iem_batch.segnet.settings import TrainSettings
+from iem_batch.segnet.validation import Labelled
 from iem_batch.steps.train.cache import Layout, PairCache, open_cache, plan_layout
 from iem_batch.steps.train.pair_files import PairFiles, read_pairs
 
@@ -142,6 +143,28 @@ def open_stream(
             stream.close()
 
 
+def labelled_pairs(
+    files: PairFiles | None, *, rank: int = 0, num_workers: int = 1, num_threads: int = 1
+) -> Iterator[Labelled]:
+    """Give a worker's share of the pairs held back, a few at once, decoded anew each time.
+
+    Args:
+        files: those pairs; None gives nothing.
+        rank: which worker this is.
+        num_workers: how many there are.
+        num_threads: threads that decode.
+
+    Raises:
+        StorageError: a file cannot be read, or a picture is damaged or of another size.
+    """
+    if files is None:
+        return
+    rows = order.owned(range(files.num_pairs), rank, num_workers)
+    with ThreadPoolExecutor(num_threads, "decode") as decoders:
+        for record_N in read_pairs(files, rows, decoders.map):
+            yield _tensors(record_N, files.shape_HW)
+
+
 def check_cache(files: PairFiles, settings: TrainSettings, num_workers: int) -> None:
     """Check, before any worker starts, that each may take as much disk as it needs.
 
@@ -159,11 +182,17 @@ def _layout(files: PairFiles, settings: TrainSettings, rank: int, num_workers: i
 
 
 def _to_batch(record_N: NDArray[np.void], share: order.Share, shape_HW: tuple[int, int]) -> Batch:
-    height, width = shape_HW
-    bits = np.unpackbits(record_N["mask"], axis=1, count=height * width)
+    image_NHW3, mask_NHW = _tensors(record_N, shape_HW)
     return Batch(
-        image_NHW3=torch.from_numpy(np.ascontiguousarray(record_N["image"])),
-        mask_NHW=torch.from_numpy(bits.reshape(-1, height, width)).bool(),
+        image_NHW3=image_NHW3,
+        mask_NHW=mask_NHW,
         row_N=torch.from_numpy(share.row_N),
         num_images=share.num_images,
     )
+
+
+def _tensors(record_N: NDArray[np.void], shape_HW: tuple[int, int]) -> Labelled:
+    height, width = shape_HW
+    bits = np.unpackbits(record_N["mask"], axis=1, count=height * width)
+    mask_NHW = torch.from_numpy(bits.reshape(-1, height, width)).bool()
+    return torch.from_numpy(np.ascontiguousarray(record_N["image"])), mask_NHW

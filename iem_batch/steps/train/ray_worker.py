@@ -13,7 +13,7 @@ from ray.util.queue import Queue
 from iem_batch.errors import SettingsError
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.training import Training, begin_training, train_epoch
-from iem_batch.steps.train.pair_stream import PairStream, open_stream
+from iem_batch.steps.train.pair_stream import PairStream, labelled_pairs, open_stream
 from iem_batch.steps.train.work import TrainWork
 
 
@@ -56,11 +56,18 @@ def _train(work: TrainWork, training: Training, stream: PairStream, records: Que
 
     A queue without records is false, so it must not be asked for its truth.
     """
+    context = ray.train.get_context()
     while not training.finished:
         batches = stream.batches(len(training.history))
         record = train_epoch(
             training,
             batches,
+            held_back=labelled_pairs(
+                work.held_back,
+                rank=context.get_world_rank(),
+                num_workers=context.get_world_size(),
+                num_threads=torch.get_num_threads(),
+            ),
             sum_over_workers=torch.distributed.all_reduce,
             on_collapse=None if records is None else records.put,
         )

@@ -15,10 +15,12 @@ from iem_batch.segnet.collapse import Collapse, Side
 from iem_batch.segnet.order import num_epochs
 from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import save_weights
+from iem_batch.steps.topk.selection import Selection
 from iem_batch.steps.train import layout
 from iem_batch.steps.train.curves import event_file
-from iem_batch.steps.train.pair_files import find_pairs
+from iem_batch.steps.train.pair_files import find_held_back, find_pairs
 from iem_batch.steps.train.record import model_record
+from iem_batch.steps.train.verdict import Learned, more_labels, verdict
 from iem_batch.steps.train.work import TrainWork
 
 
@@ -51,17 +53,26 @@ def build(job: Job) -> WholeStep:
         segnet=job.settings.segnet,
         settings=replace(job.settings.train, epochs=epochs),
         files=files,
+        held_back=find_held_back(files, exported),
+    )
+    num_images, all_labels = more_labels(Selection(**selected.facts), job.settings.topk)
+    learned = Learned(
+        num_labels=exported.ok,
+        num_held_back=exported.ok - files.num_pairs,
+        agreement=None,
+        all_labels=all_labels,
+        num_images=num_images,
     )
     return WholeStep(
         name="train",
         run=job.run,
         place=job.place,
         depends_on=depends,
-        compute=partial(_train, job, work),
+        compute=partial(_train, job, work, learned),
     )
 
 
-def _train(job: Job, work: TrainWork) -> ShardOutput:
+def _train(job: Job, work: TrainWork, learned: Learned) -> ShardOutput:
     assert work.settings.epochs != "auto"
     total = work.settings.epochs
 
@@ -77,7 +88,9 @@ def _train(job: Job, work: TrainWork) -> ShardOutput:
 
         training = train_here(work, show)
     history = [asdict(record) for record in training.history]
-    record = model_record(job, work.files.num_pairs, training.history[-1])
+    of_result = training.result_epoch
+    record = model_record(job, work.files.num_pairs, of_result)
+    learned = replace(learned, agreement=of_result.val_iou)
     return ShardOutput(
         shard=0,
         tables={
@@ -88,18 +101,26 @@ def _train(job: Job, work: TrainWork) -> ShardOutput:
         planned=work.files.num_pairs,
         ok=work.files.num_pairs,
         quarantined=0,
-        facts={"key": work.key, "last": history[-1]},
+        facts={
+            "key": work.key,
+            "epochs": len(history),
+            "result": asdict(of_result),
+            "learned": asdict(learned),
+            "verdict": verdict(learned),
+        },
     )
 
 
 def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     """Say what came out; the checkpoint is needed no more."""
     delete_own(built.place, layout.checkpoint(summary.facts["key"]))
-    last = EpochRecord(**summary.facts["last"])
+    epochs, result = summary.facts["epochs"], EpochRecord(**summary.facts["result"])
+    best = "" if result.epoch == epochs else f", of which {result.epoch} is the best"
     print(
-        f"train: {last.epoch} epochs, loss {last.loss:.4f}, IoU with the labels "
-        f"{100 * last.iou:.1f} % -> {built.place.url_of(layout.WEIGHTS)}"
+        f"train: {epochs} epochs{best}, loss {result.loss:.4f}, IoU with the labels "
+        f"{100 * result.iou:.1f} % -> {built.place.url_of(layout.WEIGHTS)}"
     )
+    print(f"train: {summary.facts['verdict']}")
 
 
 def epoch_line(record: EpochRecord | Collapse, total: int) -> str:
@@ -108,8 +129,11 @@ def epoch_line(record: EpochRecord | Collapse, total: int) -> str:
         return f"train: epoch {record.epoch}/{total}, step {record.step}; {_warning(record.side)}"
     line = (
         f"train: epoch {record.epoch}/{total}, loss {record.loss:.4f}, "
-        f"IoU with the labels {record.iou:.3f}, {record.seconds:.1f} s"
+        f"IoU with the labels {record.iou:.3f}, "
     )
+    if record.val_iou is not None:
+        line += f"held-back loss {record.val_loss:.4f}, IoU {record.val_iou:.3f}, "
+    line += f"{record.seconds:.1f} s"
     if record.collapsed_to is None:
         return line
     return f"{line}; {_warning(record.collapsed_to)}"

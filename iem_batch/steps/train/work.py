@@ -27,6 +27,9 @@ class TrainWork:
     settings: TrainSettings
     """With the number of epochs resolved."""
     files: PairFiles
+    """What is learned."""
+    held_back: PairFiles | None
+    """What is not, and only compared with; None where nothing is held back."""
 
     def resume(self, training: Training) -> None:
         """Go on from the last checkpoint, if there is one.

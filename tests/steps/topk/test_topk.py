@@ -213,6 +213,19 @@ def test_fraction_is_of_all_images(tmp_path: Path) -> None:
     assert selection.cut == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize(("k", "said"), [(11, "11 of 12 images"), (12, "all 12"), (8000, "all 12")])
+def test_the_output_says_where_all_are_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], k: int, said: str
+) -> None:
+    """The default takes every label of a small collection."""
+    assert TopkSettings().k == 8000
+    run = RunFolder(str(tmp_path))
+    write_masks(run, [[(f"{n:02d}", 1 + n / 100) for n in range(12)]])
+    do(job_at(run, topk=TopkSettings(k=k)), "topk")
+    assert f"topk: {said}" in capsys.readouterr().out
+    assert run.read_table(TABLE).num_rows == min(k, 12)
+
+
 def test_masks_that_touch_the_frame(tmp_path: Path) -> None:
     """Catches a bound on the whole area in place of the outermost pixels."""
     run = RunFolder(str(tmp_path / "run"))

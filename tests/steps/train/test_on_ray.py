@@ -37,6 +37,7 @@ SETTINGS = TrainSettings(
     num_workers=2,
     precision="fp32",
     checkpoint_every_epochs=1,
+    patience=6,
 )
 
 
@@ -78,8 +79,10 @@ def _attentive_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_pairs(run: RunFolder) -> None:
-    """Write nine pairs in files of four: what the two workers own ends inside a file."""
-    write_corpus(run, small_discs(9), pairs_per_file=4)
+    """Write nine pairs in files of four: what the two workers own ends inside a file. Three more
+    are held back."""
+    discs = small_discs(12)
+    write_corpus(run, discs[:9], pairs_per_file=4, held_back=discs[9:])
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +105,8 @@ def test_two_workers_equal_one(calm: RunFolder, tmp_path: Path) -> None:
     assert [record.epoch for record in trained] == [1, 2, 3, 4, 5, 6]
     for ours, theirs in zip(trained, expected, strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-3)
+        assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-3)
+        assert ours.val_iou == pytest.approx(theirs.val_iou, abs=1e-2)
     assert load_weights(calm.read_bytes(layout.WEIGHTS), SEGNET).state_dict()
     assert calm.names(FOLDER) == []
 
@@ -128,7 +133,7 @@ def test_a_node_that_is_lost_is_done_without(tmp_path: Path) -> None:
     run, alone = RunFolder(str(tmp_path / "run")), RunFolder(str(tmp_path / "alone"))
     for folder in (run, alone):
         write_pairs(folder)
-    settings = replace(SETTINGS, min_workers=1, epochs=40)
+    settings = replace(SETTINGS, min_workers=1, epochs=40, patience=40)
     with running_nodes(worker=False) as nodes:
         for name in ("first", "second"):
             nodes.start_worker(name, num_cpus=1)
