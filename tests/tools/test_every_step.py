@@ -150,13 +150,14 @@ def damaged(place: RunFolder, names: Sequence[str]) -> Iterator[None]:
 @pytest.mark.parametrize("name", EVERY)
 def test_a_bit_that_has_changed_in_any_file(done: Done, name: str) -> None:
     place, files = done.find(name).place, done.files(name)
+    where = f"{done.elsewhere}: " if name == ELSEWHERE else ""
     assert files
     for start in range(0, len(files), EXAMPLES):
         some = files[start : start + EXAMPLES]
         with damaged(place, some):
             found = check(done.job(name), None).findings
         assert found.examples["checksum"] == [
-            f"{file} is not what was written: its bytes differ" for file in some
+            f"{where}{file} is not what was written: its bytes differ" for file in some
         ]
 
 
