@@ -82,16 +82,15 @@ def measure(folder: Path, count: int) -> list[dict[str, Any]]:
 
 def summary(figure_BK: NDArray[np.float64]) -> dict[str, list[float]]:
     """Give the mean, and the ends of its interval, of each figure."""
-    values_3K = np.vstack(
-        [figure_BK.mean(axis=0), interval(figure_BK, resamples=2000, seed=0)]
-    ).round(2)
+    ends_2K = interval(figure_BK, resamples=2000, seed=0)
+    values_3K = np.vstack([figure_BK.mean(axis=0), ends_2K]).round(2)
     return dict(zip(("iou", "f", "cost"), values_3K.T.tolist(), strict=True))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--count", type=int, default=60, help="photos of a set, at most")
+    parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
