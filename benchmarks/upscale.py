@@ -1,6 +1,6 @@
 """How well masks fit at the size of their photos, by each way to bring them there.
 
-    python benchmarks/upscale.py FOLDER... [--count 60] [--json OUT.json]
+    python benchmarks/upscale.py FOLDER... --json OUT.json [--count 60]
 
 A FOLDER has images/ and masks/ of the same names. Masks are those of `segment` and `fuse` with the
 defaults, over whole photos. Scores in percent, with 95 % intervals over photos, for each half of a
@@ -91,10 +91,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     rows = [row for folder in options.folders for row in measure(folder, options.count)]
     print(*rows, sep="\n")
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    options.json.write_text(json.dumps(rows, indent=1) + "\n")
