@@ -162,14 +162,15 @@ def test_files_of_others_keep_their_bytes_whatever_is_done(
         try:
             every[name]()
         except IEMBatchError as error:
-            refused.append(f"{name}: {error}")
+            refused.append(f"{name}: {error}".splitlines()[0])
         world.require_untouched(f"{name} of {names}")
-    assert len(refused) < len(names) / 2, refused
+    print("XX", refused)
+    assert not [line for line in refused if "begun with" not in line], "others stop no command"
     for step in reversed(STEPS):
         drop(world.converted() if step == "convert" else world.job(), step)
         world.require_untouched(f"drop {step}")
-    ours = {path for path in (tmp_path / "run/segment").rglob("*") if not path.is_dir()}
-    assert ours == {path for path in world.foreign if tmp_path / "run/segment" in path.parents}
+    left = set((tmp_path / "run/segment").iterdir())
+    assert left == {path for path in world.foreign if path.parent == tmp_path / "run/segment"}
 
 
 def test_a_corpus_or_shards_are_not_written_among_files_of_others(
@@ -212,6 +213,7 @@ def test_no_file_is_left_of_a_shard_that_was_cut_off(
 
 def lines_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     """Give the lines on standard error of a command that fails."""
+    capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         main([*arguments, "--local", *QUICK])
     assert ended.value.code == 1
