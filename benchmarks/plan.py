@@ -8,7 +8,9 @@ Makes in FOLDER (some 2 GB and a million inodes, deleted again):
 - tree: real empty files in 1,000 folders; flat: the same number in one folder, whose names are
   sorted in files;
 - store: no files but a listing as an object store gives it, 1,000 keys a page, each page after
-  `--page-ms` of waiting, in 100 folders.
+  `--page-ms` of waiting, in 100 folders;
+- extend, anew: such listings of `--files` and a tenth more: the plan of `--files` is extended by
+  the tenth, and all are planned anew.
 
 Each is planned by a process of its own, which writes the plan to FOLDER and reports its time and
 its peak resident memory, that of mapped files included.
@@ -24,10 +26,12 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from iem_batch.run.extend import extend_plan
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import write_plan
 from iem_batch.run.settings import PlanSettings
@@ -35,9 +39,15 @@ from iem_batch.sources import FolderSource, Source, open_source
 from iem_batch.storage.folder import Folder, FoundFile
 from iem_batch.storage.walk import Page, walk_pages
 
-CASES = ("lmdb", "tree", "flat", "store")
+CASES = ("lmdb", "tree", "flat", "store", "extend", "anew")
+LISTED = ("store", "extend", "anew")
+"""Those of which no file is made."""
 STORE_FOLDERS = 100
 PAGE_KEYS = 1000
+
+
+URL = "memory://made-up"
+SETTINGS = PlanSettings()
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class PagedFolder(Folder):
 
     num_files: int = 0
     page_s: float = 0.0
+    num_added: int = 0
+    """Files by which it has grown, among the others by name."""
 
     def walk(self) -> Iterator[FoundFile]:
         """List all keys in order."""
@@ -58,11 +70,18 @@ class PagedFolder(Folder):
             time.sleep(self.page_s)
             yield Page(files=[], folders=[f"{number:03d}/" for number in range(STORE_FOLDERS)])
             return
-        count = self.num_files // STORE_FOLDERS
-        for start in range(0, count, PAGE_KEYS):
+        names = self._names()
+        while some := list(islice(names, PAGE_KEYS)):
             time.sleep(self.page_s)
-            numbers = range(start, min(start + PAGE_KEYS, count))
-            yield Page(files=[(f"{prefix}{number:032d}.jpg", 31_000) for number in numbers])
+            yield Page(files=[(f"{prefix}{name}.jpg", 31_000) for name in some])
+
+    def _names(self) -> Iterator[str]:
+        """Give the names in a folder, in order; those added lie behind every few of the others."""
+        count, added = self.num_files // STORE_FOLDERS, self.num_added // STORE_FOLDERS
+        for number in range(count):
+            yield f"{number:032d}"
+            if added and number % (count // added) == 0:
+                yield f"{number:032d}_new"
 
 
 def make_lmdb(folder: Path, count: int) -> None:
@@ -91,26 +110,36 @@ def make_files(folder: Path, count: int, num_folders: int) -> None:
 
 def plan(case: str, folder: Path, arguments: argparse.Namespace) -> dict[str, float | int | str]:
     """Plan one collection in this process."""
-    source: Source
+    run = RunFolder(str(folder / f"run-{case}"))
     before_mb = peak_kb() / 1024
-    started = time.perf_counter()
-    if case == "store":
-        url = "memory://made-up"
-        source = FolderSource(PagedFolder(url, arguments.files, arguments.page_ms / 1000))
-    else:
-        source = open_source(str(folder / case))
-    made = write_plan(RunFolder(str(folder / f"run-{case}")), source, PlanSettings())
+    started, processor_started = time.perf_counter(), time.process_time()
+    source = _source(case, folder, arguments)
+    made = extend_plan(run, source)[0] if case == "extend" else write_plan(run, source, SETTINGS)
     seconds = time.perf_counter() - started
+    processor_seconds = time.process_time() - processor_started
     peak_mb = peak_kb() / 1024
     return {
         "case": case,
         "images": made.num_images,
         "shards": made.num_shards,
         "seconds": round(seconds, 2),
-        "processor_seconds": round(time.process_time(), 2),
+        "processor_seconds": round(processor_seconds, 2),
         "peak_mb": round(peak_mb, 1),
         "imports_mb": round(before_mb, 1),
     }
+
+
+def _source(case: str, folder: Path, arguments: argparse.Namespace) -> Source:
+    if case not in LISTED:
+        return open_source(str(folder / case))
+    added = 0 if case == "store" else arguments.files // 10
+    return FolderSource(PagedFolder(URL, arguments.files, arguments.page_ms / 1000, added))
+
+
+def plan_before(folder: Path, arguments: argparse.Namespace) -> None:
+    """Write the plan that is to be extended."""
+    source = FolderSource(PagedFolder(URL, arguments.files))
+    write_plan(RunFolder(str(folder / "run-extend")), source, SETTINGS)
 
 
 def peak_kb() -> int:
@@ -141,13 +170,22 @@ def main() -> None:
         if case == "lmdb":
             made.mkdir(parents=True)
             make_lmdb(made, arguments.keys)
-        elif case != "store":
+        elif case == "extend":
+            plan_before(arguments.folder, arguments)
+        elif case not in LISTED:
             make_files(made, arguments.files, 1000 if case == "tree" else 1)
         command = [sys.executable, __file__, *sys.argv[1:], "--only", case]
         found.append(json.loads(subprocess.check_output(command)))
         print(json.dumps(found[-1]), flush=True)
         shutil.rmtree(made, ignore_errors=True)
         shutil.rmtree(arguments.folder / f"run-{case}", ignore_errors=True)
+    of = {case["case"]: case for case in found}
+    if {"extend", "anew"} <= of.keys():
+        ratios = {
+            name: round(of["extend"][name] / of["anew"][name], 3)
+            for name in ("seconds", "processor_seconds", "peak_mb")
+        }
+        found.append({"case": "extend / anew", **ratios})
     report = {
         "program": " ".join(["benchmarks/plan.py", *(Path(word).name for word in sys.argv[1:])]),
         "date": time.strftime("%Y-%m-%d"),

@@ -7,8 +7,8 @@ shard is done after all. Nothing here decides what the output is.
 """
 
 import contextlib
+import json
 import os
-import re
 import socket
 import threading
 import time
@@ -24,8 +24,6 @@ from iem_batch.run.deletion import delete_leniently, delete_own, delete_unfinish
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.marker import kind_of
 from iem_batch.run.marks import Failure, read_failures, write_failure
-
-_DRIVER = re.compile(r".+-\d+\.json")
 
 SECONDS_BETWEEN_SIGNS = 10.0
 """How often a command at work gives a sign of life."""
@@ -68,9 +66,11 @@ class Driver:
 def drivers(run: RunFolder) -> list[Driver]:
     """Read who is, or was when it was killed, at work on a run."""
     found = []
-    for name in filter(_DRIVER.fullmatch, run.names(layout.DRIVERS)):
+    for name in run.names(layout.DRIVERS):
         with contextlib.suppress(FileNotFoundError):  # it has just ended
-            found.append(Driver(**run.read_json(f"{layout.DRIVERS}/{name}")))
+            data = run.read_bytes(f"{layout.DRIVERS}/{name}")
+            with contextlib.suppress(ValueError, TypeError):  # a file of somebody else
+                found.append(Driver(**json.loads(data)))
     return found
 
 

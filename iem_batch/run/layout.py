@@ -19,7 +19,7 @@ A place is a folder with steps of its own: the run, a later round, a corpus else
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 MARKER = "_run/run.json"
 PLAN = "_run/plan.json"
@@ -75,9 +75,14 @@ def round_folder(number: int) -> str:
     return f"rounds/{number}"
 
 
-def is_scratch(name: str) -> bool:
-    """Tell whether a file is one that a step keeps beside its output: killers, a checkpoint."""
-    return _SCRATCH.fullmatch(name) is not None
+def is_scratch(name: str, shards: Container[int | None]) -> bool:
+    """Tell a file that a step keeps beside its output: killers of one of its shards, a checkpoint.
+
+    Args:
+        name: in the place.
+        shards: those of the step, and None, which a checkpoint is about.
+    """
+    return _SCRATCH.fullmatch(name) is not None and shard_of(name.rpartition("/")[2]) in shards
 
 
 def shard_of(name: str) -> int | None:

@@ -220,7 +220,9 @@ def drop(job: Job, name: str, place: RunFolder | None = None) -> None:
 
 
 def _drop(place: RunFolder, step: Step) -> None:
-    kept = [f"{folder}/{name}" for folder in step.scratch for name in place.names(folder)]
-    ours = [name for name in kept if layout.is_scratch(name)]
-    drop_step(place, step.name, [*ours, *step.drafts], step.parts)
+    record = read_record(place, step.name)
+    shards = {None, *range(0 if record is None else record.num_shards)}
+    names = [f"{folder}/{name}" for folder in step.scratch for name in place.names(folder)]
+    kept = [name for name in names if layout.is_scratch(name, shards)]
+    drop_step(place, step.name, [*kept, *step.drafts], step.parts)
     place.delete_empty_folders(step.scratch)

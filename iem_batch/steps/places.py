@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from iem_batch.job import Job
 from iem_batch.run.exports import read_exports
 from iem_batch.run.folder import RunFolder, title
-from iem_batch.run.marks import StepRecord, read_record
+from iem_batch.run.marks import StepRecord, committed, read_record
 from iem_batch.steps.registry import STEPS, Step
 
 
@@ -55,3 +55,9 @@ def started_steps(job: Job) -> Iterator[StartedStep]:
         record = read_record(place, step.name)
         if record is not None:
             yield StartedStep(step=step, job=at, place=place, record=record)
+
+
+def done_shards(place: RunFolder, step: str) -> list[int]:
+    """List the shards of a step that are done, in order; of what it has no shard is no mark."""
+    record = read_record(place, step)
+    return sorted(committed(place, step) & set(range(0 if record is None else record.num_shards)))

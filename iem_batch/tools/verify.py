@@ -21,7 +21,7 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import committed, read_summary
 from iem_batch.run.plan import read_plan
 from iem_batch.sources import Source, open_source
-from iem_batch.steps.places import StartedStep, started_steps
+from iem_batch.steps.places import StartedStep, done_shards, started_steps
 from iem_batch.steps.registry import STEPS
 from iem_batch.storage.local_files import is_unfinished_write
 from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
@@ -205,7 +205,7 @@ def _find_repeats(run: RunFolder, hashes: np.ndarray, findings: Findings) -> Non
     if not len(repeated):
         return
     places: dict[str, list[int]] = {}
-    for shard in sorted(committed(run, "segment")):
+    for shard in done_shards(run, "segment"):
         ids = image_ids(run, shard)
         for image_id in np.array(ids, dtype=object)[np.isin(id_hashes(ids), repeated)]:
             places.setdefault(image_id, []).append(shard)

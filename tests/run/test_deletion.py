@@ -125,6 +125,15 @@ def test_a_step_is_dropped_with_all_it_wrote_and_nothing_else(place: RunFolder) 
     assert not place.exists(f"{STEP}/images"), "no empty folder is left"
 
 
+def test_what_a_shard_without_a_mark_has_written_is_dropped_too(place: RunFolder) -> None:
+    """Catches a file that no mark names, and that readers of the folder would take for ours."""
+    fill(place)
+    for name in (layout.part(STEP, 3), layout.part("more", 3), f"{STEP}/3.parquet"):
+        place.write_bytes(name, b"its process was killed before the mark")
+    drop_step(place, STEP, ["_run/scratch/key.pt"], [STEP, "more", "absent"])
+    assert files(place) == {*FOREIGN, f"{STEP}/3.parquet"}
+
+
 def test_a_step_that_was_not_begun_is_not_dropped(place: RunFolder) -> None:
     """Catches files deleted by the look of their names, in a folder that somebody made."""
     place.write_bytes(layout.part(STEP, 0), b"of somebody else")

@@ -23,13 +23,14 @@ from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import LoadedShard
-from iem_batch.run.marks import Summary, committed, require_summary, settings_of
+from iem_batch.run.marks import Summary, require_summary, settings_of
 from iem_batch.steps.fuse.choose import dataset_side
 from iem_batch.steps.fuse.fusion import fuse_one, vote
 from iem_batch.steps.fuse.settings import FuseSettings
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.lines import say_rows
 from iem_batch.steps.mask_columns import mask_columns
+from iem_batch.steps.places import done_shards
 from iem_batch.storage.read_ahead import map_ahead
 
 
@@ -66,7 +67,7 @@ def fused_so_far(run: RunFolder) -> list[int]:
     Raises:
         StepMissingError: none is done.
     """
-    shards = sorted(committed(run, "fuse"))
+    shards = done_shards(run, "fuse")
     if not shards:
         raise StepMissingError(f"{run.url} has no fused masks; run `iem-batch fuse` on it first")
     return shards
