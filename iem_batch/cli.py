@@ -3,8 +3,8 @@
 import re
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
@@ -15,26 +15,11 @@ from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_y
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.interrupts import Interrupt, raising_interrupts
-from iem_batch.steps.registry import EXTEND_FLAGS, PLAN_FLAGS, STEPS, Step
-from iem_batch.tools.settings import DEMO_DEFAULTS
+from iem_batch.steps.registry import STEPS, Step
+from iem_batch.tools.registry import TOOLS, Tool
 
 if TYPE_CHECKING:
     from iem_batch.job import Job
-    from iem_batch.run.marker import Kind
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tool:
-    """A command that is no step; done by the function of its name in `iem_batch.tools.MODULE`."""
-
-    summary: str
-    module: str
-    arguments: tuple[str, ...] = ("run",)
-    """Names of `ARGUMENTS` and `SHORT`."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Settings it has other defaults for."""
-    paper: tuple[str, ...] = ()
-    """Sections in which --paper sets the paper's recipe."""
 
 
 SHORT = {
@@ -48,55 +33,11 @@ SHORT = {
     "--backbone": "segnet.backbone",
     "--truth": "evaluate.truth",
     "--ignore": "evaluate.ignore",
-    "--to": "convert.to",
+    "--to": "COMMAND.to",
+    "--format": "apply.format",
+    "model": "apply.model",
 }
-"""Short flag -> the setting it sets."""
-
-TOOLS = {
-    "run": Tool(
-        summary="Do all steps, from images to report.",
-        module="pipeline",
-        arguments=("source", "run", *EXTEND_FLAGS)
-        + ("--truth", "--ignore", "-k", "--fraction", "--rounds")
-        + ("--backbone", *PLAN_FLAGS),
-        paper=tuple(dict.fromkeys(name for step in STEPS.values() for name in step.paper)),
-    ),
-    "plan": Tool(
-        summary="List the images of a source and cut them into shards.",
-        module="plan",
-        arguments=("source", "run", "--estimate", "--extend", *PLAN_FLAGS),
-    ),
-    "show": Tool(
-        summary="Draw one image of a run, or any photo.",
-        module="show",
-        arguments=("image", "run?", "--png"),
-    ),
-    "status": Tool(
-        summary="Print what is done and what is left.",
-        module="status",
-        arguments=("run", "--json"),
-    ),
-    "verify": Tool(
-        summary="Compare a run with its plan and its commit marks, byte by byte.",
-        module="verify",
-        arguments=("run", "--json", "--reread"),
-    ),
-    "retry": Tool(
-        summary="Do again the shards that failed.",
-        module="retry",
-        arguments=("run", "--quarantined"),
-    ),
-    "demo": Tool(
-        summary="Make pictures whose masks are known, and do all steps on them.",
-        module="pipeline",
-        defaults=DEMO_DEFAULTS,
-    ),
-    "doctor": Tool(
-        summary="Print what this machine or a cluster can run, and what to do where it cannot.",
-        module="doctor",
-        arguments=("--address", "--run", "--source"),
-    ),
-}
+"""Short flag or argument -> the setting it sets; COMMAND is the name of the command."""
 
 COMMANDS: dict[str, Step | Tool] = {**STEPS, **TOOLS}
 
@@ -104,11 +45,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "source": {
         "help": "images: a folder, tar, Parquet, LMDB or list of URLs; a local path or a URL"
     },
+    "model": {"help": "the network: a run, its train/, a weights file; a local path or a URL"},
     "run": {"help": "run folder: a local path or any fsspec URL, e.g. s3://bucket/run"},
     "run?": {"nargs": "?", "default": ".", "help": "run folder; the current one if not given"},
     "image": {"help": "an image of the run, by its image_id, or any image file"},
     "--png": {"default": None, "help": "file for the picture; IMAGE.iem.png if not given"},
-    "out": {"help": "folder for the shards: a local path or any fsspec URL"},
+    "out": {"help": "folder for what is written: a local path or any fsspec URL"},
     "--address": {"default": None, "help": "Ray cluster to look at, e.g. auto or head:6379"},
     "--run": {"default": None, "help": "folder to write to, read from and delete from"},
     "--source": {"default": None, "help": "images to read one of"},
@@ -168,15 +110,17 @@ def build_parser(command: str | None) -> tuple[ArgumentParser, ArgumentParser | 
         subparser = ArgumentParser(description=described.summary, allow_abbrev=False)
         if name == command:
             chosen = subparser
-            _add_arguments(subparser, described)
+            _add_arguments(subparser, name, described)
         subcommands.add_subcommand(name, subparser, help=described.summary)
     return parser, chosen
 
 
-def _add_arguments(parser: ArgumentParser, command: Step | Tool) -> None:
+def _add_arguments(parser: ArgumentParser, own: str, command: Step | Tool) -> None:
     for name in command.arguments:
-        if name in SHORT:
-            parser.add_argument(name, type=_type_of(SHORT[name]), default=None, help=_short(name))
+        if name in SHORT and name not in ARGUMENTS:
+            setting = _setting(name, own)
+            kind = _type_of(setting)
+            parser.add_argument(name, type=kind, default=None, help=f"short for --{setting}")
         else:
             parser.add_argument(name.rstrip("?"), **ARGUMENTS[name])
     if not {"run", "run?", "out"} & set(command.arguments):
@@ -211,8 +155,9 @@ def _type_of(setting: str) -> Any:
     return get_type_hints(SECTIONS[section], include_extras=False)[name] | None
 
 
-def _short(flag: str) -> str:
-    return f"short for --{SHORT[flag]}"
+def _setting(flag: str, command: str) -> str:
+    """Name the setting that a short flag of a command stands for."""
+    return SHORT[flag].replace("COMMAND", command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -259,7 +204,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
     if parsed[command].get("paper"):
         subparser.set_defaults(paper_settings(COMMANDS[command].paper))
     options = subparser.instantiate(parser.parse_args(arguments)[command])
-    settings = _settings(options)
+    settings = _settings(options, command)
     with open_executor(settings.cluster, local=options.local) as executor:
         job = Job(
             run=run,
@@ -287,8 +232,9 @@ def _do(job: "Job", command: str, options: Namespace) -> None:
     if "source" in step.arguments:
         from iem_batch.tools.plan import ensure_plan
 
-        kind: Kind = "run" if step.of_run else "images"
-        ensure_plan(job, options.source, kind, extend=options.extend, as_planned=options.as_planned)
+        ensure_plan(
+            job, options.source, step.kind, extend=options.extend, as_planned=options.as_planned
+        )
     do(job, command)
     if options.get("against"):
         from iem_batch.tools.against import print_comparison
@@ -302,16 +248,16 @@ def _tool(command: str) -> Any:
 
 def _is_short(name: str) -> bool:
     flag = name.replace("_", "-")
-    return f"--{flag}" in SHORT or f"-{flag}" in SHORT
+    return any(short in SHORT for short in (flag, f"-{flag}", f"--{flag}"))
 
 
-def _settings(options: Namespace) -> Settings:
+def _settings(options: Namespace, command: str) -> Settings:
     """Put the settings together; a short flag that is given beats the long one."""
     settings = Settings(**{section: options[section] for section in SECTIONS})
-    for flag, setting in SHORT.items():
+    for flag in SHORT:
         value = options.get(flag.lstrip("-").replace("-", "_"))
         if value is not None:
-            section, _, name = setting.partition(".")
+            section, _, name = _setting(flag, command).partition(".")
             changed = replace(getattr(settings, section), **{name: value})
             settings = replace(settings, **{section: changed})
     backend = settings.segment.backend

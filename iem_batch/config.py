@@ -12,6 +12,7 @@ from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
+from iem_batch.steps.apply.settings import ApplySettings
 from iem_batch.steps.convert.settings import ConvertSettings
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.export.settings import ExportSettings
@@ -22,7 +23,7 @@ from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.segment.settings import SegmentSettings
 from iem_batch.steps.topk.settings import TopkSettings
 from iem_batch.steps.upscale.settings import UpscaleSettings
-from iem_batch.tools.settings import DemoSettings
+from iem_batch.tools.settings import DemoSettings, ShipSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,9 @@ class Settings:
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     convert: ConvertSettings = field(default_factory=ConvertSettings)
+    apply: ApplySettings = field(default_factory=ApplySettings)
     demo: DemoSettings = field(default_factory=DemoSettings)
+    ship: ShipSettings = field(default_factory=ShipSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
 

@@ -4,21 +4,18 @@ B = images, S = pixels of a side of the engine's square, H, W = pixels of an ori
 """
 
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.errors import ImageRejectedError, SettingsError
+from iem_batch.given import decode_given
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.images.decode import Decoded, decode, preprocess
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.fuse.fusion import fuse_one
 from iem_batch.steps.fuse.settings import FuseSettings
@@ -88,9 +85,7 @@ def segment(
     IEM is run from several first masks, and what they led to is fused into one mask.
 
     Args:
-        images: one image or any number of them in a list: paths, PIL images, arrays (H, W, 3), and
-            tensors (3, H, W) or (H, W, 3); or one array (B, H, W, 3) or tensor (B, 3, H, W). Arrays
-            and tensors are RGB, uint8 or floating in [0, 1].
+        images: one image or any number of them; see `iem_batch.given.decode_given`.
         iem: how IEM runs; None takes the defaults, as for all settings.
         decode: how images become the engine's square.
         first_masks: what IEM starts from, and which engine runs it.
@@ -105,7 +100,7 @@ def segment(
     iem, decode = iem or IEMSettings(), decode or DecodeSettings()
     first_masks, fuse = first_masks or SegmentSettings(), fuse or FuseSettings()
     threads = num_threads or os.cpu_count() or 1
-    named = [(name, _decoded(name, image, decode).pixels) for name, image in _items(images)]
+    named = [(name, decoded.pixels) for name, decoded in decode_given(images, decode)]
     size = decode.size_px
     image_BSS3 = np.array([pixels for _, pixels in named], np.uint8).reshape(-1, size, size, 3)
     sides = first_masks.sides_px(size)
@@ -134,46 +129,3 @@ def segment(
         errors=scores.error_BS[:, 0],
         iem=iem,
     )
-
-
-def _items(images: Any) -> Iterator[tuple[str, Any]]:
-    """Take apart what holds several images, and name each."""
-    is_one = isinstance(images, str | os.PathLike | Image.Image) or getattr(images, "ndim", 4) == 3
-    if not is_one and not isinstance(images, Iterable):
-        raise SettingsError(
-            f"images is of type {type(images).__name__}; it must be an image or a list of images"
-        )
-    for number, image in enumerate([images] if is_one else images):
-        yield str(image) if isinstance(image, str | os.PathLike) else f"image {number}", image
-
-
-def _decoded(name: str, image: Any, settings: DecodeSettings) -> Decoded:
-    if isinstance(image, str | os.PathLike):
-        try:
-            return decode(Path(image).read_bytes(), settings)
-        except ImageRejectedError as error:
-            raise ImageRejectedError(error.reason, f"{name}: {error.message}") from error
-    if not isinstance(image, Image.Image):
-        image = Image.fromarray(_pixels(name, image))
-    return preprocess(image, settings)
-
-
-def _pixels(name: str, image: Any) -> NDArray[np.uint8]:
-    """Bring an array or a tensor to uint8 (H, W, 3)."""
-    is_tensor = hasattr(image, "detach")  # whatever has it is a tensor; torch is not imported
-    array = np.asarray(image.detach().cpu() if is_tensor else image)
-    if is_tensor and array.ndim == 3 and array.shape[0] == 3:
-        array = np.moveaxis(array, 0, 2)
-    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        layout = "(3, H, W) or (H, W, 3)" if is_tensor else "(H, W, 3)"
-        raise SettingsError(f"{name} has the shape {tuple(array.shape)}; it must be {layout}")
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise SettingsError(f"{name} is {array.dtype}; it must be uint8, or floating in [0, 1]")
-    if not (array.min() >= 0 and array.max() <= 1):
-        raise SettingsError(
-            f"{name} has values from {array.min():.3g} to {array.max():.3g}; floating ones must be "
-            "in [0, 1]"
-        )
-    return np.asarray(np.round(array * 255), dtype=np.uint8)

@@ -30,7 +30,9 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {*BASE},
     "images": {*BASE},
     "iem": {*BASE},
-    "segnet": {*BASE},
+    "segnet": {*BASE, "images.settings"},
+    "model_file": {*BASE, "storage"},
+    "given": {*BASE, "storage", "images"},
     "sources": {*BASE, "storage"},
     "run": {*BASE, "storage", "images", "sources"},
     "exec": {*BASE, "storage", "run", "iem.backends", "exec.ray.executor"},
@@ -42,17 +44,22 @@ ALLOWED: dict[str, set[str]] = {
     "steps": {*BASE, "images", "sources", "run", "iem.result", "exec", "job", "steps.registry"},
     "steps.NAME": {
         *(*BASE, "storage", "images", "sources", "run", "iem", "segnet", "exec", "job"),
-        *("steps", "steps.registry", "steps.NAME.settings", "steps.train on Ray"),
+        *("steps", "steps.registry", "steps.NAME.settings", "steps.train on Ray", "model_file"),
+        "config",
     },
     "steps.train on Ray": {*BASE, "segnet", "exec", "exec.ray.executor", "steps.NAME"},
-    # It fuses masks and draws pictures as the steps do.
+    # They fuse masks, bring them to the size of photos and draw pictures as the steps do.
     "notebook": {
-        *(*BASE, "storage", "images", "iem", "steps.fuse.fusion", "steps.NAME.settings"),
+        *(*BASE, "storage", "images", "iem", "given", "steps.fuse.fusion", "steps.NAME.settings"),
         *("steps.report.panels", "steps.report.sheet"),
+    },
+    "model": {
+        *(*BASE, "images", "segnet", "given", "model_file"),
+        *("steps.report.panels", "steps.report.sheet", "steps.upscale.upsampling"),
     },
     "tools": {
         *(*BASE, "storage", "images", "sources", "run", "iem.backends", "exec", "exec.ray", "job"),
-        *("steps", "steps.registry", "steps.NAME", "notebook"),
+        *("steps", "steps.registry", "steps.NAME", "notebook", "segnet", "model", "model_file"),
     },
     "cli": {
         *(*BASE, "config", "job", "run", "iem.backends", "exec", "steps", "steps.registry"),
@@ -183,6 +190,7 @@ def test_command_line_uses_the_face_of_iem(module: str) -> None:
         ("iem_batch.run.load", ["ray", "torch"]),
         ("iem_batch.steps.segment.step", ["ray"]),
         ("iem_batch.notebook", ["ray", "torch", "pyarrow", "fsspec", "matplotlib"]),
+        ("iem_batch.model", ["ray", "pyarrow", "matplotlib"]),
         ("iem_batch.cli", ["ray", "torch", "pyarrow"]),
     ],
 )

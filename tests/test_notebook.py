@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from iem_batch.run.schema import decode_mask
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.do import do
+from iem_batch.steps.fuse.settings import FuseMethod, FuseSettings
 from iem_batch.steps.segment.settings import SegmentSettings
 from tests.pictures import textured_disc
 from tests.steps.jobs import IEM, SIZE_PX, job_at
@@ -26,8 +28,16 @@ ROOT = Path(__file__).parents[1]
 DECODE = DecodeSettings(size_px=SIZE_PX)
 
 
+def first_masks(*sides_px):
+    shares = tuple(side / SIZE_PX for side in sides_px)
+    return SegmentSettings(init_shares=shares, backend="torch")
+
+
+ONE, TWO = first_masks(20), first_masks(12, 20)
+
+
 def quick(images, **settings):
-    return segment(images, iem=IEM, decode=DECODE, init_sides=(20,), backend="torch", **settings)
+    return segment(images, iem=IEM, decode=DECODE, first_masks=ONE, **settings)
 
 
 def test_example_of_the_readme(tmp_path, monkeypatch):
@@ -76,14 +86,18 @@ def test_every_way_to_give_an_image_gives_the_same_mask(tmp_path):
         assert len(quick(one)) == 1
 
 
-def test_same_masks_as_the_batch_job(tmp_path, picture_folder):
+@pytest.mark.parametrize("method", get_args(FuseMethod))
+def test_same_masks_as_the_batch_job(tmp_path, picture_folder, method):
     """A notebook that preprocesses in its own way shows masks the run does not have."""
     run = RunFolder(str(tmp_path / "run"))
     source = open_source(str(picture_folder))
     write_plan(run, source, PlanSettings())
-    do(job_at(run, segment=SegmentSettings(init_sides=(20,), backend="torch")), "segment")
-    rows = run.read_table(part("segment", 0)).to_pylist()
-    result = quick([picture_folder / row["image_id"] for row in rows])
+    fuse = FuseSettings(method=method)
+    for step in ("segment", "fuse"):
+        do(job_at(run, decode=DECODE, segment=TWO, fuse=fuse), step)
+    rows = run.read_table(part("fuse", 0)).to_pylist()
+    paths = [picture_folder / row["image_id"] for row in rows]
+    result = segment(paths, iem=IEM, decode=DECODE, first_masks=TWO, fuse=fuse)
     masks = np.stack([decode_mask(row["mask"]["bytes"]) for row in rows])
     np.testing.assert_array_equal(result.masks, masks)
     np.testing.assert_array_equal(result.errors, [row["error"] for row in rows])
@@ -91,8 +105,11 @@ def test_same_masks_as_the_batch_job(tmp_path, picture_folder):
 
 def test_of_several_first_masks_the_best():
     pictures = np.stack([textured_disc(seed, SIZE_PX, SIZE_PX).image for seed in range(4)])
-    settings = {"iem": IEM, "decode": DECODE, "backend": "torch"}
-    one, other, both = (segment(pictures, init_sides=s, **settings) for s in ((8,), (20,), (8, 20)))
+    settings = {"iem": IEM, "decode": DECODE, "fuse": FuseSettings(method="image")}
+    one, other, both = (
+        segment(pictures, first_masks=first_masks(*sides), **settings)
+        for sides in ((8,), (20,), (8, 20))
+    )
     np.testing.assert_array_equal(both.errors, np.maximum(one.errors, other.errors))
 
 

@@ -8,6 +8,7 @@ shard is done after all. Nothing here decides what the output is.
 
 import contextlib
 import os
+import re
 import socket
 import threading
 import time
@@ -21,7 +22,10 @@ from iem_batch.processes import birth
 from iem_batch.run import layout
 from iem_batch.run.deletion import delete_leniently, delete_own, delete_unfinished_writes
 from iem_batch.run.folder import RunFolder, title
+from iem_batch.run.marker import kind_of
 from iem_batch.run.marks import Failure, read_failures, write_failure
+
+_DRIVER = re.compile(r".+-\d+\.json")
 
 SECONDS_BETWEEN_SIGNS = 10.0
 """How often a command at work gives a sign of life."""
@@ -64,7 +68,7 @@ class Driver:
 def drivers(run: RunFolder) -> list[Driver]:
     """Read who is, or was when it was killed, at work on a run."""
     found = []
-    for name in run.names(layout.DRIVERS):
+    for name in filter(_DRIVER.fullmatch, run.names(layout.DRIVERS)):
         with contextlib.suppress(FileNotFoundError):  # it has just ended
             found.append(Driver(**run.read_json(f"{layout.DRIVERS}/{name}")))
     return found
@@ -102,7 +106,11 @@ class Journal:
         """Shards in flight in a process that died; one of them may have been the cause."""
         delete_own(run, *(driver.name for driver in dead))
         if not self.others:
-            delete_unfinished_writes(place, (step, layout.QUARANTINE, "_run"))
+            # A folder that a step has for itself holds files of it everywhere.
+            of_step = (
+                (step, layout.QUARANTINE, "_run") if kind_of(place) in (None, "run") else ("",)
+            )
+            delete_unfinished_writes(place, of_step)
             delete_unfinished_writes(run, ("_run",))
 
     def open_attempts(self, shards: list[int], max_attempts: int) -> Attempts:

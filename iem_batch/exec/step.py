@@ -27,7 +27,7 @@ MAX_FAILURES_SHOWN = 5
 
 Loaded = TypeVar("Loaded")
 
-Content: TypeAlias = pa.Table | bytes | Callable[[], pa.Table] | None
+Content: TypeAlias = pa.Table | bytes | Callable[[], pa.Table | bytes] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class ShardOutput:
     shard: int
     tables: dict[str, Content]
     """Name inside the place -> rows, or the bytes of a file that is no table; all written before
-    the commit mark. A function is called for the rows where they are written, so that encoding
+    the commit mark. A function is called where its file is written, so that encoding
     masks does not hold up an engine. None deletes the file, which an earlier attempt may have left.
     """
     planned: int
@@ -199,9 +199,10 @@ def _write(place: RunFolder, name: str, content: Content) -> str | None:
     if content is None:
         delete_own(place, name)
         return None
-    if isinstance(content, bytes):
-        return place.write_bytes(name, content)
-    return place.write_table(name, content() if callable(content) else content)
+    made = content() if callable(content) else content
+    if isinstance(made, bytes):
+        return place.write_bytes(name, made)
+    return place.write_table(name, made)
 
 
 def do_shard(

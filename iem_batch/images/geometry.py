@@ -17,6 +17,10 @@ RESAMPLING = {"nearest": Image.Resampling.NEAREST, "antialias": Image.Resampling
 """`decode.resize` -> Pillow's filter."""
 
 
+UNSEEN = 255
+"""Label of a pixel of an image that the engine did not see; 0 is background, 1 foreground."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """The resized image, and where the square lies in it; all in pixels."""
@@ -121,6 +125,21 @@ def mask_to_image(
     row_H, seen_H = _positions(height, place.height, place.top, place.size_px)
     seen_HW = seen_H[:, None] & seen_W[None, :]
     return mask_SS[row_H[:, None], column_W[None, :]] & seen_HW, seen_HW
+
+
+def seen_in_image(width: int, height: int, size_px: int, fit: Fit) -> NDArray[np.bool_]:
+    """Tell which pixels of an image the engine saw: `seen_HW` of `mask_to_image`, without a mask.
+
+    Args:
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+        size_px: side of the square.
+        fit: how the image became the square.
+    """
+    place = placement(width, height, size_px, fit)
+    _, seen_W = _positions(width, place.width, place.left, place.size_px)
+    _, seen_H = _positions(height, place.height, place.top, place.size_px)
+    return np.asarray(seen_H[:, None] & seen_W[None, :])
 
 
 def _positions(

@@ -1,12 +1,13 @@
 """The only module that deletes files of a run; it deletes only those that the run's records name.
 
-A step is dropped file by file, as its marks name them. Its record is marked as dropped first and
+A step is dropped file by file, as its marks name them; of a shard that was begun and has no mark,
+these are the files that the shard would have. Its record is marked as dropped first and
 deleted last, so the next command finishes a deletion that was cut off, and nothing half-deleted is
 taken for done. Files that no record names stay.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from iem_batch.errors import StorageError
@@ -16,31 +17,43 @@ from iem_batch.run.marks import committed, read_marks, read_record, read_summary
 from iem_batch.storage import local_files
 
 
-def drop_step(place: RunFolder, step: str, further: Iterable[str] = ()) -> None:
+def drop_step(
+    place: RunFolder, step: str, further: Iterable[str] = (), parts: Iterable[str] = ()
+) -> None:
     """Delete what a step has written in a place; does nothing where it was not started.
 
     Args:
         place: a run, a round or a corpus elsewhere, on which no command is at work.
         step: its name.
         further: names of files that it keeps beside those of its marks.
+        parts: folders in which each of its shards may have a file.
     """
     record = read_record(place, step)
     if record is None:
         return
     write_record(place, step, replace(record, is_dropped=True))
+    shards = set(range(record.num_shards))
+    done = committed(place, step) & shards
+    failures = _files_of(place, f"_run/failures/{step}", shards)
+    unmarked = [name for folder in parts for name in _files_of(place, folder, shards - done)]
+    beside = [*further, *failures, *unmarked]
     whole = read_summary(place, step)
     delete_summary(place, step)  # first: half-dropped, it must not look complete
-    folders = {name.rpartition("/")[0] for name in (whole.files if whole else ())}
-    for mark in read_marks(place, step, sorted(committed(place, step))):
+    folders = {name.rpartition("/")[0] for name in (*beside, *(whole.files if whole else ()))}
+    for mark in read_marks(place, step, sorted(done)):
         place.delete(*mark.files)
         place.delete(layout.mark(step, mark.shard))
         folders |= {name.rpartition("/")[0] for name in mark.files}
-    failures = [f"_run/failures/{step}/{name}" for name in place.names(f"_run/failures/{step}")]
-    place.delete(*further, *failures)
+    place.delete(*beside)
     place.delete(layout.record(step))  # by itself: a store deletes many in any order
-    folders |= {name.rpartition("/")[0] for name in (*further, *failures)}
     own = {"_run/steps", "_run/done", f"_run/stats/{step}"}
     place.delete_empty_folders(folders | own)
+
+
+def _files_of(place: RunFolder, folder: str, shards: Container[int]) -> list[str]:
+    """List the files of a folder that are named as those of these shards are."""
+    names = [name for name in place.names(folder) if layout.shard_of(name) in shards]
+    return [f"{folder}/{name}" if folder else name for name in names]
 
 
 def delete_summary(place: RunFolder, step: str) -> None:

@@ -1,11 +1,14 @@
 """What a run knows of its corpora that lie elsewhere, so that tools find them."""
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.schema import checksum
+
+_NAME = re.compile(r"[0-9a-f]{16}\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,5 +30,5 @@ def note_export(run: RunFolder, export: Export) -> None:
 
 def read_exports(run: RunFolder) -> list[Export]:
     """List the corpora of a run that lie elsewhere."""
-    names = run.names(layout.EXPORTS)
+    names = filter(_NAME.fullmatch, run.names(layout.EXPORTS))
     return [Export(**run.read_json(f"{layout.EXPORTS}/{name}")) for name in names]

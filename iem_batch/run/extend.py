@@ -40,6 +40,8 @@ class SourceChange:
     """Pieces of the same name that hold something else."""
     num_repeated: int = 0
     """Images of the plan whose ids new pieces have as well, before them in the order of names."""
+    repeated_examples: list[str] = field(default_factory=list)
+    """Pieces of the plan with such images."""
     examples: dict[str, list[str]] = field(
         default_factory=lambda: {"new": [], "gone": [], "changed": []}
     )
@@ -105,6 +107,9 @@ def extend_plan(run: RunFolder, source: Source) -> tuple[Plan, SourceChange | No
             f"{run.url} was planned with plan.limit or plan.sample and cannot be extended; use a "
             "new run folder"
         )
+    fingerprint = source.fingerprint()  # first: what is added meanwhile is found the next time
+    if fingerprint is not None and fingerprint == plan.fingerprint:
+        return plan, None
     comparison = _Comparison(run, plan, source)
     change, extents = comparison.change, list(plan.extents)
     # Each extent is in the order of names; a plan.json without them does not know them.
@@ -113,21 +118,24 @@ def extend_plan(run: RunFolder, source: Source) -> tuple[Plan, SourceChange | No
         extents.append(append_manifest(run, extents[-1], shards))
     if change.num_changed or change.num_repeated:
         raise RunMismatchError(_refusal(run, source, change))
-    if not change:
+    if not change and change.num_gone == plan.num_gone:
         return plan, None
     rows = [{"uri": e.uri, "start": e.start, "stop": e.stop} for e in comparison.gone]
     run.write_table(GONE_TABLE, pa.Table.from_pylist(rows, schema=GONE))
     extended = replace(
         plan,
         num_images=plan.num_images + change.num_new,
+        is_exact=plan.is_exact and comparison.is_exact,
+        num_repeats=plan.num_repeats + comparison.new_repeats,
         num_shards=extents[-1],
         num_bytes=plan.num_bytes + comparison.new_bytes,
+        num_unreadable=plan.num_unreadable + comparison.new_unreadable,
         num_gone=change.num_gone,
         extents=sorted(set(extents)),
-        fingerprint=source.fingerprint(),
+        fingerprint=fingerprint,
     )
     run.write_json(layout.PLAN, asdict(extended))
-    return extended, change
+    return extended, change or None
 
 
 def _is_partial(plan: Plan) -> bool:
@@ -142,7 +150,9 @@ class _Comparison:
         self.change = SourceChange()
         self.gone: list[Entry] = []
         """The entries that only the plan has."""
-        self.new_bytes = 0
+        self.new_bytes = self.new_repeats = self.new_unreadable = 0
+        self.is_exact = True
+        """Whether the new images were counted; else they are estimated."""
         self._tails: dict[str, range] = {}
         """Piece that has grown -> its new images up to the next entry that is new as a whole."""
 
@@ -155,7 +165,7 @@ class _Comparison:
         ]
         listing = (e for e in self._source.entries(self._plan.shard_size) if isinstance(e, Entry))
         new = (((entry.uri, entry.start, 1), entry) for entry in listing)
-        noted = _noted_as_gone(self._run)
+        noted = _noted_as_gone(self._run, self._plan)
         for uri, group in groupby(
             heapq.merge(*old, new, key=itemgetter(0)), lambda item: item[0][0]
         ):
@@ -183,15 +193,17 @@ class _Comparison:
             return
         before = {index for entry in was for index in entry.repeats}
         repeats = (index for entry in now for index in entry.repeats)
-        self.change.num_repeated += sum(index < end and index not in before for index in repeats)
+        num_repeated = sum(index < end and index not in before for index in repeats)
+        if num_repeated:
+            self.change.num_repeated += num_repeated
+            add_example(self.change.repeated_examples, uri)
         if now[-1].stop == end:
             return
         self.change.num_new += now[-1].stop - end
         self.change.note("new", uri)
         for entry in now:
             if entry.start >= end:
-                self.new_bytes += entry.num_bytes
-                yield entry
+                yield self._counted(entry)
             elif entry.stop > end:
                 self._tails[uri] = range(end, entry.stop)
 
@@ -206,22 +218,36 @@ class _Comparison:
         for uri, group in groupby(singles, attrgetter("uri")):
             tail = [entry for entry in group if entry.start in self._tails.get(uri, ())]
             if tail:
-                self.new_bytes += sum(entry.num_bytes for entry in tail)
-                yield replace(
+                whole = replace(
                     tail[0],
                     stop=tail[-1].stop,
                     end=tail[-1].end,
                     num_bytes=sum(entry.num_bytes for entry in tail),
                     repeats=tuple(index for entry in tail for index in entry.repeats),
                 )
+                yield self._counted(whole)
+
+    def _counted(self, entry: Entry) -> Entry:
+        """Count a new entry and give it."""
+        self.new_bytes += entry.num_bytes
+        self.new_repeats += len(entry.repeats)
+        self.new_unreadable += entry.problem is not None
+        self.is_exact = self.is_exact and entry.count == "exact"
+        return entry
 
 
-def _noted_as_gone(run: RunFolder) -> set[str]:
-    """Read the pieces that an earlier extension has found gone."""
+def _noted_as_gone(run: RunFolder, plan: Plan) -> set[str]:
+    """Read the pieces that an earlier extension has found gone.
+
+    The plan is written after them, so other numbers tell of an extension that was cut off.
+    """
     try:
-        return set(run.read_table(GONE_TABLE, ["uri"])["uri"].to_pylist())
+        noted = run.read_table(GONE_TABLE).to_pylist()
     except FileNotFoundError:
         return set()
+    if sum(row["stop"] - row["start"] for row in noted) != plan.num_gone:
+        return set()
+    return {row["uri"] for row in noted}
 
 
 def _holds(was: list[Entry], now: list[Entry], *, exact_bytes: bool) -> bool:
@@ -235,6 +261,8 @@ def _holds(was: list[Entry], now: list[Entry], *, exact_bytes: bool) -> bool:
             continue  # of an extension, whose entries begin elsewhere
         if (entry.offset, entry.first_key) != (other.offset, other.first_key):
             return False
+        if entry.offset is None and entry.end != other.end:
+            return False  # a table is written anew as a whole
         if entry.stop != other.stop:
             continue
         if (entry.end, entry.problem) != (other.end, other.problem):
@@ -248,8 +276,9 @@ def _refusal(run: RunFolder, source: Source, change: SourceChange) -> str:
     place = without_format(source.url)
     if change.num_repeated:
         return (
-            f"{place} has new pieces with the ids of {change.num_repeated:,} images of {run.url}, "
-            "which are done; give them other ids, or use a new run folder"
+            f"{place} has new pieces with the ids of {change.num_repeated:,} images of {run.url} "
+            f"(of {', '.join(change.repeated_examples)}), which are done; give them other ids, or "
+            "use a new run folder"
         )
     return (
         f"{place} has changed since {run.url} was planned: {change}. Images that have changed are "

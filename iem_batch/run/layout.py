@@ -19,6 +19,7 @@ A place is a folder with steps of its own: the run, a later round, a corpus else
 """
 
 import re
+from collections.abc import Iterable
 
 MARKER = "_run/run.json"
 PLAN = "_run/plan.json"
@@ -30,7 +31,8 @@ README = "README.md"
 SUCCESS = "_SUCCESS"
 QUARANTINE = "quarantine"
 
-_PART = re.compile(r"part-(\d{5,})\.(?:json|parquet|tar)")
+_PART = re.compile(r"part-(\d{5}|[1-9]\d{5,})\.(?:json|parquet|tar)")
+_SCRATCH = re.compile(r"_run/killers/part-\d{5,}\.json|_run/train/[0-9a-f]{16}\.pt")
 
 
 def part(step: str, shard: int) -> str:
@@ -73,7 +75,18 @@ def round_folder(number: int) -> str:
     return f"rounds/{number}"
 
 
+def is_scratch(name: str) -> bool:
+    """Tell whether a file is one that a step keeps beside its output: killers, a checkpoint."""
+    return _SCRATCH.fullmatch(name) is not None
+
+
 def shard_of(name: str) -> int | None:
     """Give the shard a file is about, by its base name; None if it is about none."""
     match = _PART.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def shards_of(names: Iterable[str], extension: str) -> set[int]:
+    """Give the shards that files of an extension are about, by their base names."""
+    found = (shard_of(name) for name in names if name.endswith(extension))
+    return {shard for shard in found if shard is not None}

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from iem_batch.errors import StorageError
 from iem_batch.run import layout
-from iem_batch.run.deletion import delete_own
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.schema import MANIFEST
 from iem_batch.sources import Entry
@@ -20,20 +19,9 @@ from iem_batch.sources import Entry
 SHARDS_PER_FILE = 256
 
 
-def write_manifest(run: RunFolder, shards: Iterable[list[Entry]]) -> int:
-    """Write the entries of all shards, and delete what an earlier, longer manifest has left.
-
-    Returns:
-        The number of shards.
-
-    Raises:
-        StorageError: the run folder cannot be written.
-    """
-    num_shards = append_manifest(run, 0, shards)
-    folder = layout.manifest_part(0).rpartition("/")[0]
-    kept = {layout.manifest_part(number) for number in range(-(-num_shards // SHARDS_PER_FILE))}
-    delete_own(run, *({f"{folder}/{name}" for name in run.names(folder)} - kept))
-    return num_shards
+def manifest_files(num_shards: int) -> list[str]:
+    """Name the files of a manifest of so many shards."""
+    return [layout.manifest_part(number) for number in range(-(-num_shards // SHARDS_PER_FILE))]
 
 
 def append_manifest(run: RunFolder, num_before: int, shards: Iterable[list[Entry]]) -> int:

@@ -9,8 +9,8 @@ from iem_batch.errors import RunMismatchError
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 
-Kind = Literal["run", "corpus", "images"]
-"""What a folder is made: a run, or what export or convert writes."""
+Kind = Literal["run", "corpus", "images", "masks"]
+"""What a folder is made: a run, or what export, convert or apply writes."""
 
 _EXAMPLES = 3
 
@@ -21,18 +21,30 @@ def adopt(place: RunFolder, kind: Kind) -> None:
     Raises:
         RunMismatchError: it was made something else, or somebody else's files are in it.
     """
-    try:
-        found = place.read_json(layout.MARKER)["kind"]
-    except FileNotFoundError:
-        _require_empty(place)
+    found = kind_of(place)
+    if found is None:
+        require_empty(place)
         marker = {"kind": kind, "iem_batch": iem_batch.__version__}
         place.write_json(layout.MARKER, marker)
-        return
-    if found != kind:
+    elif found != kind:
         raise RunMismatchError(f"{place.url} holds a {found}, not a {kind}; give another folder")
 
 
-def _require_empty(place: RunFolder) -> None:
+def kind_of(place: RunFolder) -> str | None:
+    """Tell what a folder of this program is; None for any other."""
+    try:
+        kind: str = place.read_json(layout.MARKER)["kind"]
+    except FileNotFoundError:
+        return None
+    return kind
+
+
+def require_empty(place: RunFolder) -> None:
+    """Check that nothing is in a folder, or that there is none.
+
+    Raises:
+        RunMismatchError: there is something.
+    """
     if place.is_empty():
         return
     names = [file.name for file in islice(place.walk(), _EXAMPLES + 1)]

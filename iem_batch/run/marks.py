@@ -110,8 +110,7 @@ class Summary:
 
 def committed(place: RunFolder, step: str) -> set[int]:
     """List the shards of a step that are done."""
-    names = place.names(f"_run/stats/{step}")
-    return {shard for name in names if (shard := layout.shard_of(name)) is not None}
+    return layout.shards_of(place.names(f"_run/stats/{step}"), ".json")
 
 
 def read_mark(place: RunFolder, step: str, shard: int) -> Mark:
@@ -136,10 +135,8 @@ def write_mark(place: RunFolder, step: str, mark: Mark) -> None:
 
 def read_failures(place: RunFolder, step: str) -> dict[int, Failure]:
     """Read why shards of a step could not be done, for those that still are not."""
-    shards = {layout.shard_of(name) for name in place.names(f"_run/failures/{step}")} - {None}
-    if not shards:
-        return {}
-    left = sorted(shard for shard in shards - committed(place, step) if shard is not None)
+    shards = layout.shards_of(place.names(f"_run/failures/{step}"), ".json")
+    left = sorted(shards - committed(place, step)) if shards else []
     return {shard: _read(place, layout.failure(step, shard), Failure) for shard in left}
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from iem_batch.errors import RunMismatchError, SourceError
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.manifest import shard_entries, write_manifest
+from iem_batch.run.manifest import append_manifest, shard_entries
 from iem_batch.run.sampling import chosen
 from iem_batch.run.schema import VERSION
 from iem_batch.run.settings import PlanSettings
@@ -128,8 +128,9 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
         SourceError: the source cannot be listed or holds no image.
         StorageError: the run folder cannot be written.
     """
+    fingerprint = source.fingerprint()  # first: what is added meanwhile is found the next time
     listing = _Listing(source, settings)
-    num_shards = write_manifest(run, cut_into_shards(iter(listing), settings.shard_size))
+    num_shards = append_manifest(run, 0, cut_into_shards(iter(listing), settings.shard_size))
     if listing.num_images == 0:
         raise SourceError(_no_images(source, listing))
     plan = Plan(
@@ -148,7 +149,7 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
         digest=listing.digest(),
         extents=[num_shards],
         num_gone=0,
-        fingerprint=source.fingerprint(),
+        fingerprint=fingerprint,
         schema_version=VERSION,
     )
     run.write_json(layout.PLAN, asdict(plan))

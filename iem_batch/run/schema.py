@@ -123,9 +123,29 @@ UPSCALED = _schema(
         ("seen_bottom", pa.int32()),
     ]
 )
-"""upscale/: the mask at the size of its photo, as 1-bit PNG or as COCO's compressed run lengths;
-the other column is null. Nothing is known outside the seen box, whose right and bottom are
-exclusive; area is the foreground's share of the box."""
+"""upscale/: the mask at the size of its photo, as PNG or as COCO's compressed run lengths; the
+other column is null.
+
+The engine saw the box from seen_left and seen_top to seen_right and seen_bottom, these exclusive;
+area is the foreground's share of it. The PNG has 1 bit, and with `decode.fit` crop 8: 0 background,
+1 foreground, 255 not seen. Run lengths are of the foreground alone."""
+
+APPLIED = _schema(
+    [
+        *_IMAGE_FIELDS,
+        ("mask", IMAGE),
+        ("photo_mask", IMAGE),
+        ("probability", IMAGE),
+        ("area", pa.float64()),
+    ]
+)
+"""A network's masks of new photos: at its own size and at the photo's. probability is as in
+PREDICTED, null if it was not asked for; area is the foreground's share of the mask."""
+
+APPLIED_FILES = _schema(
+    [*_IMAGE_FIELDS, ("mask_file", pa.string()), ("probability_file", pa.string())]
+)
+"""The same where masks are files beside the table: their names, from its folder."""
 
 QUARANTINE = _schema(
     [

@@ -11,6 +11,7 @@ from iem_batch.exec.journal import Journal
 from iem_batch.exec.step import ShardStep, WholeStep, Work, commit
 from iem_batch.job import Job
 from iem_batch.progress import shard_progress
+from iem_batch.run import layout
 from iem_batch.run.deletion import delete_own, delete_summary, drop_step
 from iem_batch.run.differences import changes
 from iem_batch.run.folder import RunFolder, title
@@ -21,7 +22,7 @@ from iem_batch.run.marks import (
     add_up,
     claim,
     committed,
-    read_marks,
+    read_mark,
     read_record,
     read_summary,
     write_record,
@@ -30,6 +31,7 @@ from iem_batch.run.marks import (
 from iem_batch.run.schema import VERSION
 from iem_batch.run.versions import code_versions
 from iem_batch.steps.card import write_card
+from iem_batch.steps.places import started_steps
 from iem_batch.steps.registry import STEPS, Step
 
 Built = ShardStep[Any] | WholeStep
@@ -63,7 +65,7 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
     """Do what is left of a step; returns its sums if nothing is left then."""
     record = _claim(job, step, built)
     name = title(built.run, built.place, step.name)
-    done = committed(built.place, step.name)
+    done = committed(built.place, step.name) & set(range(built.num_shards))
     todo = [shard for shard in job.shards or range(built.num_shards) if shard not in done]
     todo = [shard for shard in todo if shard < built.num_shards]
     if todo and done:
@@ -77,7 +79,7 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
             job.executor.run(work, todo, progress)
     elif (summary := read_summary(built.place, step.name)) is not None:
         return summary
-    left = built.num_shards - len(committed(built.place, step.name))
+    left = len(set(range(built.num_shards)) - committed(built.place, step.name))
     if left:
         print(f"{name}: {left:,} of {built.num_shards:,} shards are left for other commands")
         return None
@@ -103,8 +105,8 @@ def _compute(built: WholeStep, record: StepRecord) -> Mark:
 def _make_anew(built: WholeStep) -> Summary:
     """Do a step anew; the output before is deleted when the new one is written."""
     before: dict[str, str] = {}
-    for mark in read_marks(built.place, built.name, committed(built.place, built.name)):
-        before |= mark.files
+    if 0 in committed(built.place, built.name):
+        before = read_mark(built.place, built.name, 0).files
     record = _record(built)
     mark = _compute(built, record)
     write_record(built.place, built.name, record)
@@ -128,7 +130,7 @@ def _claim(job: Job, step: Step, built: Built) -> StepRecord:
         drop(job, step.name, built.place)
     record = _record(built)
     if before is not None and _has_grown(before, record):
-        _grow(job, step, built, record)
+        _grow(job, step, built.place, record.num_shards)
     try:
         record = claim(built.place, step.name, record, job.accept_versions)
     except RunMismatchError:
@@ -146,20 +148,32 @@ def _has_grown(before: StepRecord, now: StepRecord) -> bool:
     return before.num_shards < now.num_shards and not changes(before.settings, now.settings)
 
 
-def _grow(job: Job, step: Step, built: Built, record: StepRecord) -> None:
+def grow(job: Job, num_shards: int) -> None:
+    """Take the shards of an extended plan into the steps over them; none is whole any more.
+
+    A step that this does not reach, because the process is killed, takes them in when it is done
+    again.
+    """
+    for started in started_steps(job):
+        is_behind = started.record.num_shards < num_shards and not started.record.is_dropped
+        if started.step.of_plan and is_behind:
+            _grow(started.job, started.step, started.place, num_shards)
+
+
+def _grow(job: Job, step: Step, place: RunFolder, num_shards: int) -> None:
     """Take the shards of an extended plan into a step; say what was made without them."""
-    before = read_record(built.place, step.name)
+    before = read_record(place, step.name)
     assert before is not None
-    delete_summary(built.place, step.name)  # first: the step is not whole any more
-    write_record(built.place, step.name, replace(before, num_shards=record.num_shards))
+    delete_summary(place, step.name)  # first: the step is not whole any more
+    write_record(place, step.name, replace(before, num_shards=num_shards))
     stale = [
-        title(job.run, place, later.name)
-        for place, later in made_of(job, step.name)
+        title(job.run, there, later.name)
+        for there, later in made_of(job, step.name)
         if not later.of_plan and not later.is_made_anew
     ]
     if stale:
         print(
-            f"{step.name}: {record.num_shards - before.num_shards:,} shards are new; "
+            f"{step.name}: {num_shards - before.num_shards:,} shards are new; "
             f"{', '.join(reversed(stale))} were made without them and stay as they are until "
             "`iem-batch topk --overwrite`"
         )
@@ -194,16 +208,19 @@ def drop(job: Job, name: str, place: RunFolder | None = None) -> None:
     step = STEPS[name]
     job.require_alone()
     own = job.place if step.per_round else job.run
-    if place in (None, own):
-        later = list(made_of(job, name))
-        for there, each in later:
-            _drop(there, each)
-        rounds = {there.url for there, _ in later} - {job.run.url}
-        job.run.delete_empty_folders(url.removeprefix(f"{job.run.url}/") for url in rounds)
-    _drop(place or own, step)
+    if place not in (None, own):
+        drop_step(place, name)
+        return
+    later = list(made_of(job, name))
+    for there, each in later:
+        _drop(there, each)
+    rounds = {there.url for there, _ in later} - {job.run.url}
+    job.run.delete_empty_folders(url.removeprefix(f"{job.run.url}/") for url in rounds)
+    _drop(own, step)
 
 
 def _drop(place: RunFolder, step: Step) -> None:
     kept = [f"{folder}/{name}" for folder in step.scratch for name in place.names(folder)]
-    drop_step(place, step.name, [*kept, *step.drafts])
+    ours = [name for name in kept if layout.is_scratch(name)]
+    drop_step(place, step.name, [*ours, *step.drafts], step.parts)
     place.delete_empty_folders(step.scratch)

@@ -40,7 +40,8 @@ def started_steps(job: Job) -> Iterator[StartedStep]:
     steps = list(STEPS.values())
     of_rounds = list(rounds(job))
     places = [(each, job, job.run) for each in steps if not each.per_round]
-    places[1:1] = [
+    first = next(number for number, each in enumerate(steps) if each.per_round)
+    places[first:first] = [
         (each, of_round, of_round.place)
         for of_round in of_rounds
         for each in steps

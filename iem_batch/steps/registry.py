@@ -10,7 +10,7 @@ package here, whose module `step` has two functions:
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,10 @@ class Step:
     """Whether it is done only when it is asked for."""
     is_made_anew: bool = False
     """Whether each call makes its output anew, whatever it was made with before."""
-    of_run: bool = True
-    """Whether it lies in a run; else it makes a folder of its own."""
+    kind: Literal["run", "images", "masks"] = "run"
+    """What it lies in: a run, or a folder of its own with what its name says."""
+    parts: tuple[str, ...] = ()
+    """Folders in which each of its shards has, or may have, a file part-N."""
     scratch: tuple[str, ...] = ()
     """Folders of files that it keeps beside those of its marks."""
     drafts: tuple[str, ...] = ()
@@ -48,6 +50,11 @@ class Step:
     """Sections in which --paper sets the paper's recipe."""
     defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Settings that its command has other defaults for."""
+
+    @property
+    def of_run(self) -> bool:
+        """Whether it lies in a run; else it makes a folder of its own."""
+        return self.kind == "run"
 
 
 PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
@@ -65,6 +72,7 @@ STEPS = {
             masks="IEM, one first mask",
             per_round=False,
             uses_engine=True,
+            parts=("segment", "quarantine"),
             scratch=("_run/killers",),
             paper=("decode", "iem", "segment"),
         ),
@@ -78,6 +86,7 @@ STEPS = {
             per_round=False,
             uses_engine=True,
             paper=("fuse",),
+            parts=("fuse",),
         ),
         Step(
             name="topk",
@@ -95,6 +104,7 @@ STEPS = {
             rows="a selected (image, mask) pair",
             of_plan=False,
             paper=("export",),
+            parts=("export",),
         ),
         Step(
             name="train",
@@ -115,6 +125,7 @@ STEPS = {
             masks="SegNet",
             uses_engine=True,
             paper=("predict",),
+            parts=("predict",),
         ),
         Step(
             name="refine",
@@ -125,6 +136,7 @@ STEPS = {
             masks="SegNet, refined",
             paper=("refine",),
             uses_engine=True,
+            parts=("refine",),
         ),
         Step(
             name="upscale",
@@ -133,6 +145,7 @@ STEPS = {
             holds="masks at the size of their photos",
             rows="a mask at the size of its photo",
             is_optional=True,
+            parts=("upscale",),
         ),
         Step(
             name="evaluate",
@@ -158,8 +171,19 @@ STEPS = {
             arguments=("source", "out", "--to", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="images as they were in the source",
             per_round=False,
-            of_run=False,
+            kind="images",
+            parts=("", "_run/quarantine"),
             defaults=MappingProxyType({"plan.shard_size": 1024}),
+        ),
+        Step(
+            name="apply",
+            summary="Make the masks of any photos with a network that is trained.",
+            arguments=("model", "source", "out", "--format", "--backbone", *EXTEND_FLAGS)
+            + (*PLAN_FLAGS, "--shards"),
+            holds="masks of photos, by a trained network",
+            per_round=False,
+            kind="masks",
+            parts=("", "_run/quarantine"),
         ),
     )
 }

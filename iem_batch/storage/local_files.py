@@ -53,13 +53,12 @@ def delete_unfinished_writes(folder: str) -> None:
     for parent, _, names in os.walk(folder):
         for name in names:
             file = Path(parent, name)
-            if is_unfinished_write(name) and _is_abandoned(file):
+            if (writer := _HIDDEN.fullmatch(name)) is not None and _is_abandoned(file, writer):
                 file.unlink(missing_ok=True)
 
 
-def _is_abandoned(file: Path) -> bool:
-    writer = _HIDDEN.fullmatch(file.name)
-    if writer is not None and writer["host"] == _host():
+def _is_abandoned(file: Path, writer: re.Match[str]) -> bool:
+    if writer["host"] == _host():
         return birth(int(writer["pid"])) is None
     try:
         return time.time() - file.stat().st_mtime > SECONDS_TO_WRITE

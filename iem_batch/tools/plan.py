@@ -6,12 +6,13 @@ from iem_batch.errors import RunMismatchError
 from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.deletion import delete_own
-from iem_batch.run.extend import extend_plan, find_change
+from iem_batch.run.extend import GONE_TABLE, extend_plan, find_change
+from iem_batch.run.manifest import manifest_files
 from iem_batch.run.marker import Kind, adopt, require_apart
 from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
 from iem_batch.sources import Source, open_source
 from iem_batch.sources.protocol import without_format
-from iem_batch.steps.do import drop
+from iem_batch.steps.do import drop, grow
 
 
 def plan(job: Job, source: str, estimate: bool = False, extend: bool = False) -> None:
@@ -25,7 +26,9 @@ def plan(job: Job, source: str, estimate: bool = False, extend: bool = False) ->
     """
     if job.overwrite and job.run.exists(layout.PLAN):
         drop(job, "segment")
-        delete_own(job.run, layout.PLAN)
+        manifest = manifest_files(job.run.read_json(layout.PLAN)["num_shards"])
+        delete_own(job.run, layout.PLAN)  # first: without it there is no plan
+        delete_own(job.run, GONE_TABLE, *manifest)
     is_new = not job.run.exists(layout.PLAN)
     planned = ensure_plan(job, source, "run", extend=extend)
     if not is_new:
@@ -57,6 +60,7 @@ def ensure_plan(
     require_same_settings(job.run, opened, job.settings.plan)
     if extend:
         planned, change = extend_plan(job.run, opened)
+        grow(job, planned.num_shards)
         if change is not None:
             print(f"plan: {change}; {planned.num_shards:,} shards now")
         return planned

@@ -4,7 +4,6 @@ from collections import Counter
 
 from iem_batch.errors import RunMismatchError
 from iem_batch.job import Job
-from iem_batch.run import layout
 from iem_batch.run.deletion import reopen
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.killers import REASON
@@ -12,6 +11,7 @@ from iem_batch.run.marks import read_failures
 from iem_batch.run.plan import read_plan
 from iem_batch.steps.do import do, drop, made_of
 from iem_batch.steps.places import started_steps
+from iem_batch.steps.quarantine import quarantine_part, quarantined_shards
 
 HEALABLE = frozenset(("missing", "unreadable", "unreachable", REASON))
 """Reasons that say something of the storage or the machine; all others stay what they are."""
@@ -47,11 +47,8 @@ def healable_shards(run: RunFolder) -> dict[int, Counter[str]]:
         Shard of segment -> how many of its images have which reason of `HEALABLE`.
     """
     found = {}
-    for name in run.names(layout.QUARANTINE):
-        shard = layout.shard_of(name)
-        if shard is None:
-            continue
-        table = run.read_table(f"{layout.QUARANTINE}/{name}", columns=["error_class"])
+    for shard in quarantined_shards(run):
+        table = run.read_table(quarantine_part(shard), columns=["error_class"])
         reasons = Counter(
             reason for reason in table["error_class"].to_pylist() if reason in HEALABLE
         )

@@ -1,7 +1,7 @@
-"""The settings of the demo."""
+"""The settings of commands that are no steps."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from iem_batch.checks import Section, at_least
 
@@ -15,6 +15,15 @@ class DemoSettings(Section, name="demo"):
 
     seed: int = 0
     """The same seed draws the same composites, whatever their number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShipSettings(Section, name="ship"):
+    """What a trained network becomes for others."""
+
+    to: Literal["safetensors", "torch_export", "onnx"] = "safetensors"
+    """`safetensors`: weights, for `iem_batch.load`; `torch_export`: a program that torch alone
+    runs; `onnx`: one for ONNX Runtime and others, which needs the extra onnx."""
 
 
 DEMO_DEFAULTS = {"topk.k": 1000}

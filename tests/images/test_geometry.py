@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from iem_batch.images.decode import decode
-from iem_batch.images.geometry import mask_to_image, mask_to_square, placement
-from iem_batch.images.settings import DecodeSettings
+from iem_batch.images.geometry import mask_to_image, mask_to_square, placement, seen_in_image
+from iem_batch.images.settings import DecodeSettings, Fit
 
 FITS = ("squash", "crop", "letterbox")
 sides = st.integers(1, 60)
@@ -83,3 +83,10 @@ def test_letterbox_by_hand():
     nearest = DecodeSettings(size_px=4, resize="nearest", fit="letterbox")
     expected = [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]]
     assert mask_to_square(whole, nearest).astype(int).tolist() == expected
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "letterbox"])
+@pytest.mark.parametrize(("width", "height"), [(50, 31), (31, 50), (8, 8), (3, 9)])
+def test_what_is_seen_is_that_of_the_mask(fit: Fit, width: int, height: int) -> None:
+    _, seen_HW = mask_to_image(np.ones((8, 8), np.bool_), width, height, fit)
+    np.testing.assert_array_equal(seen_in_image(width, height, 8, fit), seen_HW)

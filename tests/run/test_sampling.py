@@ -94,7 +94,7 @@ def test_samples_that_mean_nothing(sample: float) -> None:
 
 def test_manifest_keeps_every_field(tmp_path: Path) -> None:
     from iem_batch.run.folder import RunFolder
-    from iem_batch.run.manifest import shard_entries, write_manifest
+    from iem_batch.run.manifest import append_manifest, shard_entries
 
     entries = [
         Entry(uri="ä", start=0, stop=5, num_bytes=7, offset=1 << 40, end=(1 << 40) + 7),
@@ -103,7 +103,7 @@ def test_manifest_keeps_every_field(tmp_path: Path) -> None:
     ]
     run = RunFolder(str(tmp_path))
     shards = [[entries[number % 3]] * (1 + number % 2) for number in range(600)]
-    assert write_manifest(run, iter(shards)) == 600
+    assert append_manifest(run, 0, iter(shards)) == 600
     assert len(run.names("_run/manifest")) == 3
     for number in (0, 1, 255, 256, 599):
         assert shard_entries(run, number) == shards[number]

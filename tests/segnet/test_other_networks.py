@@ -12,7 +12,7 @@ from iem_batch.errors import StorageError
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.segnet.training import Training, begin_training, train_epoch
-from iem_batch.segnet.weights import save_weights
+from iem_batch.segnet.weights import ModelRecord, save_weights
 from tests.segnet.in_memory import batches
 
 HERE = "tests.segnet.networks"
@@ -26,7 +26,7 @@ def begin(segnet: SegNetSettings = DRAWING, **settings: Any) -> Training:
 
 
 def result_of(training: Training) -> bytes:
-    return save_weights(training.result, training.segnet)
+    return save_weights(training.result, ModelRecord(segnet=training.segnet))
 
 
 @pytest.mark.parametrize("average_decay", [0.0, 0.9])

@@ -10,7 +10,7 @@ from iem_batch.errors import StorageError
 from iem_batch.segnet.prediction import has_fast_bf16, predict_probability, scale_pixels
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.training import EpochRecord, Training, begin_training, train_epoch
-from iem_batch.segnet.weights import save_weights
+from iem_batch.segnet.weights import ModelRecord, save_weights
 from tests.segnet.in_memory import batches
 from tests.segnet.recipe import paper_train
 
@@ -25,7 +25,7 @@ def begin(segnet: SegNetSettings = SMALL, **settings: object) -> Training:
 
 
 def weights_of(training: Training) -> bytes:
-    return save_weights(training.model, training.segnet)
+    return save_weights(training.model, ModelRecord(segnet=training.segnet))
 
 
 def test_the_mean_of_the_weights_worked_by_hand(discs: Discs) -> None:
@@ -153,7 +153,9 @@ def test_resumed_training_equals_the_undisturbed(discs: Discs, average_decay: fl
     for _ in range(2):
         train_epoch(resumed, batches(resumed, *discs))
     assert weights_of(resumed) == weights_of(undisturbed)
-    assert save_weights(resumed.result, SMALL) == save_weights(undisturbed.result, SMALL)
+    assert save_weights(resumed.result, ModelRecord(segnet=SMALL)) == save_weights(
+        undisturbed.result, ModelRecord(segnet=SMALL)
+    )
     assert [record.loss for record in resumed.history] == [
         record.loss for record in undisturbed.history
     ]

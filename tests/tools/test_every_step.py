@@ -22,6 +22,7 @@ from iem_batch.run.marks import (
 )
 from iem_batch.run.settings import PlanSettings
 from iem_batch.segnet.settings import TrainSettings
+from iem_batch.steps.apply.settings import ApplySettings
 from iem_batch.steps.do import do
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.export.settings import ExportSettings
@@ -38,14 +39,14 @@ from tests.steps.jobs import job_at
 
 IN_RUN = [step.name for step in STEPS.values() if step.of_run]
 ELSEWHERE = "an export elsewhere"
-CONVERT = [step.name for step in STEPS.values() if not step.of_run]
-EVERY = [*IN_RUN, ELSEWHERE, *CONVERT]
+OWN_FOLDER = [step.name for step in STEPS.values() if not step.of_run]
+EVERY = [*IN_RUN, ELSEWHERE, *OWN_FOLDER]
 WHOLE = {"topk", "train", "evaluate", "report"}
 """Done at once, so that no shard of them can fail."""
 
 
 class Done:
-    """A run in which every step is done, a corpus elsewhere, and a folder that convert made."""
+    """A run in which every step is done, a corpus elsewhere, and the folders of other steps."""
 
     def __init__(self, root: Path, pictures: list[Picture]) -> None:
         write_folder(root / "pictures", pictures)
@@ -59,7 +60,10 @@ class Done:
         self.run = job_at(run, **small, export=ExportSettings(pairs_per_file=4))
         coco = ExportSettings(pairs_per_file=4, format="coco", to=str(self.elsewhere))
         self.export = job_at(run, **small, export=coco)
-        self.convert = job_at(RunFolder(str(root / "converted")), **small)
+        apply = ApplySettings(model=run.url)
+        self.own = {
+            name: job_at(RunFolder(str(root / name)), **small, apply=apply) for name in OWN_FOLDER
+        }
         source = str(root / "pictures")
         pipeline.run(self.run, source)
         done_by_run = {started.step.name for started in started_steps(self.run)}
@@ -68,13 +72,20 @@ class Done:
                 do(self.run, name)
         do(self.export, "export")
         do(self.run, "report")
-        ensure_plan(self.convert, source, "images")
-        for name in CONVERT:
-            do(self.convert, name)
+        for name, job in self.own.items():
+            ensure_plan(job, source, STEPS[name].kind)
+            do(job, name)
 
     def job(self, name: str) -> Job:
         """Give the job of the folder in which a step is."""
-        return self.convert if name in CONVERT else self.run
+        return self.own.get(name, self.run)
+
+    def folders(self) -> list[tuple[list[str], Job]]:
+        """Give what is in each folder that this program made, and a job there."""
+        return [
+            ([*IN_RUN, ELSEWHERE], self.run),
+            *(([name], job) for name, job in self.own.items()),
+        ]
 
     def title(self, name: str) -> str:
         """Give what a step is called for people."""
@@ -101,13 +112,13 @@ def done(tmp_path_factory: pytest.TempPathFactory, pictures: list[Picture]) -> D
 
 
 def test_every_step_has_a_row_in_the_status(done: Done) -> None:
-    for names, job in (([*IN_RUN, ELSEWHERE], done.run), (CONVERT, done.convert)):
+    for names, job in done.folders():
         states = {row.step: row.state for row in run_status(job)}
         assert states == {done.title(name): "done" for name in names}
 
 
 def test_every_step_is_verified(done: Done) -> None:
-    for names, job in (([*IN_RUN, ELSEWHERE], done.run), (CONVERT, done.convert)):
+    for names, job in done.folders():
         result = check(job, None)
         assert result.findings.lines() == []
         assert result.not_ours.lines() == []

@@ -3,7 +3,7 @@
 H, W = pixels of the engine's square.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -39,9 +39,16 @@ class Baseline:
 
 def centre_square(image_HW3: NDArray[np.uint8], share: float = 78 / 128) -> NDArray[np.bool_]:
     """Call the centre foreground, whatever is there."""
+    return np.asarray(_squares(image_HW3, [share])[0])
+
+
+def _squares(image_HW3: NDArray[np.uint8], shares: Sequence[float]) -> NDArray[np.bool_]:
+    """Draw centred squares: mask_SHW. Also of a tiny image each leaves some background."""
     height, width = image_HW3.shape[:2]
-    mask_1HW = centred_squares(height, width, [round(share * min(height, width))])
-    return np.asarray(mask_1HW[0])
+    side = min(height, width)
+    return centred_squares(
+        height, width, [min(max(round(share * side), 1), side - 1) for share in shares]
+    )
 
 
 def all_foreground(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -77,9 +84,7 @@ def grabcut(image_HW3: NDArray[np.uint8], share: float) -> NDArray[np.bool_]:
 
 def squares_cut(image_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Cut from a vote of bare squares in the centre: what a graph cut gives without IEM."""
-    height, width = image_HW3.shape[:2]
-    sides = [round(share * min(height, width)) for share in SQUARE_SHARES]
-    vote_HW = centred_squares(height, width, sides).mean(axis=0)
+    vote_HW = _squares(image_HW3, SQUARE_SHARES).mean(axis=0)
     trimap_HW = np.where(vote_HW > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap_HW[vote_HW == 0] = cv2.GC_BGD
     trimap_HW[vote_HW == 1] = cv2.GC_FGD

@@ -13,7 +13,7 @@ from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import interval
-from iem_batch.steps.evaluate.evaluation import PER_IMAGE, Evaluation, read_evaluation
+from iem_batch.steps.evaluate.evaluation import Evaluation, per_image_files, read_evaluation
 from iem_batch.steps.evaluate.table import label
 
 SCORES = ("iou", "best_iou")
@@ -151,8 +151,8 @@ def read_scores(
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Read method -> image_id -> these scores of an evaluated run."""
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for name in run.names(PER_IMAGE):
-        table = run.read_table(f"{PER_IMAGE}/{name}", ["image_id", "method", *columns])
+    for name in per_image_files(run):
+        table = run.read_table(name, ["image_id", "method", *columns])
         for method in pc.unique(table["method"]).to_pylist():
             rows = table.filter(pc.equal(table["method"], method))
             score_BM = np.stack([rows[column].to_numpy() for column in columns], axis=1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import read_summary
+from iem_batch.run.marks import read_mark, read_summary
 from iem_batch.steps.evaluate.methods import EARLIER_ROUND
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 
@@ -57,6 +57,16 @@ class Evaluation:
     def num_rounds(self) -> int:
         """Rounds of training that the run has."""
         return 1 + sum(scores.method.startswith(EARLIER_ROUND) for scores in self.methods)
+
+
+def per_image_files(run: RunFolder) -> list[str]:
+    """Name the tables of the scores of each image, in order of the shards of the plan.
+
+    Raises:
+        FileNotFoundError: the run has not been evaluated.
+    """
+    files = read_mark(run, "evaluate", 0).files
+    return sorted(name for name in files if name.startswith(f"{PER_IMAGE}/"))
 
 
 def read_evaluation(run: RunFolder) -> Evaluation | None:

@@ -4,14 +4,10 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from iem_batch.exec.step import ShardOutput
-from iem_batch.foreground import with_consistent_sides
-from iem_batch.images.geometry import mask_to_image
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
@@ -26,7 +22,8 @@ from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import open_source
 from iem_batch.steps.export.files import CorpusFile, Selected, corpus_files, pairs_per_file
 from iem_batch.steps.export.formats import FORMATS
-from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
+from iem_batch.steps.export.formats.pair import Place
+from iem_batch.steps.export.pairs import LoadedPairs, make_pairs
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.export.target import complete_corpus, corpus_place
 from iem_batch.steps.registry import up_to
@@ -92,19 +89,6 @@ def finish(job: Job, built: "ExportStep", summary: Summary) -> None:
             f"export: {summary.quarantined:,} selected images are not in {folder}; the first is "
             f"{lost['image_id']}: {lost['error_class']}, {lost['message']}"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedPairs:
-    """The images and masks of one file of the corpus."""
-
-    index: int
-    file: CorpusFile
-    images: dict[str, Original]
-    masks: dict[str, dict[str, Any]]
-    """image_id -> its row of fuse/, predict/ or refine/: mask, status, width and height."""
-    rejected: dict[str, dict[str, str]]
-    """image_id -> why it cannot be read, a row of `schema.QUARANTINE`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,17 +208,7 @@ class ExportStep:
         return images, loaded.rejected
 
     def _compute(self, loaded: LoadedPairs) -> ShardOutput:
-        pairs: list[Pair] = []
-        rejected: list[dict[str, str]] = []
-        num_turned = 0
-        for offset, row in enumerate(loaded.file.rows.to_pylist()):
-            problem = self._problem(loaded, row["image_id"])
-            if problem is None:
-                mask_SS, is_turned = self._mask(loaded.masks[row["image_id"]])
-                num_turned += is_turned
-                pairs.append(self._pair(loaded, row, loaded.file.first + offset, mask_SS))
-            else:
-                rejected.append(problem)
+        pairs, rejected, num_turned = make_pairs(loaded, self.export, self.decode)
         place = self._place(loaded.file)
         files = FORMATS[self.export.format].lay_out()(pairs, place)
         folder = "" if self.is_elsewhere else f"{self.name}/"
@@ -277,51 +251,6 @@ class ExportStep:
             has_margins=self.export.size == "original",
         )
 
-    def _problem(self, loaded: LoadedPairs, image_id: str) -> dict[str, str] | None:
-        """Say why there is no pair of a selected image; None if there is one."""
-        image, mask = loaded.images.get(image_id), loaded.masks.get(image_id)
-        if image is None:
-            missing = _rejected(image_id, "missing", "the source no longer has it")
-            return loaded.rejected.get(image_id, missing)
-        if mask is None:
-            return _rejected(image_id, "no_mask", f"{self.export.masks}/ has no mask of it")
-        if mask["status"] != "ok":
-            return _rejected(image_id, f"{mask['status']}_mask", "the mask has one side only")
-        now, before = (image.width, image.height), (mask["width"], mask["height"])
-        if now != before:
-            message = f"it is {now[0]}x{now[1]} now and was {before[0]}x{before[1]} when segmented"
-            return _rejected(image_id, "changed", message)
-        return None
-
-    def _mask(self, row: dict[str, Any]) -> tuple[NDArray[np.bool_], bool]:
-        """Decode a mask, its sides called as the settings say; tells whether they were swapped."""
-        mask_SS = schema.decode_mask(row["mask"]["bytes"])
-        if self.export.foreground == "as_found":
-            return mask_SS, False
-        turned_1SS, is_turned_1 = with_consistent_sides(mask_SS[None])
-        return turned_1SS[0], bool(is_turned_1[0])
-
-    def _pair(
-        self, loaded: LoadedPairs, row: dict[str, Any], number: int, mask_SS: NDArray[np.bool_]
-    ) -> Pair:
-        image = loaded.images[row["image_id"]]
-        return Pair(
-            number=number,
-            image_id=image.image_id,
-            uri=image.uri,
-            image=image.data,
-            extension=image.extension,
-            label_HW=self._label(mask_SS, image),
-            error=row["error"],
-            rank=row["rank"],
-        )
-
-    def _label(self, mask_SS: NDArray[np.bool_], image: Original) -> NDArray[np.uint8]:
-        if self.export.size == "engine":
-            return mask_SS.astype(np.uint8) * np.uint8(FOREGROUND)
-        mask_HW, seen_HW = mask_to_image(mask_SS, image.width, image.height, self.decode.fit)
-        return np.where(seen_HW, mask_HW * FOREGROUND, IGNORE).astype(np.uint8)
-
 
 def _masks(labels: Labels, source_shard: int, selected: pa.Table) -> dict[str, dict[str, Any]]:
     """Read the masks of the images selected of a shard; image_id -> its row."""
@@ -329,10 +258,6 @@ def _masks(labels: Labels, source_shard: int, selected: pa.Table) -> dict[str, d
     table = labels.place.read_table(layout.part(labels.step, source_shard), columns=columns)
     table = table.filter(pc.is_in(table["image_id"], selected["image_id"].combine_chunks()))
     return {row["image_id"]: row for row in table.to_pylist()}
-
-
-def _rejected(image_id: str, error_class: str, message: str) -> dict[str, str]:
-    return schema.quarantine_row(image_id, "", error_class, message)
 
 
 def _tuples(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -41,7 +41,8 @@ def build(job: Job) -> "PredictStep":
     job.place.require(layout.summary("train"), "train")
     settings = job.settings
     weights = job.place.read_bytes(WEIGHTS)
-    load_weights(weights, settings.segnet)  # fails before anything is dropped or claimed
+    # Fails before anything is dropped or claimed.
+    load_weights(weights, settings.segnet, job.place.url_of(WEIGHTS))
     return PredictStep.of(
         job,
         job.place,
@@ -96,7 +97,8 @@ class PredictStep(ImageStep):
         """Load the trained weights and the backend that scores the masks."""
         keep_freed_memory()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = load_weights(self.place.read_bytes(WEIGHTS), self.segnet).to(device)
+        name = self.place.url_of(WEIGHTS)
+        model = load_weights(self.place.read_bytes(WEIGHTS), self.segnet, name).to(device)
         return partial(self._compute, model, load_backend(self.backend), num_threads)
 
     def _compute(

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import pyarrow.compute as pc
 
 from iem_batch.job import Job
-from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import read_summary
 from iem_batch.steps.places import started_steps
+from iem_batch.steps.quarantine import quarantine_part, quarantined_shards
 from iem_batch.storage.read_ahead import map_ahead
 
 MAX_EXAMPLES = 5
@@ -54,7 +54,7 @@ def step_times(job: Job) -> Iterator[StepTime]:
 def rejections(run: RunFolder) -> list[Rejections]:
     """Count the rejected images by reason, the most frequent first, with a few examples."""
     by_reason: dict[str, Rejections] = {}
-    names = (f"{layout.QUARANTINE}/{name}" for name in run.names(layout.QUARANTINE))
+    names = map(quarantine_part, quarantined_shards(run))
     for table in map_ahead(run.read_table, names):
         for item in table["error_class"].value_counts().to_pylist():
             reason = item["values"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import read_summary
 from iem_batch.segnet.collapse import Side, collapsed_to
-from iem_batch.steps.evaluate.evaluation import PER_IMAGE
+from iem_batch.steps.evaluate.evaluation import per_image_files
 from iem_batch.steps.report import svg
 from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, Survey
 from iem_batch.steps.train.layout import HISTORY
@@ -75,8 +75,7 @@ def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
     """Draw the error, by which masks are selected, against what it is meant to foretell."""
     counts = np.zeros((len(COARSE_ERROR_BINS) - 1, len(IOU_BINS) - 1), np.int64)
     if read_summary(run, "evaluate") is not None:
-        names = (f"{PER_IMAGE}/{name}" for name in run.names(PER_IMAGE))
-        for error, iou in map_ahead(partial(_iem, run), names):
+        for error, iou in map_ahead(partial(_iem, run), per_image_files(run)):
             counts += np.histogram2d(error, iou, (COARSE_ERROR_BINS, IOU_BINS))[0].astype(np.int64)
     if counts.any():
         yield Chart(

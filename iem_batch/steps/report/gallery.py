@@ -118,10 +118,13 @@ def _panels(sources: Sources, shard: int, ids: Sequence[str]) -> Iterator[tuple[
     }
     for name in MASKS[1:]:  # segment has several for each image
         place = sources.place if STEPS[name].per_round else sources.run
-        by_label[STEPS[name].masks] = _stored_masks(place, name, shard, ids)
+        stored = _stored_pictures(place, name, "mask", shard, ids)
+        by_label[STEPS[name].masks] = {image_id: grey > 0 for image_id, grey in stored.items()}
+    votes = _stored_pictures(sources.run, "fuse", "vote", shard, ids)
     for image_id in dict.fromkeys(ids):
         masks = {label: by_id[image_id] for label, by_id in by_label.items() if image_id in by_id}
-        yield image_id, list(draw_panels(image_id, photos.get(image_id), masks, sources.iem))
+        photo_HW3, vote_HW = photos.get(image_id), votes.get(image_id)
+        yield image_id, list(draw_panels(image_id, photo_HW3, masks, sources.iem, vote_HW))
 
 
 def _photos(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
@@ -135,17 +138,16 @@ def _photos(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, NDArr
     return dict(zip(loaded.image_id, loaded.image_BHW3, strict=True))
 
 
-def _stored_masks(
-    place: RunFolder, step: str, shard: int, ids: Sequence[str]
-) -> dict[str, NDArray[np.bool_]]:
-    """Read the masks of a step by image_id."""
+def _stored_pictures(
+    place: RunFolder, step: str, column: str, shard: int, ids: Sequence[str]
+) -> dict[str, NDArray[np.uint8]]:
+    """Read masks or votes of a step by image_id."""
     if not place.exists(layout.mark(step, shard)):
         return {}
-    columns = ["image_id", "mask"]
-    table = place.read_table(layout.part(step, shard), columns=columns)
+    table = place.read_table(layout.part(step, shard), columns=["image_id", column])
     table = table.filter(pc.is_in(table["image_id"], pa.array(ids, pa.string())))
     return {
-        item["image_id"]: schema.decode_mask(item["mask"]["bytes"]) for item in table.to_pylist()
+        item["image_id"]: schema.decode_pixels(item[column]["bytes"]) for item in table.to_pylist()
     }
 
 

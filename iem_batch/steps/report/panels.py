@@ -19,9 +19,9 @@ BACKGROUND_SHARE = 0.2
 OUTLINE = (255, 64, 160)
 """A colour that photos seldom have."""
 
-PHOTO, INPAINTED = "photo", "inpainted"
+PHOTO, VOTE, INPAINTED = "photo", "vote", "inpainted"
 IEM, *_LATER = (STEPS[name].masks for name in MASKS[1:])
-LABELS = (PHOTO, "truth", IEM, INPAINTED, *_LATER)
+LABELS = (PHOTO, "truth", VOTE, IEM, INPAINTED, *_LATER)
 """What panels are called, in the order in which they are shown."""
 
 
@@ -40,6 +40,7 @@ def draw_panels(
     photo_HW3: NDArray[np.uint8] | None,
     masks: Mapping[str, NDArray[np.bool_]],
     iem: IEMSettings,
+    vote_HW: NDArray[np.uint8] | None = None,
 ) -> Iterator[Panel]:
     """Draw the panels of the paper's Figures 4 to 6, as far as there is something to draw.
 
@@ -49,10 +50,14 @@ def draw_panels(
         masks: label -> mask, in the order to draw them; after `IEM` comes what each side of that
             mask predicts of the other.
         iem: the inpainter.
+        vote_HW: how many of the image's masks call a pixel foreground, 255 is all; None draws none.
     """
     if photo_HW3 is not None:
         yield Panel(label=PHOTO, alt=f"photo {image_id}", picture_HW3=photo_HW3)
     for label, mask_HW in masks.items():
+        if label == IEM and vote_HW is not None:
+            grey_HW3 = np.repeat(vote_HW[..., None], 3, axis=2)
+            yield Panel(label=VOTE, alt=f"{VOTE} mask of {image_id}", picture_HW3=grey_HW3)
         cut = cut_out(photo_HW3, mask_HW)
         yield Panel(label=label, alt=f"{label} mask of {image_id}", picture_HW3=cut)
         if label == IEM and photo_HW3 is not None and mask_HW.any() and not mask_HW.all():

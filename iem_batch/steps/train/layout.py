@@ -1,6 +1,8 @@
 """Where a training lies in its place."""
 
-WEIGHTS = "train/weights.safetensors"
+from iem_batch.model_file import NAME
+
+WEIGHTS = f"train/{NAME}"
 HISTORY = "train/history.json"
 CURVES = "train/events.out.tfevents.0.iem_batch"
 

@@ -19,6 +19,7 @@ from iem_batch.steps.topk.selection import Selection
 from iem_batch.steps.train import layout
 from iem_batch.steps.train.curves import event_file
 from iem_batch.steps.train.pair_files import find_held_back, find_pairs
+from iem_batch.steps.train.record import model_record
 from iem_batch.steps.train.verdict import Learned, more_labels, verdict
 from iem_batch.steps.train.work import TrainWork
 
@@ -88,13 +89,14 @@ def _train(job: Job, work: TrainWork, learned: Learned) -> ShardOutput:
         training = train_here(work, show)
     history = [asdict(record) for record in training.history]
     of_result = training.result_epoch
+    record = model_record(job, work.files.num_pairs, of_result)
     learned = replace(learned, agreement=of_result.val_iou)
     return ShardOutput(
         shard=0,
         tables={
             layout.HISTORY: (json.dumps(history, indent=1) + "\n").encode(),
             layout.CURVES: event_file(training.history),
-            layout.WEIGHTS: save_weights(training.result, training.segnet),
+            layout.WEIGHTS: save_weights(training.result, record),
         },
         planned=work.files.num_pairs,
         ok=work.files.num_pairs,

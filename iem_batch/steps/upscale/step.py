@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from iem_batch.checks import needs_extra
 from iem_batch.errors import ImageRejectedError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.images.decode import decode_whole
+from iem_batch.images.geometry import UNSEEN
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
@@ -85,6 +87,7 @@ class UpscaleStep(ImageStep):
         return {
             "upscale": asdict(self.upscale),
             "masks": self.masks_digest,
+            "opencv": cv2.__version__,
         }
 
     def load(
@@ -154,22 +157,30 @@ class UpscaleStep(ImageStep):
             raise photo
         photo_HW3 = decode_whole(photo.data, self.decode)
         mask_SS = schema.decode_mask(row["mask"]["bytes"])
-        mask_HW, seen_HW = upsample(mask_SS, photo_HW3, self.upscale.method, self.decode.fit)
-        rows_seen, columns_seen = (np.flatnonzero(seen_HW.any(axis=axis)) for axis in (1, 0))
+        mask_HW, seen = upsample(mask_SS, photo_HW3, self.upscale.method, self.decode.fit)
+        rows, columns = seen
         is_png = self.upscale.encoding == "png"
         return {
             "image_id": row["image_id"],
             "uri": row["uri"],
             "width": photo_HW3.shape[1],
             "height": photo_HW3.shape[0],
-            "mask": {"bytes": schema.encode_mask(mask_HW), "path": None} if is_png else None,
+            "mask": {"bytes": self._png(mask_HW, seen), "path": None} if is_png else None,
             "rle": None if is_png else coco_rle(mask_HW),
-            "area": float(mask_HW[seen_HW].mean()),
-            "seen_left": int(columns_seen[0]),
-            "seen_top": int(rows_seen[0]),
-            "seen_right": int(columns_seen[-1]) + 1,
-            "seen_bottom": int(rows_seen[-1]) + 1,
+            "area": float(mask_HW[seen].mean()),
+            "seen_left": columns.start,
+            "seen_top": rows.start,
+            "seen_right": columns.stop,
+            "seen_bottom": rows.stop,
         }
+
+    def _png(self, mask_HW: NDArray[np.bool_], seen: tuple[slice, slice]) -> bytes:
+        """Encode a mask; all of a run in one way, so that a reader need not look at each."""
+        if self.decode.fit != "crop":
+            return schema.encode_mask(mask_HW)
+        label_HW = np.full(mask_HW.shape, UNSEEN, np.uint8)
+        label_HW[seen] = mask_HW[seen]
+        return schema.encode_pixels(label_HW)
 
 
 def coco_rle(mask_HW: NDArray[np.bool_]) -> str:

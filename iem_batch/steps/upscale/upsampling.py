@@ -1,64 +1,102 @@
 """A mask of the engine's size at the size of its photo, with an outline that follows the edges.
 
-H, W = pixels of the photo, S = side of the engine's square, R, Q = rows and columns of the whole
-photo after resizing.
+H, W = pixels of the photo, or of the part of it that the engine saw, S = side of the square.
 """
 
+import math
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.images.geometry import Placement, mask_to_image, placement
+from iem_batch.images.geometry import mask_to_image, placement, seen_in_image
 from iem_batch.images.settings import Fit
+from iem_batch.steps.fuse.fusion import graph_cut
 from iem_batch.steps.upscale.settings import UpscaleMethod
 
-EDGE_CONTRAST = 0.01
-"""Variance of colours in [0, 1] above which the guided filter takes something for an edge."""
+BAND_PX = 6
+"""Pixels of the square to either side of a mask's outline that a cut may change.
 
-RADIUS = 1
-"""Pixels of the mask that its windows reach to each side."""
+2 to 8 were measured: the more, the better for people, and 6 the best for cars.
+"""
+
+MAX_PIXELS = 2**20
+"""A photo of more is cut at this size: a cut takes 200 bytes and 0.7 us for each of its pixels."""
+
+ITERATIONS = 1
+"""Rounds of colour models and cut: 2 and 3 take as much longer and gain 0.0 to 0.3 points of F."""
 
 
 def upsample(
     mask_SS: NDArray[np.bool_], photo_HW3: NDArray[np.uint8], method: UpscaleMethod, fit: Fit
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.bool_], tuple[slice, slice]]:
     """Bring a mask of the engine's square to the size of its photo.
 
     Args:
         mask_SS: True is foreground.
         photo_HW3: uint8 RGB, as `iem_batch.images.decode.decode_whole` gives it.
-        method: `nearest` repeats pixels, `bilinear` rounds their corners, `guided` lets the outline
-            follow the photo's edges, by the guided filter.
+        method: as in `UpscaleSettings`.
         fit: how the photo became the square.
 
     Returns:
-        mask_HW: False beyond the square; and seen_HW, True where the engine saw the photo.
+        mask_HW: False where the engine did not see the photo; and the rows and columns it saw.
     """
     height, width = photo_HW3.shape[:2]
-    nearest_HW, seen_HW = mask_to_image(mask_SS, width, height, fit)
-    if method == "nearest":
-        return nearest_HW, seen_HW
-    mask_RQ = _on_resized_photo(mask_SS, placement(width, height, len(mask_SS), fit))
-    return (_smooth_share(mask_RQ.astype(np.float32), photo_HW3, method) > 0.5) & seen_HW, seen_HW
+    mask_HW, seen_HW = mask_to_image(mask_SS, width, height, fit)
+    rows, columns = (np.flatnonzero(seen_HW.any(axis=axis)) for axis in (1, 0))
+    seen = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    if method == "cut":
+        band_HW, _ = mask_to_image(_band(mask_SS), width, height, fit)
+        mask_HW[seen] = _cut(mask_HW[seen], band_HW[seen], photo_HW3[seen])
+    return mask_HW, seen
 
 
-def _on_resized_photo(mask_SS: NDArray[np.bool_], place: Placement) -> NDArray[np.bool_]:
-    """Cut off what is filled up, and let the mask go on beyond a crop as it ends there.
+def _band(mask_SS: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find what is near the outline; the edge of the square is none."""
+    side = 2 * BAND_PX + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    mask = mask_SS.astype(np.uint8)
+    return np.asarray(cv2.dilate(mask, disc) != cv2.erode(mask, disc))
 
-    So the edge of the crop is no outline.
+
+def _cut(
+    mask_HW: NDArray[np.bool_], band_HW: NDArray[np.bool_], photo_HW3: NDArray[np.uint8]
+) -> NDArray[np.bool_]:
+    """Cut the foreground out of a photo; only what is in the band may change."""
+    height, width = mask_HW.shape
+    scale = min(1.0, math.sqrt(MAX_PIXELS / mask_HW.size))
+    size = max(1, int(scale * width)), max(1, int(scale * height))
+    photo_hw3 = np.asarray(Image.fromarray(photo_HW3).resize(size, Image.Resampling.BOX))
+    if (photo_hw3 == photo_hw3[0, 0]).all():
+        return mask_HW  # without edges and colours the shortest outline would win
+    trimap_HW = np.where(band_HW, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8) + mask_HW
+    trimap_hw = np.asarray(Image.fromarray(trimap_HW).resize(size, Image.Resampling.NEAREST))
+    cut_hw = graph_cut(photo_hw3, trimap_hw, ITERATIONS)
+    share = Image.fromarray(cut_hw.view(np.uint8) * np.uint8(255))
+    cut_HW = np.asarray(share.resize((width, height), Image.Resampling.BILINEAR)) >= 128
+    return np.where(band_HW, cut_HW, mask_HW)
+
+
+def round_corners(
+    mask_SS: NDArray[np.bool_], width: int, height: int, fit: Fit
+) -> NDArray[np.bool_]:
+    """Bring a mask to the size of its photo with the corners of its pixels rounded.
+
+    Args:
+        mask_SS: True is foreground.
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+        fit: how the photo became the square.
+
+    Returns:
+        mask_HW: False where the engine did not see the photo.
     """
+    place = placement(width, height, len(mask_SS), fit)
     left, top, right, bottom = place.box
     inside = mask_SS[top - place.top : bottom - place.top, left - place.left : right - place.left]
-    return np.pad(inside, ((top, place.height - bottom), (left, place.width - right)), mode="edge")
-
-
-def _smooth_share(
-    share_RQ: NDArray[np.float32], photo_HW3: NDArray[np.uint8], method: UpscaleMethod
-) -> NDArray[np.float32]:
-    """Bring the share of foreground of each pixel of the resized photo to the photo's size."""
-    if method == "guided":
-        from iem_batch.steps.upscale.guided import guided_filter
-
-        return guided_filter(share_RQ, photo_HW3, RADIUS, EDGE_CONTRAST)
-    share = Image.fromarray(share_RQ).resize(photo_HW3.shape[1::-1], Image.Resampling.BILINEAR)
-    return np.asarray(share)
+    # Beyond a crop the mask goes on as it ends there: the edge of the crop is no outline.
+    margins = ((top, place.height - bottom), (left, place.width - right))
+    share = Image.fromarray(np.pad(inside, margins, mode="edge").astype(np.float32))
+    is_more_HW = np.asarray(share.resize((width, height), Image.Resampling.BILINEAR)) > 0.5
+    return is_more_HW & seen_in_image(width, height, len(mask_SS), fit)

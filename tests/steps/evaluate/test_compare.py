@@ -8,7 +8,6 @@ from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.compare import compare, comparison_table
-from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth import MaskFolder
 from tests.steps.evaluate.evaluations import evaluate
 from tests.steps.hand_made import SIZE, prediction, row, square, write_png, write_shard
@@ -25,13 +24,13 @@ def evaluated(tmp_path):
         write_png(tmp_path / "truth" / f"{name}.png", TRUTH)
     truth = MaskFolder(str(tmp_path / "truth"), DECODE)
 
-    def make(name, masks, settings=None, segnet=None):
+    def make(name, masks, segnet=None, **settings):
         run = RunFolder(str(tmp_path / name))
-        write_shard(run, "segment", 0, [row(f"{k}.jpg", mask) for k, mask in masks.items()])
+        write_shard(run, "fuse", 0, [row(f"{k}.jpg", mask) for k, mask in masks.items()])
         if segnet:
             rows = [prediction(f"{k}.jpg", mask) for k, mask in segnet.items()]
             write_shard(run, "predict", 0, rows)
-        evaluate(run, truth, None, DECODE, "dataset", settings)
+        evaluate(run, truth, None, DECODE, **settings)
         return run
 
     return make
@@ -46,13 +45,13 @@ def test_images_in_common_are_paired(evaluated):
     found = compare(first, [second])
     assert found.num_images == 2
     rows = {(r.run_url == first.url, r.method): r for r in found.rows}
-    assert rows[True, "segment"].iou == pytest.approx([1 / 3, 1 / 3])
-    assert rows[False, "segment"].iou == pytest.approx([2 / 3, 2 / 3])
-    assert rows[False, "segment"].difference == pytest.approx([1 / 3, 1 / 3])
+    assert rows[True, "fuse"].iou == pytest.approx([1 / 3, 1 / 3])
+    assert rows[False, "fuse"].iou == pytest.approx([2 / 3, 2 / 3])
+    assert rows[False, "fuse"].difference == pytest.approx([1 / 3, 1 / 3])
     assert rows[False, "predict"].iou == pytest.approx([1 / 2, 1])
-    assert rows[True, "segment"].difference_interval == [[0, 0], [0, 0]]
+    assert rows[True, "fuse"].difference_interval == [[0, 0], [0, 0]]
     # Of two images a quarter of the samples draws one twice: the interval reaches to either.
-    assert rows[False, "segment"].difference_interval[0] == pytest.approx([0, 2 / 3])
+    assert rows[False, "fuse"].difference_interval[0] == pytest.approx([0, 2 / 3])
     assert (False, "centre_square") not in rows
 
 
@@ -69,8 +68,8 @@ def test_what_cannot_be_compared(evaluated, tmp_path):
     first = evaluated("first", {"a": HALF})
     with pytest.raises(StepMissingError, match="new has not been evaluated"):
         compare(first, [RunFolder(str(tmp_path / "new"))])
-    other = evaluated("other", {"a": HALF}, EvaluateSettings(at="image"))
-    with pytest.raises(RunMismatchError, match="in different ways:\n  at: 'engine' and 'image'"):
+    other = evaluated("other", {"a": HALF}, at="engine")
+    with pytest.raises(RunMismatchError, match="in different ways:\n  at: 'image' and 'engine'"):
         compare(first, [other])
     with pytest.raises(RunMismatchError, match="no image in common"):
         compare(first, [evaluated("third", {"b": np.zeros_like(HALF)})])

@@ -13,7 +13,7 @@ from iem_batch.run.layout import part
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
-from iem_batch.segnet.weights import load_weights, save_weights
+from iem_batch.segnet.weights import ModelRecord, load_weights, save_weights
 from iem_batch.steps.do import do
 from iem_batch.steps.predict.settings import PredictSettings
 from iem_batch.steps.predict.step import PredictStep, build
@@ -32,7 +32,7 @@ SEGNET = SETTINGS.segnet
 def predicted(step: SegmentStep, **options: bool) -> PredictStep:
     """Predict with an untrained network: its masks are as good as any for these tests."""
     torch.manual_seed(0)
-    weights = save_weights(SegNet(SEGNET), SEGNET)
+    weights = save_weights(SegNet(SEGNET), ModelRecord(segnet=SEGNET))
     commit_mark(step.run, "train", 0, {WEIGHTS: step.run.write_bytes(WEIGHTS, weights)}, 12)
     job = job_at(step.run, overwrite=True, predict=PredictSettings(threshold=0.4, **options))
     do(job, "predict")

@@ -18,7 +18,7 @@ from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.report.step import PAGE
 from iem_batch.steps.topk.settings import TopkSettings
 from iem_batch.steps.train.layout import HISTORY
-from tests.steps.evaluate.evaluations import evaluate
+from tests.steps.evaluate.evaluations import evaluate, write_both
 from tests.steps.hand_made import SIZE, prediction, row, square, write_png, write_shard
 from tests.steps.jobs import job_at
 
@@ -68,10 +68,10 @@ def segment(run, shards=(0, 1)):
     rejected = {"image_id": "broken.png", "uri": "", "error_class": "truncated"}
     rejected["message"] = "no <b>end</b> of file"
     if 0 in shards:
-        write_shard(run, "segment", 0, rows)
+        write_both(run, 0, rows)
     if 1 in shards:
         empty = row("c.png", square(0, 0, 0), 0)
-        write_shard(run, "segment", 1, [empty], [rejected])
+        write_both(run, 1, [empty], [rejected])
 
 
 def history(foreground):
@@ -83,7 +83,7 @@ def history(foreground):
 
 
 def select(run, k):
-    settings = TopkSettings(k=k, by="error", init_choice="dataset")
+    settings = TopkSettings(k=k, by="error")
     do(job_at(run, decode=DECODE, topk=settings), "topk")
 
 
@@ -94,14 +94,13 @@ def do_everything(run, tmp_path):
         write_shard(run, step, 0, [prediction(HOSTILE, MASK), prediction("a.png", MASK)])
     write_png(tmp_path / "truth" / "a.png", MASK)
     write_png(tmp_path / "truth" / HOSTILE, square(0, 0, 4))
-    evaluate(run, MaskFolder(str(tmp_path / "truth"), DECODE), None, DECODE, "dataset")
+    evaluate(run, MaskFolder(str(tmp_path / "truth"), DECODE), None, DECODE, baselines=True)
     run.write_json(HISTORY, history([0.3, 0.3]))
     run.write_bytes(CONFIG, b"topk:\n  k: 2 # <i>\n")
 
 
 def report(run, **settings):
-    topk = TopkSettings(init_choice="dataset")
-    do(job_at(run, decode=DECODE, topk=topk, report=ReportSettings(**settings)), "report")
+    do(job_at(run, decode=DECODE, report=ReportSettings(**settings)), "report")
     html = run.read_bytes(PAGE).decode()
     return html, Page(html)
 
@@ -212,9 +211,9 @@ def test_same_run_gives_the_same_page(planned, tmp_path):
 
 
 def test_score_of_another_mask_is_not_shown(planned, tmp_path):
-    """evaluate may have run with another choice of first mask, or before segment ran again."""
+    """evaluate may have run before the masks were fused again."""
     do_everything(planned, tmp_path)
-    write_shard(planned, "segment", 0, [row(HOSTILE, MASK, 0.9), row("a.png", MASK, 0.71)])
+    write_both(planned, 0, [row(HOSTILE, MASK, 0.9), row("a.png", MASK, 0.71)])
     _, page = report(planned)
     assert "error 0.900 · area 25 % · IoU" in page.text
     assert "error 0.710 · area 25 % · rank 1" in page.text
@@ -249,7 +248,7 @@ def _texts(run, tag):
 
 def test_every_image_rejected(planned):
     row_ = {"image_id": "a.png", "uri": "", "error_class": "empty", "message": "no bytes"}
-    write_shard(planned, "segment", 0, [], [row_])
+    write_both(planned, 0, [], [row_])
     _, page = report(planned)
     assert "Quarantine" in page.text
 
@@ -269,8 +268,8 @@ def test_photos_and_truth_are_gone(planned, tmp_path):
     _, page = report(planned)
     assert "4 photos are not shown" in page.text
     assert "The ground truth is not shown" in page.text
-    alts = {attributes["alt"].partition(" ")[0] for attributes in page.all("img")}
-    assert alts == {"IEM", "SegNet"}
+    alts = {attributes["alt"].partition(" mask of ")[0] for attributes in page.all("img")}
+    assert alts == {"vote", "IEM", "SegNet", "SegNet, refined"}
     assert "inpainted" not in {a["data-label"] for a in page.all("div") if "data-label" in a}
 
 

@@ -26,8 +26,8 @@ from tests.steps.report.test_page import DECODE, HOSTILE, do_everything, planned
 
 __all__ = ["planned"]
 
-FLAGS = ("--decode.size_px", "32", "--segment.init_sides", "[20]", "--segment.backend", "torch")
-CONFIG_8PX = b"decode: {size_px: 8}\nsegment: {init_sides: [4], backend: torch}\n"
+FLAGS = ("--decode.size_px", "32", "--segment.init_shares", "[0.6]", "--segment.backend", "torch")
+CONFIG_8PX = b"decode: {size_px: 8}\nsegment: {init_shares: [0.5], backend: torch}\n"
 
 
 def draw(run, tmp_path, image_id):
@@ -39,7 +39,7 @@ def draw(run, tmp_path, image_id):
         iem=IEMSettings(),
         truth=MaskFolder(str(tmp_path / "truth"), DECODE),
     )
-    return draw_image(sources, image_id, "dataset")
+    return draw_image(sources, image_id)
 
 
 def columns(picture):
@@ -54,8 +54,8 @@ def columns_of_file(name):
 def test_image_with_everything_has_all_panels(planned, tmp_path):
     do_everything(planned, tmp_path)
     assert columns(draw(planned, tmp_path, "a.png")) == len(LABELS)
-    assert columns(draw(planned, tmp_path, "b.png")) == 3  # photo, IEM, inpainted
-    assert columns(draw(planned, tmp_path, "c.png")) == 2  # an empty mask inpaints nothing
+    assert columns(draw(planned, tmp_path, "b.png")) == 4  # photo, vote, IEM, inpainted
+    assert columns(draw(planned, tmp_path, "c.png")) == 3  # an empty mask inpaints nothing
     assert draw(planned, tmp_path, "broken.png") is None
 
 

@@ -15,14 +15,14 @@ def write_run(folder, errors, shard_size):
     run = RunFolder(str(folder))
     rows = [row(f"{index:03d}.jpg", MASK, error=error) for index, error in enumerate(errors)]
     for shard, start in enumerate(range(0, len(rows), shard_size)):
-        write_shard(run, "segment", shard, rows[start : start + shard_size])
+        write_shard(run, "fuse", shard, rows[start : start + shard_size])
     return run
 
 
-def look(run, cut=None, num_samples=3, seed=0, choice="dataset"):
-    shards = sorted(committed(run, "segment"))
+def look(run, cut=None, num_samples=3, seed=0):
+    shards = sorted(committed(run, "fuse"))
     settings = ReportSettings(num_samples=num_samples, seed=seed)
-    return survey(run, shards, 4, choice, cut, settings)
+    return survey(run, shards, cut, settings)
 
 
 def ids(found, gallery):
@@ -56,9 +56,9 @@ def test_random_is_decided_by_the_seed(tmp_path):
 
 def test_counts(tmp_path):
     run = RunFolder(str(tmp_path))
-    write_shard(run, "segment", 0, [row("a.jpg", MASK, error=0.515), row("b.jpg", MASK, error=1.0)])
+    write_shard(run, "fuse", 0, [row("a.jpg", MASK, error=0.515), row("b.jpg", MASK, error=1.0)])
     empty, full = square(0, 0, 0), square(0, 0, SIZE)
-    write_shard(run, "segment", 1, [row("c.jpg", empty, error=0), row("d.jpg", full, error=0)])
+    write_shard(run, "fuse", 1, [row("c.jpg", empty, error=0), row("d.jpg", full, error=0)])
     found = look(run)
     assert found.status == {"ok": 2, "empty": 1, "full": 1}
     # Undefined errors of 0 would make a bar of their own.
@@ -67,22 +67,9 @@ def test_counts(tmp_path):
     assert ERROR_BINS[100] == 1
     areas = dict(zip(AREA_BINS[:-1], found.area, strict=True))
     assert {area: count for area, count in areas.items() if count} == {0: 1, 0.24: 2, 0.98: 1}
-    assert found.iterations == {7: 4}
     assert set(found.samples["undefined"]["image_id"].to_pylist()) == {"c.jpg", "d.jpg"}
     assert set(found.samples["worst"]["image_id"].to_pylist()) == {"a.jpg", "b.jpg"}
     assert "inside" not in found.samples
-
-
-def test_one_row_for_each_image(tmp_path):
-    run = RunFolder(str(tmp_path))
-    rows = [row("a.jpg", MASK, 0.2, side=2), row("a.jpg", MASK, 0.3, side=4)]
-    write_shard(
-        run, "segment", 0, [*rows, row("b.jpg", MASK, 0.9, side=2), row("b.jpg", MASK, 0.1)]
-    )
-    found = look(run)
-    assert (found.num_images, found.samples["best"]["error"].to_pylist()) == (2, [0.3, 0.1])
-    by_image = look(run, choice="image")
-    assert by_image.samples["best"]["init_side"].to_pylist() == [2, 4]
 
 
 def test_settings_are_checked():

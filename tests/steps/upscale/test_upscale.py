@@ -12,7 +12,7 @@ from iem_batch.metrics import as_labelled, confusion
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
 from iem_batch.run.marks import read_mark
-from iem_batch.run.schema import UPSCALED, decode_mask
+from iem_batch.run.schema import UPSCALED, decode_mask, decode_pixels
 from iem_batch.steps.upscale.settings import UpscaleSettings
 from iem_batch.steps.upscale.upsampling import upsample
 from tests.pictures import textured_disc
@@ -49,14 +49,16 @@ def test_masks_have_the_size_of_their_photos(run):
     assert [row["image_id"] for row in rows] == [f"{seed}.png" for seed in range(4)]
     _, seen = mask_to_image(np.zeros((32, 32), np.bool_), 97, 64, "crop")
     for seed, row in enumerate(rows):
-        mask = decode_mask(row["mask"]["bytes"])
+        label = decode_pixels(row["mask"]["bytes"])
+        mask = label == 1
         assert mask.shape == (64, 97) == (row["height"], row["width"])
         box = np.s_[row["seen_top"] : row["seen_bottom"], row["seen_left"] : row["seen_right"]]
         np.testing.assert_array_equal(
             np.argwhere(seen)[[0, -1]].T, [[b.start, b.stop - 1] for b in box]
         )
         assert row["area"] == mask[box].mean()
-        assert mask.sum() == mask[box].sum()
+        np.testing.assert_array_equal(label == 255, ~seen)
+        assert not label[~mask & seen].any()
         truth = textured_disc(seed, 64, 97).mask
         assert as_labelled(confusion(mask[box][None], truth[box][None]))[0, 1] > 0.7
     assert run.exists("README.md")
@@ -72,7 +74,21 @@ def test_each_mask_is_that_of_its_own_photo(run, tmp_path):
         for item in stored
         if item["image_id"] == "3.png"
     ]
-    np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), wanted)
+    np.testing.assert_array_equal(decode_pixels(row["mask"]["bytes"]) == 1, wanted)
+
+
+def test_where_all_was_seen_a_mask_has_one_bit(run, tmp_path):
+    folder = RunFolder(str(tmp_path / "squashed"))
+    flags = [flag for flag in FLAGS if flag not in ("--decode.fit", "crop")]
+    main(["segment", str(tmp_path / "photos"), folder.url, *flags, *IEM, "--plan.shard_size", "2"])
+    main(["fuse", folder.url, "--local"])
+    for seed, row in enumerate(upscaled(folder)):
+        assert decode_pixels(row["mask"]["bytes"]).dtype == np.bool_
+        seen = [row[f"seen_{side}"] for side in ("left", "top", "right", "bottom")]
+        assert seen == [0, 0, 97, 64]
+        mask = decode_mask(row["mask"]["bytes"])
+        truth = textured_disc(seed, 64, 97).mask
+        assert as_labelled(confusion(mask[None], truth[None]))[0, 1] > 0.7
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -83,7 +99,7 @@ def test_rle_is_what_coco_tools_read(run):
         assert row["mask"] is None
         size = [row["height"], row["width"]]
         decoded = coco_mask.decode({"size": size, "counts": row["rle"].encode()})
-        np.testing.assert_array_equal(decoded == 1, decode_mask(png["mask"]["bytes"]))
+        np.testing.assert_array_equal(decoded, decode_pixels(png["mask"]["bytes"]) == 1)
 
 
 def test_photo_that_has_vanished_is_counted(run, tmp_path, capsys):

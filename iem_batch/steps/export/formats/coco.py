@@ -5,6 +5,7 @@ what the COCO tools leave out of training and evaluation.
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
             "annotations": [],
         }
         for name in target.names(PARTS):
-            if name.startswith(f"{split}-"):
+            if re.fullmatch(rf"{split}-\d{{5,}}\.json", name):
                 part = target.read_json(f"{PARTS}/{name}")
                 whole["images"] += part["images"]
                 whole["annotations"] += part["annotations"]

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from iem_batch.images.geometry import UNSEEN
 from iem_batch.run import schema
 from iem_batch.run.file_names import safe_file_name
 
-BACKGROUND, FOREGROUND, IGNORE = 0, 1, 255
+BACKGROUND, FOREGROUND, IGNORE = 0, 1, UNSEEN
 """The values of a label: IGNORE is what the engine did not see of an image, beyond its crop."""
 
 MAX_NAME_BYTES = 100

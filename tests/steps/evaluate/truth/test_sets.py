@@ -78,9 +78,8 @@ def test_cub_evaluates_its_test_images_alone(cub, tmp_path):
     """Ids as a run of images/ has them."""
     run = RunFolder(str(tmp_path / "run"))
     names = sorted(str(p.relative_to(cub / SOURCES["cub200"])) for p in cub.rglob("*.jpg"))
-    write_shard(run, "segment", 0, [row(name, LEFT) for name in names])
-    truth, settings = opened(cub, "cub200"), EvaluateSettings(format="cub200")
-    evaluation = evaluate(run, truth, None, SETTINGS, "dataset", settings)
+    write_shard(run, "fuse", 0, [row(name, LEFT) for name in names])
+    evaluation = evaluate(run, opened(cub, "cub200"), None, SETTINGS, format="cub200")
     assert (evaluation.num_images, evaluation.num_in_truth) == (2, 2)
     assert evaluation.methods[0].as_labelled["iou"] == 1
 

@@ -1,0 +1,153 @@
+"""A trained network on some images in memory or on disk: no run folder, no Ray, no pyarrow.
+
+B = images, S = pixels of a side of the network's square, H, W = pixels of an original.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from iem_batch.given import decode_given
+from iem_batch.model_file import read_model_file
+from iem_batch.segnet.prediction import predict_probability
+from iem_batch.segnet.weights import ModelRecord, load_weights, read_record, settings_of
+from iem_batch.steps.upscale.upsampling import round_corners
+
+MAX_PLOTTED = 16
+"""Rows of a plot; more make a picture that no screen shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What `Model.predict` found."""
+
+    names: list[str]
+    """B names: the path, the URL, or the place in what was given."""
+
+    images: NDArray[np.uint8]
+    """(B, S, S, 3) RGB, what the network saw."""
+
+    probabilities: NDArray[np.float32]
+    """(B, S, S) in [0, 1]: how probably a pixel is foreground."""
+
+    masks: list[NDArray[np.bool_]]
+    """B masks, each (H, W) at the size of its photo; True is foreground. What a crop left out is
+    False."""
+
+    threshold: float
+    """Probability above which a pixel is foreground."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def plot(self) -> Image.Image:
+        """Draw each photo, what lies inside its mask, and the probability.
+
+        Returns:
+            A picture that a notebook shows by itself and that has `save`; of many images the first
+            `MAX_PLOTTED`.
+        """
+        from iem_batch.steps.report.panels import PHOTO, Panel, cut_out
+        from iem_batch.steps.report.sheet import Row, draw_sheet
+
+        rows = []
+        shown = zip(self.names, self.images, self.probabilities, strict=True)
+        for name, image_SS3, probability_SS in list(shown)[:MAX_PLOTTED]:
+            mask_SS = probability_SS > self.threshold
+            grey_SS = np.rint(255 * probability_SS).astype(np.uint8)
+            pictures = {
+                PHOTO: image_SS3,
+                "mask": cut_out(image_SS3, mask_SS),
+                "probability": np.repeat(grey_SS[..., None], 3, axis=2),
+            }
+            panels = [
+                Panel(label=label, alt=f"{label} of {name}", picture_HW3=picture)
+                for label, picture in pictures.items()
+            ]
+            caption = f"{name}: area {100 * mask_SS.mean():.0f} %"
+            rows.append(Row(caption=caption, panels=panels))
+        return draw_sheet(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A trained network that is ready for photos."""
+
+    network: nn.Module
+    """Takes (B, 3, S, S) in [-1, 1], gives logits (B, 1, S, S), float32."""
+
+    record: ModelRecord
+    """What it was made with, and how photos become what it takes."""
+
+    url: str
+    """Where its file lies."""
+
+    def predict(
+        self, images: Any, *, threshold: float | None = None, num_threads: int | None = None
+    ) -> Prediction:
+        """Find the foreground of photos.
+
+        Args:
+            images: one image or any number of them; see `iem_batch.given.decode_given`.
+            threshold: probability above which a pixel is foreground; None takes the model's own.
+            num_threads: passes at once on a CPU; None takes one for each processor.
+
+        Raises:
+            ImageRejectedError: an image cannot be decoded; the message names it.
+            SettingsError: something is not an image.
+        """
+        decode = self.record.decode
+        given = list(decode_given(images, decode))
+        size = decode.size_px
+        image_BSS3 = np.array([decoded.pixels for _, decoded in given], np.uint8)
+        image_BSS3 = image_BSS3.reshape(-1, size, size, 3)
+        probability_BSS = predict_probability(
+            self.network, image_BSS3, num_threads=num_threads or os.cpu_count() or 1
+        )
+        least = self.record.threshold if threshold is None else threshold
+        masks = [
+            round_corners(probability_SS > least, decoded.width, decoded.height, decode.fit)
+            for (_, decoded), probability_SS in zip(given, probability_BSS, strict=True)
+        ]
+        return Prediction(
+            names=[name for name, _ in given],
+            images=image_BSS3,
+            probabilities=probability_BSS,
+            masks=masks,
+            threshold=least,
+        )
+
+
+def load(
+    where: str | os.PathLike[str],
+    *,
+    backbone: str | None = None,
+    backbone_args: Mapping[str, Any] | None = None,
+    device: str | None = None,
+) -> Model:
+    """Load a trained network; its file says all that using it takes.
+
+    Args:
+        where: a run, its folder train/, a weights file, what `ship` wrote, or the URL of one.
+        backbone: class of the network where it is not SegNet, "package.module:Class". It is
+            imported only if it is named here, whatever the file says.
+        backbone_args: what that class is called with.
+        device: as torch names it; None takes the GPU where there is one.
+
+    Raises:
+        StorageError: there is no file, or it is a pickle, damaged, or larger than memory allows.
+        SettingsError: it is of another network, or of another program.
+    """
+    file = read_model_file(where)
+    record = read_record(file.data, file.url)
+    settings = settings_of(record, file.url, backbone, backbone_args)
+    network = load_weights(file.data, settings, file.url)
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Model(network=network.to(chosen).eval(), record=record, url=file.url)

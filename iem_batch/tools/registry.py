@@ -1,0 +1,75 @@
+"""The commands that are no steps: one record each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from iem_batch.steps.registry import EXTEND_FLAGS, PLAN_FLAGS, STEPS
+from iem_batch.tools.settings import DEMO_DEFAULTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A command that is no step; done by the function of its name in `iem_batch.tools.MODULE`."""
+
+    summary: str
+    module: str
+    arguments: tuple[str, ...] = ("run",)
+    """As the command line knows them; `?` is one that may be left out."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Settings it has other defaults for."""
+    paper: tuple[str, ...] = ()
+    """Sections in which --paper sets the paper's recipe."""
+
+
+TOOLS = {
+    "run": Tool(
+        summary="Do all steps, from images to report.",
+        module="pipeline",
+        arguments=("source", "run", *EXTEND_FLAGS)
+        + ("--truth", "--ignore", "-k", "--fraction", "--rounds")
+        + ("--backbone", *PLAN_FLAGS),
+        paper=tuple(dict.fromkeys(name for step in STEPS.values() for name in step.paper)),
+    ),
+    "plan": Tool(
+        summary="List the images of a source and cut them into shards.",
+        module="plan",
+        arguments=("source", "run", "--estimate", "--extend", *PLAN_FLAGS),
+    ),
+    "show": Tool(
+        summary="Draw one image of a run, or any photo.",
+        module="show",
+        arguments=("image", "run?", "--png"),
+    ),
+    "status": Tool(
+        summary="Print what is done and what is left.",
+        module="status",
+        arguments=("run", "--json"),
+    ),
+    "verify": Tool(
+        summary="Compare a run with its plan and its commit marks, byte by byte.",
+        module="verify",
+        arguments=("run", "--json", "--reread"),
+    ),
+    "retry": Tool(
+        summary="Do again the shards that failed.",
+        module="retry",
+        arguments=("run", "--quarantined"),
+    ),
+    "ship": Tool(
+        summary="Write the trained network of a run for others: the file and a model card.",
+        module="ship",
+        arguments=("run", "out", "--to"),
+    ),
+    "demo": Tool(
+        summary="Make pictures whose masks are known, and do all steps on them.",
+        module="pipeline",
+        defaults=DEMO_DEFAULTS,
+    ),
+    "doctor": Tool(
+        summary="Print what this machine or a cluster can run, and what to do where it cannot.",
+        module="doctor",
+        arguments=("--address", "--run", "--source"),
+    ),
+}
+"""Name of the command -> what it is."""
