@@ -15,7 +15,7 @@ from iem_batch.errors import (
 )
 from iem_batch.exec.local import LocalExecutor
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.layout import mark, summary
+from iem_batch.run.layout import mark, record, summary
 from iem_batch.run.marks import require_summary
 from iem_batch.segnet import collapse
 from iem_batch.segnet.collapse import Collapse
@@ -107,7 +107,7 @@ def test_checkpoints_of_a_finished_training_are_cleared(run: RunFolder) -> None:
 
 
 def test_no_corpus(run: RunFolder) -> None:
-    run.delete(summary("export"))
+    run.delete(summary("export"), record("export"))
     with pytest.raises(StepMissingError, match="run `iem-batch export`"):
         train_local(run, SETTINGS, ignore)
 
