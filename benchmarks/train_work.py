@@ -116,6 +116,7 @@ def training_on(url: str, segnet: SegNetSettings, settings: TrainSettings) -> Tr
         segnet=segnet,
         settings=settings,
         files=find_pairs(run, require_summary(run, "export")),
+        held_back=None,
     )
 
 

@@ -79,8 +79,8 @@ class TrainSettings(Section, name="train"):
     patience: Literal["auto"] | Annotated[int, at_least(1)] | None = "auto"
     """Epochs in turn that may agree no better with the labels held back (`export.val_share`) before
     training stops, so that `epochs` is the most; the weights of the best epoch are the result. auto
-    is a quarter of epochs and 3 at least. null makes all epochs and keeps the last, as the paper
-    does; so does every training of which no labels are held back."""
+    is a quarter of epochs and 3 at least, and null where fewer than 20 labels are held back, which
+    are then only compared with. null makes all epochs and keeps the last, as the paper does."""
 
     num_workers: Annotated[int, within(1, LANES)] = 1
     """Processes that share each batch; more of them change the result by rounding alone."""

@@ -1,6 +1,6 @@
 import pytest
 
-from iem_batch.segnet.stopping import Patience, best_epoch, is_over
+from iem_batch.segnet.stopping import Patience, best_epoch, is_over, patience_for
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,11 @@ def test_best_epoch(scores: list[float | None], best: int | None) -> None:
 )
 def test_is_over(scores: list[float | None], epochs: int, patience: Patience, over: bool) -> None:
     assert is_over(scores, epochs, patience) == over
+
+
+@pytest.mark.parametrize(
+    ("patience", "num_held_back", "used"),
+    [("auto", 19, None), ("auto", 20, "auto"), (4, 1, 4), (None, 500, None)],
+)
+def test_too_few_choose_no_epoch(patience: Patience, num_held_back: int, used: Patience) -> None:
+    assert patience_for(patience, num_held_back) == used

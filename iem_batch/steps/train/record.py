@@ -6,13 +6,13 @@ from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import ModelRecord, TrainingSummary
 
 
-def model_record(job: Job, num_pairs: int, last: EpochRecord) -> ModelRecord:
+def model_record(job: Job, num_pairs: int, result: EpochRecord) -> ModelRecord:
     """Make the record of the network that a job has trained.
 
     Args:
         job: in its round.
         num_pairs: images with the label that was learned.
-        last: the last epoch.
+        result: the epoch that the weights are of.
     """
     settings = job.settings
     return ModelRecord(
@@ -20,7 +20,7 @@ def model_record(job: Job, num_pairs: int, last: EpochRecord) -> ModelRecord:
         decode=settings.decode,
         threshold=settings.predict.threshold,
         training=TrainingSummary(
-            pairs=num_pairs, epochs=last.epoch, loss=last.loss, iou=last.iou, round=job.round
+            pairs=num_pairs, epochs=result.epoch, loss=result.loss, iou=result.iou, round=job.round
         ),
         procedure=procedure(settings, job.round),
     )

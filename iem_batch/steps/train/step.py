@@ -13,6 +13,7 @@ from iem_batch.run.deletion import delete_own
 from iem_batch.run.marks import Summary, require_summary
 from iem_batch.segnet.collapse import Collapse, Side
 from iem_batch.segnet.order import num_epochs
+from iem_batch.segnet.stopping import patience_for
 from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import save_weights
 from iem_batch.steps.topk.selection import Selection
@@ -46,19 +47,21 @@ def build(job: Job) -> WholeStep:
         "corpus": exported.outputs_digest,
     }
     files = find_pairs(job.place, exported)
+    num_held_back = exported.ok - files.num_pairs
     epochs = num_epochs(job.settings.train, files.num_pairs)
+    patience = patience_for(job.settings.train.patience, num_held_back)
     work = TrainWork(
         place=job.place,
         key=schema.checksum(json.dumps(depends, sort_keys=True).encode())[:16],
         segnet=job.settings.segnet,
-        settings=replace(job.settings.train, epochs=epochs),
+        settings=replace(job.settings.train, epochs=epochs, patience=patience),
         files=files,
         held_back=find_held_back(files, exported),
     )
     num_images, all_labels = more_labels(Selection(**selected.facts), job.settings.topk)
     learned = Learned(
         num_labels=exported.ok,
-        num_held_back=exported.ok - files.num_pairs,
+        num_held_back=num_held_back,
         agreement=None,
         all_labels=all_labels,
         num_images=num_images,

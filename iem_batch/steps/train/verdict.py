@@ -61,8 +61,8 @@ def verdict(learned: Learned) -> str:
     if few:
         return f"{labels} are too few: SegNet agrees with {percent}; {_more(learned)}"
     return (
-        f"SegNet agrees with only {percent}, of {labels} in all; look at them in the report, and "
-        "take those alone that are sure (--topk.fraction 0.5), or train for longer (--train.epochs)"
+        f"SegNet agrees with only {percent}, of {labels} in all; train for longer "
+        "(--train.epochs), and look in the report whether the labels agree with one another"
     )
 
 

@@ -25,7 +25,7 @@ class TrainWork:
     """Of its settings and its corpus: names the checkpoint."""
     segnet: SegNetSettings
     settings: TrainSettings
-    """With the number of epochs resolved."""
+    """With the number of epochs resolved, and auto patience where too few labels are held back."""
     files: PairFiles
     """What is learned."""
     held_back: PairFiles | None

@@ -12,6 +12,7 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import require_summary
 from iem_batch.segnet import training
 from iem_batch.segnet.settings import TrainSettings
+from iem_batch.segnet.stopping import Patience
 from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.validation import Agreement
 from iem_batch.steps.train import layout
@@ -21,7 +22,12 @@ from tests.steps.corpora import small_discs, write_corpus
 from tests.steps.train.trainer import FOLDER, train_local
 
 SETTINGS = TrainSettings(
-    epochs=8, batch_size=4, images_per_pass=2, precision="fp32", checkpoint_every_epochs=2
+    epochs=8,
+    patience=3,
+    batch_size=4,
+    images_per_pass=2,
+    precision="fp32",
+    checkpoint_every_epochs=2,
 )
 SCORES = [0.2, 0.5, 0.6, 0.5, 0.6, 0.4, 0.3, 0.9]
 """The third epoch is the best; the fifth is no better, and the eighth comes too late."""
@@ -61,7 +67,7 @@ def test_stops_and_keeps_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     train_local(alone, replace(SETTINGS, epochs=3), ignore)
     run = corpus(tmp_path, "run")
     score(monkeypatch)
-    history = train_local(run, SETTINGS, ignore)  # a quarter of 8, but 3 at least
+    history = train_local(run, SETTINGS, ignore)
     assert [record.val_iou for record in history] == SCORES[:6]
     assert run.read_bytes(layout.WEIGHTS) == alone.read_bytes(layout.WEIGHTS)
     facts = require_summary(run, "train").facts
@@ -92,15 +98,17 @@ def test_killed_after_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert run.names(FOLDER) == []
 
 
-@pytest.mark.parametrize(("patience", "epochs", "best"), [(1, 4, 3), (5, 8, 8), (None, 8, 8)])
+@pytest.mark.parametrize(
+    ("patience", "epochs", "best"), [(1, 4, 3), (5, 8, 8), (None, 8, 8), ("auto", 8, 8)]
+)
 def test_patience(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    patience: int | None,
+    patience: Patience,
     epochs: int,
     best: int,
 ) -> None:
-    """None looks at no score, and keeps the last."""
+    """None looks at no score, and keeps the last; so does auto, with three held back."""
     run = corpus(tmp_path, "run")
     score(monkeypatch)
     history = train_local(run, replace(SETTINGS, patience=patience), ignore)
