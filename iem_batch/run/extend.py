@@ -15,7 +15,7 @@ from operator import attrgetter, itemgetter
 
 import pyarrow as pa
 
-from iem_batch.errors import RunMismatchError
+from iem_batch.errors import RunMismatchError, SourceError
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.manifest import all_entries, append_manifest
@@ -72,7 +72,7 @@ def find_change(run: RunFolder, source: Source) -> SourceChange | None:
     the first images is not compared.
 
     Raises:
-        SourceError: the source cannot be listed.
+        SourceError: the source cannot be listed, or has nothing of what was planned.
     """
     plan = read_plan(run)
     if _is_partial(plan):
@@ -98,7 +98,7 @@ def extend_plan(run: RunFolder, source: Source) -> tuple[Plan, SourceChange | No
     Raises:
         RunMismatchError: images have changed, which new shards cannot make good, or the run is one
             of a sample; the plan stays as it is.
-        SourceError: the source cannot be listed.
+        SourceError: the source cannot be listed, or has nothing of what was planned.
         StorageError: the run folder cannot be written.
     """
     plan = read_plan(run)
@@ -157,7 +157,11 @@ class _Comparison:
         """Piece that has grown -> its new images up to the next entry that is new as a whole."""
 
     def new_entries(self) -> Iterator[Entry]:
-        """Give the entries of new images alone, and count what differs."""
+        """Give the entries of new images alone, and count what differs.
+
+        Raises:
+            SourceError: the source has nothing of the plan.
+        """
         extents = [0, *self._plan.extents]
         old = [
             (((entry.uri, entry.start, 0), entry) for entry in all_entries(self._run, first, stop))
@@ -166,6 +170,7 @@ class _Comparison:
         listing = (e for e in self._source.entries(self._plan.shard_size) if isinstance(e, Entry))
         new = (((entry.uri, entry.start, 1), entry) for entry in listing)
         noted = _noted_as_gone(self._run, self._plan)
+        is_any_left = False
         for uri, group in groupby(
             heapq.merge(*old, new, key=itemgetter(0)), lambda item: item[0][0]
         ):
@@ -174,6 +179,7 @@ class _Comparison:
             for (_, _, side), entry in group:
                 (now if side else was).append(entry)
             if now:
+                is_any_left |= bool(was)
                 yield from self._compare(uri, was, now)
                 continue
             self.gone += was
@@ -183,6 +189,11 @@ class _Comparison:
                 self.change.num_gone_before += num_gone
             else:
                 self.change.note("gone", uri)
+        if self.gone and not is_any_left:  # a disk that is not mounted is no change
+            raise SourceError(
+                f"{without_format(self._source.url)} is gone or empty: it has nothing of what was "
+                "planned"
+            )
 
     def _compare(self, uri: str, was: list[Entry], now: list[Entry]) -> Iterator[Entry]:
         """Compare a piece that the source has, and give its new entries."""

@@ -132,6 +132,9 @@ def test_source_that_is_gone(segment: Command, source: Path, tmp_path: Path) -> 
     assert_one_clear_end(segment(run), "does not exist")
     source.mkdir()
     assert_one_clear_end(segment(run), "gone or empty")
+    plan = (run / "_run/plan.json").read_bytes()
+    assert_one_clear_end(segment(run, "--extend"), "gone or empty")
+    assert (run / "_run/plan.json").read_bytes() == plan
     source.rmdir()
     (tmp_path / "elsewhere").rename(source)
     assert_whole(segment, run, tmp_path)
