@@ -214,11 +214,13 @@ def require_summary(place: RunFolder, step: str) -> Summary:
     record = read_record(place, step)
     num_shards = 0 if record is None else record.num_shards
     missing = sorted(set(range(num_shards)) - committed(place, step))
-    raise ShardsFailedError(
-        f"{len(missing)} of {num_shards} shards of {place.url_of(step)} are not done"
-        + (f", the first is {missing[0]}" if missing else "")
-        + f"; run `iem-batch {step}` again"
-    )
+    lacks = f"{place.url_of(step)} has all shards and was not completed"
+    if missing:
+        lacks = (
+            f"{len(missing)} of {num_shards} shards of {place.url_of(step)} are not done, the "
+            f"first is {missing[0]}"
+        )
+    raise ShardsFailedError(f"{lacks}; run `iem-batch {step}` again")
 
 
 def settings_of(place: RunFolder, step: str) -> str:

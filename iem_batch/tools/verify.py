@@ -155,20 +155,20 @@ def _check_step(
 def _find_foreign(started: StartedStep, named: set[str], findings: Findings) -> None:
     """Look for files among a step's that no mark names, and for marks of shards not planned."""
     place, step, num_shards = started.place, started.step, started.record.num_shards
-    done = committed(place, step.name)
+    done, where = committed(place, step.name), started.title.removesuffix(step.name)
     for name in _data_files(started):
         base = name.rpartition("/")[2]
         if name in named or name in step.drafts or is_unfinished_write(base):
             continue  # what an interrupted write has left is deleted by the next command
         shard = layout.shard_of(base)
         if shard is not None and shard < num_shards and shard not in done:
-            findings.add("half done", f"{name}: its shard has no commit mark yet")
+            findings.add("half done", f"{where}{name}: its shard has no commit mark yet")
         else:
-            findings.add("foreign", f"{name}: no commit mark names it")
+            findings.add("foreign", f"{where}{name}: no commit mark names it")
     for base in place.names(f"_run/stats/{step.name}"):
         shard = layout.shard_of(base)
         if shard is None or shard >= num_shards:
-            findings.add("foreign", f"_run/stats/{step.name}/{base}: no shard of the plan")
+            findings.add("foreign", f"{where}_run/stats/{step.name}/{base}: no shard of the plan")
 
 
 def _data_files(started: StartedStep) -> Iterator[str]:
