@@ -1,7 +1,7 @@
 """The step `fuse`: the one mask of each photo.
 
 It reads the masks of `segment` and the photos again. Fusing is done where photos are decoded, on
-CPUs, so that it never holds up a GPU; the engine then scores the masks.
+CPUs; the engine then scores the masks.
 """
 
 from collections.abc import Callable, Container
