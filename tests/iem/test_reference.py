@@ -74,7 +74,7 @@ SEEDS = {0: 1, 1: 2, 2: 1, 3: 3, 14: Status.FULL.name, 38: Status.EMPTY.name}
 @pytest.mark.parametrize(("seed", "end"), SEEDS.items())
 def test_iterations_counts_to_the_first_mask_seen_before(seed: int, end: int | str) -> None:
     """And the mask of the last iteration is the one read off the cycle."""
-    settings = IEMSettings(iterations=30)
+    settings = IEMSettings(iterations=30, diversity_weight=0.001)
     image, square = noise(seed, 10, 12), centred_squares(10, 12, [5])
     result = segment(image[None], square[None], settings)
     masks = trajectory(image, square[0], settings)

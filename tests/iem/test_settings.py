@@ -1,21 +1,28 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from iem_batch.config import PAPER
 from iem_batch.errors import SettingsError
 from iem_batch.iem.settings import IEMSettings
 
 
-def test_the_defaults_are_the_papers() -> None:
-    assert IEMSettings() == IEMSettings(
-        sigma_px=5,
-        kernel_px=11,
-        diversity_weight=0.001,
-        iterations=150,
-        smoothing=True,
-        boundary_only=True,
-    )
+def test_the_paper_has_other_colours_and_another_lambda() -> None:
+    papers = {
+        name.removeprefix("iem."): value for name, value in PAPER.items() if name.startswith("iem.")
+    }
+    assert papers == {
+        "sigma_px": 5,
+        "kernel_px": 11,
+        "diversity_weight": 0.001,
+        "iterations": 150,
+        "smoothing": True,
+        "boundary_only": True,
+        "colors": "rgb",
+    }
+    assert replace(IEMSettings(), diversity_weight=0.001, colors="rgb") == IEMSettings(**papers)
 
 
 @pytest.mark.parametrize(

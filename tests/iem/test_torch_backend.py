@@ -75,7 +75,7 @@ def test_stopping_at_a_recurrence_is_running_all_iterations() -> None:
     image = np.stack([noise(seed, 10, 12) for seed in seeds])
     first_mask = np.broadcast_to(centred_squares(10, 12, [5]), (len(seeds), 1, 10, 12))
     for iterations in (28, 29, 30):
-        settings = IEMSettings(iterations=iterations)
+        settings = IEMSettings(iterations=iterations, diversity_weight=0.001)
         result = segment_on(CPU, image, first_mask, settings)
         assert_same(result, reference.segment(image, first_mask, settings), tolerance=1e-12)
     assert set(Status) == {Status(status) for status in result.status_BS.ravel()}
@@ -135,7 +135,7 @@ def test_a_sign_in_doubt_is_decided_in_float64(monkeypatch: pytest.MonkeyPatch) 
     With doubt about everything, an item with a movable pixel has its gradient from float64; with
     none about anything, or with nothing to move, from float32.
     """
-    engine = make_engine(14, 20, IEMSettings(), CPU)
+    engine = make_engine(14, 20, IEMSettings(diversity_weight=0.001), CPU)
     image_KH4W = torch.stack([image_planes(noise(seed, 14, 20)) for seed in range(2)])
     mask_KHW = torch.from_numpy(random_masks(3, 2, 14, 20))
     movable_KHW = torch.tensor([False, True])[:, None, None].expand(2, 14, 20)

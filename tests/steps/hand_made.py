@@ -100,7 +100,7 @@ def commit_mark(
     )
     write_mark(run, step, mark)
     shards = sorted(committed(run, step))
-    write_record(run, step, StepRecord(num_shards=len(shards), settings={}, versions={}))
+    write_record(run, step, StepRecord(num_shards=shards[-1] + 1, settings={}, versions={}))
     write_summary(run, step, add_up(run, step, shards, _COMBINE[step]))
 
 

@@ -81,12 +81,12 @@ def test_predictions_outlive_weights_that_do_not_fit(run: Path, call: Call) -> N
     config = (run / "_run/config.yaml").read_bytes()
     status, _, error = call("predict", run, "--local", "--segnet.width=8", "--overwrite")
     assert status == 2
-    assert "the weights are of another network" in error
+    assert "weights.safetensors is of another network" in error
     weights = (run / "train/weights.safetensors").read_bytes()
     (run / "train/weights.safetensors").write_bytes(weights[:-9])
     status, _, error = call("predict", run, "--local", "--predict.threshold=0.4", "--overwrite")
     assert status == 1
-    assert "the weights are damaged" in error
+    assert "weights.safetensors is truncated" in error
     assert (run / "predict/part-00000.parquet").read_bytes() == before
     assert (run / "_run/config.yaml").read_bytes() == config
     (run / "train/weights.safetensors").write_bytes(weights)
@@ -102,4 +102,4 @@ def test_another_network(run: Path, call: Call) -> None:  # noqa: F811
     assert "tests.segnet.networks:Normed" in (run / "_run/config.yaml").read_text()
     status, _, error = call("predict", run, "--local", "--segnet.backbone=null")
     assert status == 2
-    assert "the weights are of another network" in error
+    assert "weights.safetensors is of another network" in error

@@ -27,7 +27,9 @@ def test_the_batched_autograd_is_the_reference() -> None:
     first[3:5, 4:9] = True
     mask_BHW, error_B = segment_by_autograd(image, first, 25, torch.float64, device="cpu")
     expected = reference.segment(
-        image, np.broadcast_to(first, (7, 1, 16, 20)), IEMSettings(iterations=25)
+        image,
+        np.broadcast_to(first, (7, 1, 16, 20)),
+        IEMSettings(iterations=25, diversity_weight=0.001),
     )
     np.testing.assert_array_equal(mask_BHW, expected.mask_BSHW[:, 0])
     np.testing.assert_allclose(error_B, expected.error_BS[:, 0], rtol=0, atol=1e-12)
