@@ -10,7 +10,7 @@ from iem_batch.checks import Section, at_least
 class DemoSettings(Section, name="demo"):
     """How the demo is sized; the defaults take a few minutes on two cores."""
 
-    num_images: Annotated[int, at_least(1)] = 2000
+    num_images: Annotated[int, at_least(1)] = 600
     """Composites to draw."""
 
     seed: int = 0
@@ -26,5 +26,5 @@ class ShipSettings(Section, name="ship"):
     runs; `onnx`: one for ONNX Runtime and others, which needs the extra onnx."""
 
 
-DEMO_DEFAULTS = {"topk.k": 1000}
-"""What the demo sets differently: it has 2,000 images, of which the best are the labels."""
+DEMO_DEFAULTS = {"topk.k": 300}
+"""What the demo sets differently: it has 600 images, of which the best are the labels."""

@@ -6,8 +6,10 @@ those of `METRICS` as labelled, then of the better polarity.
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -37,12 +39,13 @@ from iem_batch.steps.evaluate.methods import (
     read_fused,
     stored_masks,
 )
-from iem_batch.steps.evaluate.scoring import SeenShares, Truths
+from iem_batch.steps.evaluate.scoring import SeenShares, Truths, Yardstick
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.table import notes, rich_tables, verdict
 from iem_batch.steps.evaluate.truth import MaskFolder, Truth, open_truth
 from iem_batch.steps.fuse.choose import dataset_side
 from iem_batch.steps.fuse.step import fused_so_far
+from iem_batch.storage.read_ahead import map_ahead
 
 
 @dataclass(kw_only=True)
@@ -210,21 +213,41 @@ def evaluate(
 def _score(
     methods: list[Masks], known: pa.Table, truths: Truths, seen: SeenShares
 ) -> dict[str, _Scored]:
-    """Score all methods image by image; an image of which no pixel counts is left out."""
+    """Score all methods, image by image in threads, as GrabCut takes most of the time.
+
+    An image of which no pixel counts is left out.
+    """
     found = {masks.method: _Scored() for masks in methods}
-    keys = zip(*(known[name].to_pylist() for name in ("image_id", "width", "height")), strict=True)
-    for b, (image_id, width, height) in enumerate(keys):
-        yardstick = truths.yardstick(image_id, width, height, seen)
-        if yardstick is None:
-            continue
+    keys = [known[name].to_pylist() for name in ("image_id", "width", "height")]
+    yardsticks = (truths.yardstick(i, w, h, seen) for i, w, h in zip(*keys, strict=True))
+    scores = map_ahead(
+        partial(_score_image, methods),
+        range(len(known)),
+        yardsticks,
+        num_threads=os.cpu_count() or 1,
+    )
+    for b, (image_id, score_of) in enumerate(zip(keys[0], scores, strict=True)):
         for masks in methods:
-            mask_SS = masks.mask_of(b)
-            if mask_SS is not None:
+            if masks.method in score_of:
                 scored = found[masks.method]
                 scored.image_id.append(image_id)
                 scored.error.append(masks.error[b])
-                scored.score.append(yardstick.score(mask_SS))
+                scored.score.append(score_of[masks.method])
     return found
+
+
+def _score_image(
+    methods: list[Masks], b: int, yardstick: Yardstick | None
+) -> dict[str, NDArray[np.float64]]:
+    """Score the masks of an image: method -> scores, without methods that have none."""
+    if yardstick is None:
+        return {}
+    mask_of = {masks.method: masks.mask_of(b) for masks in methods}
+    return {
+        method: yardstick.score(mask_SS)
+        for method, mask_SS in mask_of.items()
+        if mask_SS is not None
+    }
 
 
 def _table(found: dict[str, _Scored]) -> pa.Table:
