@@ -13,7 +13,7 @@ from tests.test_cli import QUICK, data_files
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-STEPS = ("segment", "topk", "export", "train", "predict")
+STEPS = ("segment", "fuse", "topk", "export", "train", "predict")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_jobs_end_in_the_files_of_the_local_run(
         assert job.returncode == 0, job.stdout
         main([step, *(str(local if a == run else a) for a in arguments), "--local"])
     ours, expected = data_files(run), data_files(local)
-    assert {name.partition("/")[0] for name in ours} >= {"segment", "export", "predict"}
+    assert {name.partition("/")[0] for name in ours} >= {"segment", "fuse", "export", "predict"}
     assert ours == expected
     weights = "train/weights.safetensors"
     assert (run / weights).read_bytes() == (local / weights).read_bytes()
@@ -45,7 +45,7 @@ def test_a_failing_job_fails(nodes: Nodes, tmp_path: Path) -> None:
     """Catches a scheduler that is told all is well."""
     job = nodes.submit("topk", tmp_path / "nowhere")
     assert job.returncode != 0
-    assert "run `iem-batch plan` on it first" in job.stdout
+    assert "run `iem-batch fuse` first" in job.stdout
 
 
 def test_without_the_token_nothing_is_done(nodes: Nodes, tmp_path: Path) -> None:
