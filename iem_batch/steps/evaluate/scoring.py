@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.errors import TruthError
-from iem_batch.images.geometry import mask_to_image, mask_to_square
+from iem_batch.images.geometry import mask_to_image, mask_to_square, seen_in_image
 from iem_batch.images.settings import DecodeSettings, Fit
 from iem_batch.metrics import as_labelled, best_polarity, confusion
 from iem_batch.steps.evaluate.truth import Truth
@@ -93,9 +93,8 @@ class Truths:
         ignore_HW = np.zeros_like(truth_HW)
         if self.ignore is not None and self.ignore.has(image_id):
             ignore_HW = self.ignore.read(image_id, width, height)
-        nothing_SS = np.zeros((self.decode.size_px, self.decode.size_px), dtype=np.bool_)
         rows, columns = truth_HW.shape
-        seen.add(truth_HW, mask_to_image(nothing_SS, columns, rows, self.decode.fit)[1])
+        seen.add(truth_HW, seen_in_image(columns, rows, self.decode.size_px, self.decode.fit))
         if self.at == "engine":
             truth_HW = mask_to_square(truth_HW, self.decode)
             ignore_HW = mask_to_square(ignore_HW, self.decode)
