@@ -72,10 +72,7 @@ def model_card(record: ModelRecord, to: str, evaluation: Evaluation | None) -> b
         f"probability is above {record.threshold}.",
         "## Trained on",
         " ".join(counts),
-        *(
-            ["The labels:", "\n".join(f"- {step}" for step in record.procedure)]
-            * bool(record.procedure)
-        ),
+        *_labels(record),
         "## Figures",
         *_figures(evaluation),
         "## Limits",
@@ -90,7 +87,7 @@ def model_card(record: ModelRecord, to: str, evaluation: Evaluation | None) -> b
 
 def _labels(record: ModelRecord) -> Iterator[str]:
     if record.procedure:
-        yield "How the labels were made:"
+        yield "The labels:"
         yield "\n".join(f"- {step}" for step in record.procedure)
 
 

@@ -48,12 +48,6 @@ PUBLISHED = (
     _iem("IEM + SegNet", "lsun_car", 77.8, 68.5, 63.2, 80.5),
 )
 
-PUBLISHED_ABLATIONS: dict[PublishedSet, dict[str, float]] = {
-    "cub200": {"default": 52.2, "lambda_0": 50.6, "no_smoothing": 47.0, "unrestricted": 42.8},
-    "flowers102": {"default": 76.8, "lambda_0": 68.0, "no_smoothing": 75.7, "unrestricted": 76.6},
-}
-"""Table 4: IoU of IEM with one part switched off."""
-
 
 def quoted_rows(
     data_sets: tuple[PublishedSet, ...], measured: str
