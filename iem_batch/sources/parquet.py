@@ -13,7 +13,7 @@ from iem_batch.sources.fetch import Request, fetch
 from iem_batch.sources.formats import format_of
 from iem_batch.sources.parquet_columns import content_of, require_id_column
 from iem_batch.sources.parquet_table import ParquetTable
-from iem_batch.sources.pieces import Pieces
+from iem_batch.sources.pieces import PiecesSource
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -30,7 +30,7 @@ _EXTENSIONS = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
-class ParquetSource:
+class ParquetSource(PiecesSource):
     """Images in a column of Parquet files; an image's id is that in a column of ids.
 
     Without such a column, and where it is null, it is the number of the row, after
@@ -45,7 +45,6 @@ class ParquetSource:
     exact_bytes: ClassVar[bool] = True
     """The sizes are those of the column; those of row groups that are cut are shares."""
 
-    pieces: Pieces
     image: str
     id: str | None
 
@@ -53,14 +52,6 @@ class ParquetSource:
     def url(self) -> str:
         """Where the files lie, and the columns."""
         return f"{self.pieces.folder.url}#format=parquet&image={self.image}&id={self.id or ''}"
-
-    def fingerprint(self) -> str:
-        """Hash the names and sizes of the files.
-
-        Raises:
-            SourceError: the source cannot be listed.
-        """
-        return self.pieces.fingerprint()
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the files in order of their names, cut at row groups where these are small enough.

@@ -165,6 +165,21 @@ class Pieces:
         return Entry(uri=uri, start=0, stop=1, num_bytes=num_bytes, problem=problem)
 
 
+@dataclass(frozen=True)
+class PiecesSource:
+    """What sources of pieces have in common; see `Source`.
+
+    Args:
+        pieces: the files.
+    """
+
+    pieces: Pieces
+
+    def fingerprint(self) -> str:
+        """As `Pieces.fingerprint`."""
+        return self.pieces.fingerprint()
+
+
 class Span(NamedTuple):
     """Where an image lies in a piece."""
 

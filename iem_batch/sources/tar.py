@@ -8,7 +8,7 @@ from itertools import islice
 from typing import ClassVar
 
 from iem_batch.sources.formats import format_of
-from iem_batch.sources.pieces import Pieces, Span, list_ranges
+from iem_batch.sources.pieces import PiecesSource, Span, list_ranges
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -28,7 +28,7 @@ _EXTENSIONS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
 
 
 @dataclass(frozen=True)
-class TarSource:
+class TarSource(PiecesSource):
     """Images in tar archives; an image's id is its path in the archive.
 
     If there are several archives, the path of the archive comes first. A member is an image if
@@ -39,20 +39,10 @@ class TarSource:
     exact_bytes: ClassVar[bool] = True
     """The sizes are those of the ranges of the archives."""
 
-    pieces: Pieces
-
     @property
     def url(self) -> str:
         """Where the archives lie."""
         return f"{self.pieces.folder.url}#format=tar"
-
-    def fingerprint(self) -> str:
-        """Hash the names and sizes of the files.
-
-        Raises:
-            SourceError: the source cannot be listed.
-        """
-        return self.pieces.fingerprint()
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the archives in order of their names, cut into ranges of whole members.

@@ -6,7 +6,7 @@ from functools import partial
 from typing import ClassVar
 
 from iem_batch.sources.fetch import Request, fetch
-from iem_batch.sources.pieces import Pieces, Span, list_ranges
+from iem_batch.sources.pieces import PiecesSource, Span, list_ranges
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -23,7 +23,7 @@ MAX_LINE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
-class URLListSource:
+class URLListSource(PiecesSource):
     """Images at the URLs of a text file; an image's id is its URL.
 
     Blank lines and those that begin with ``#`` are left out. A line that is no URL becomes a row in
@@ -36,20 +36,10 @@ class URLListSource:
     exact_bytes: ClassVar[bool] = False
     """The sizes of the images are not known before they are read."""
 
-    pieces: Pieces
-
     @property
     def url(self) -> str:
         """Where the list lies."""
         return f"{self.pieces.folder.url}#format=urls"
-
-    def fingerprint(self) -> str:
-        """Hash the names and sizes of the files.
-
-        Raises:
-            SourceError: the source cannot be listed.
-        """
-        return self.pieces.fingerprint()
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List ranges of lines; no URL is opened.
