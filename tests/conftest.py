@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import s3
+from tests.calling import call, local  # noqa: F401 - fixtures of all tests
 from tests.pictures import Picture, textured_disc, write_folder
 
 

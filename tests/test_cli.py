@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import yaml
 from iem_batch.cli import main
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
+from tests.calling import Call
 from tests.images.broken import broken_files
 from tests.pictures import Picture, textured_disc, write_folder, write_masks
 
@@ -25,24 +25,6 @@ QUICK = [
     "--train.epochs=2",
     "--train.batch_size=4",
 ]
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Calls the command line in this process; returns status, standard output and error."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        status = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def data_files(run: Path) -> dict[str, bytes]:

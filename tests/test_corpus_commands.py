@@ -15,8 +15,9 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
 from iem_batch.run.marks import read_mark
 from iem_batch.steps.export import files as corpus_files
+from tests.calling import Call
 from tests.pictures import Picture, write_folder
-from tests.test_cli import QUICK, Call, call  # noqa: F401
+from tests.test_cli import QUICK
 
 Made = Callable[..., Path]
 
@@ -40,7 +41,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_histogram_and_cut(selected: Path, call: Call) -> None:  # noqa: F811
+def test_histogram_and_cut(selected: Path, call: Call) -> None:
     """The selection is stored, so a second call prints the same and selects nothing anew."""
     outputs = []
     for _ in range(2):
@@ -60,7 +61,7 @@ def test_histogram_and_cut(selected: Path, call: Call) -> None:  # noqa: F811
 
 def test_another_format_leaves_the_corpus_of_segnet_alone(
     selected: Path,
-    call: Call,  # noqa: F811
+    call: Call,
 ) -> None:
     run = selected / "run"
     call("export", run, "--local")
@@ -75,7 +76,7 @@ def test_another_format_leaves_the_corpus_of_segnet_alone(
 
 def test_a_folder_of_others_is_not_written_to(
     selected: Path,
-    call: Call,  # noqa: F811
+    call: Call,
     tmp_path: Path,
 ) -> None:
     (tmp_path / "images").mkdir()
@@ -89,7 +90,7 @@ def test_a_folder_of_others_is_not_written_to(
     assert tree(tmp_path) == before
 
 
-def test_resumed_and_overwritten(selected: Path, call: Call, tmp_path: Path) -> None:  # noqa: F811
+def test_resumed_and_overwritten(selected: Path, call: Call, tmp_path: Path) -> None:
     run, target = selected / "run", tmp_path / "corpus"
     arguments = ["export", run, "--local", "--export.format=folder", f"--export.to={target}"]
     assert call(*arguments)[0] == 0
@@ -116,7 +117,7 @@ def test_resumed_and_overwritten(selected: Path, call: Call, tmp_path: Path) -> 
 
 def test_vanished_and_changed_images_are_named(
     tmp_path: Path,
-    call: Call,  # noqa: F811
+    call: Call,
     pictures: list[Picture],
 ) -> None:
     """Catches a mask laid over an image that is another now."""
@@ -148,7 +149,7 @@ def test_vanished_and_changed_images_are_named(
 
 def test_masks_of_segnet_without_those_that_are_empty(
     tmp_path: Path,
-    call: Call,  # noqa: F811
+    call: Call,
     pictures: list[Picture],
 ) -> None:
     write_folder(tmp_path / "pictures", pictures)
@@ -185,7 +186,7 @@ def test_masks_of_segnet_without_those_that_are_empty(
 
 def test_val_share_is_kept_from_segnet(
     selected: Path,
-    call: Call,  # noqa: F811
+    call: Call,
     tmp_path: Path,
 ) -> None:
     run = selected / "run"
@@ -200,7 +201,7 @@ def test_val_share_is_kept_from_segnet(
     call("export", run, "--local", "--export.val_share=0", "--overwrite")
 
 
-def test_file_size(selected: Path, call: Call, tmp_path: Path) -> None:  # noqa: F811
+def test_file_size(selected: Path, call: Call, tmp_path: Path) -> None:
     """A pair of 32 x 32 pixels counts as 3,072 bytes."""
     to = f"--export.to={tmp_path / 'corpus'}"
     call("export", selected / "run", "--local", to, "--export.file_mb=0.0062")
@@ -208,7 +209,7 @@ def test_file_size(selected: Path, call: Call, tmp_path: Path) -> None:  # noqa:
     assert sum(name.endswith(".parquet") for name in names) == 5
 
 
-def test_to_an_object_store(selected: Path, call: Call, s3_bucket: str) -> None:  # noqa: F811
+def test_to_an_object_store(selected: Path, call: Call, s3_bucket: str) -> None:
     target = RunFolder(f"{s3_bucket}/corpus")
     for _ in range(2):
         arguments = ["--export.format=coco", f"--export.to={target.url}"]
@@ -223,7 +224,7 @@ def test_to_an_object_store(selected: Path, call: Call, s3_bucket: str) -> None:
     assert "is not empty" in error
 
 
-def test_short_flags(selected: Path, call: Call, tmp_path: Path) -> None:  # noqa: F811
+def test_short_flags(selected: Path, call: Call, tmp_path: Path) -> None:
     run = tmp_path / "run"
     main(["segment", str(selected / "pictures"), str(run), "--local", *QUICK])
     main(["fuse", str(run), "--local"])
@@ -236,7 +237,7 @@ def test_short_flags(selected: Path, call: Call, tmp_path: Path) -> None:  # noq
 
 def test_original_images_are_not_all_in_memory(
     selected: Path,
-    call: Call,  # noqa: F811
+    call: Call,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,9 +10,7 @@ import pytest
 
 import iem_batch
 from iem_batch.cli import COMMANDS
-from tests.test_cli import Call, call
-
-__all__ = ["call"]
+from tests.calling import Call
 
 
 def test_help_needs_neither_torch_nor_ray() -> None:

@@ -16,8 +16,9 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Failure, read_mark, write_failure
 from iem_batch.steps.topk.step import TABLE
 from iem_batch.storage.folder import Folder
+from tests.calling import Call
 from tests.pictures import Picture, write_folder, write_masks
-from tests.test_cli import QUICK, Call, call  # noqa: F401
+from tests.test_cli import QUICK
 
 TWO_ROUNDS = ["--local", "--rounds", "2"]
 
@@ -68,7 +69,7 @@ def first_round(run: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def finish_round(run: Path, call: Call) -> None:  # noqa: F811
+def finish_round(run: Path, call: Call) -> None:
     """Do by hand what comes after the selection."""
     for command in OF_A_ROUND[1:]:
         assert call(command, run, "--local")[0] == 0
@@ -179,7 +180,7 @@ def test_a_round_added_later_and_killed_leaves_the_first_as_it_is(
     assert without(data_files(run), "refine") == data_files(root / "run")
 
 
-def test_rounds_by_hand(root: Path, tmp_path: Path, call: Call) -> None:  # noqa: F811
+def test_rounds_by_hand(root: Path, tmp_path: Path, call: Call) -> None:
     """One command after the other, each refused as long as what it needs is not there."""
     run = shutil.copytree(root / "masks", tmp_path / "run")
     again = ["topk", run, *TWO_ROUNDS]
@@ -201,7 +202,7 @@ def test_rounds_by_hand(root: Path, tmp_path: Path, call: Call) -> None:  # noqa
 def test_an_earlier_round_is_gone_back_to_only_if_asked(
     root: Path,
     tmp_path: Path,
-    call: Call,  # noqa: F811
+    call: Call,
 ) -> None:
     """Nothing of a later round is lost by a command on an earlier one, but by --overwrite."""
     run = shutil.copytree(root / "run", tmp_path / "run")
@@ -222,7 +223,7 @@ def test_an_earlier_round_is_gone_back_to_only_if_asked(
 def test_overwriting_a_round_keeps_those_before(
     root: Path,
     tmp_path: Path,
-    call: Call,  # noqa: F811
+    call: Call,
 ) -> None:
     """Catches masks dropped that the round is to select among."""
     run = shutil.copytree(root / "run", tmp_path / "run")
@@ -243,7 +244,7 @@ def test_overwriting_a_round_keeps_those_before(
 def test_a_refused_round_changes_nothing_and_an_accepted_one_keeps_all(
     root: Path,
     tmp_path: Path,
-    call: Call,  # noqa: F811
+    call: Call,
 ) -> None:
     run = shutil.copytree(root / "masks", tmp_path / "run")
     main(["run", str(root / "pictures"), str(run), "--local"])
@@ -263,7 +264,7 @@ def test_a_first_round_done_again_drops_the_half_of_a_second(
     root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    call: Call,  # noqa: F811
+    call: Call,
 ) -> None:
     run = shutil.copytree(root / "masks", tmp_path / "run")
     main(["run", str(root / "pictures"), str(run), "--local"])
@@ -281,7 +282,7 @@ def test_a_first_round_done_again_drops_the_half_of_a_second(
 def test_other_settings_are_refused_in_the_first_round(
     root: Path,
     tmp_path: Path,
-    call: Call,  # noqa: F811
+    call: Call,
 ) -> None:
     """Catches a second round under settings that the first was not made with."""
     run = shutil.copytree(root / "run", tmp_path / "run")
@@ -296,7 +297,7 @@ def test_other_settings_are_refused_in_the_first_round(
         assert (place / "export/part-00000.parquet").exists()
 
 
-def test_rounds_are_checked_and_shown(root: Path, tmp_path: Path, call: Call) -> None:  # noqa: F811
+def test_rounds_are_checked_and_shown(root: Path, tmp_path: Path, call: Call) -> None:
     run = shutil.copytree(root / "run", tmp_path / "run")
     steps = {step["step"]: step for step in json.loads(call("status", run, "--json")[1])}
     assert steps["rounds/2/predict"]["state"] == steps["predict"]["state"] == "done"
@@ -317,7 +318,7 @@ def test_rounds_are_checked_and_shown(root: Path, tmp_path: Path, call: Call) ->
     assert "rounds/2/predict/part-00001.parquet" in output
 
 
-def test_new_masks_drop_all_rounds(root: Path, tmp_path: Path, call: Call) -> None:  # noqa: F811
+def test_new_masks_drop_all_rounds(root: Path, tmp_path: Path, call: Call) -> None:
     run = shutil.copytree(root / "run", tmp_path / "run")
     command = ["segment", root / "pictures", run, "--local", "--iem.iterations=4"]
     assert call(*command)[0] == 1
@@ -343,7 +344,7 @@ def test_a_round_from_refined_masks(root: Path, tmp_path: Path) -> None:
 def test_what_failed_in_a_round_is_done_again(
     root: Path,
     tmp_path: Path,
-    call: Call,  # noqa: F811
+    call: Call,
     place: str,
 ) -> None:
     run = shutil.copytree(root / "run", tmp_path / "run")

@@ -11,8 +11,9 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.training import Training
 from iem_batch.steps.train.local import train_here
 from iem_batch.steps.train.work import EpochProgress, TrainWork
+from tests.calling import Call
 from tests.pictures import Picture, write_folder
-from tests.test_cli import QUICK, Call, call  # noqa: F401
+from tests.test_cli import QUICK
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def run(done: Path, tmp_path: Path) -> Path:
     return shutil.copytree(done, tmp_path / "run")
 
 
-def test_fewer_labels_than_shards(run: Path, call: Call) -> None:  # noqa: F811
+def test_fewer_labels_than_shards(run: Path, call: Call) -> None:
     """Catches labels that lose their first mask where ids are read for few rows of a shard."""
     assert call("topk", run, "-k", "2", "--local", "--overwrite")[0] == 0
     status, output, error = call("export", run, "--local")
@@ -43,7 +44,7 @@ def test_fewer_labels_than_shards(run: Path, call: Call) -> None:  # noqa: F811
     )
 
 
-def test_no_image_is_selected(run: Path, call: Call) -> None:  # noqa: F811
+def test_no_image_is_selected(run: Path, call: Call) -> None:
     """Catches the advice to export what has just been exported."""
     assert call("topk", run, "-k", "0", "--local", "--overwrite")[0] == 0
     assert call("export", run, "--local")[0] == 0
@@ -54,7 +55,7 @@ def test_no_image_is_selected(run: Path, call: Call) -> None:  # noqa: F811
 
 def test_training_at_work_is_seen(
     run: Path,
-    call: Call,  # noqa: F811
+    call: Call,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Catches a corpus that is made anew below a training, which then leaves its weights there."""
@@ -75,7 +76,7 @@ def test_training_at_work_is_seen(
     assert not drivers(folder)
 
 
-def test_predictions_outlive_weights_that_do_not_fit(run: Path, call: Call) -> None:  # noqa: F811
+def test_predictions_outlive_weights_that_do_not_fit(run: Path, call: Call) -> None:
     """Catches sound predictions dropped before the weights are looked at."""
     before = (run / "predict/part-00000.parquet").read_bytes()
     config = (run / "_run/config.yaml").read_bytes()
@@ -93,7 +94,7 @@ def test_predictions_outlive_weights_that_do_not_fit(run: Path, call: Call) -> N
     assert call("predict", run, "--local")[0] == 0
 
 
-def test_another_network(run: Path, call: Call) -> None:  # noqa: F811
+def test_another_network(run: Path, call: Call) -> None:
     """`predict` takes the network from what `train` has stored."""
     chosen = ["--backbone", "tests.segnet.networks:Normed", "--overwrite"]
     assert call("train", run, "--local", *chosen)[0] == 0

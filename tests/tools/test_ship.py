@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import torch
 import yaml
 
 import iem_batch
-from iem_batch.cli import main
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marker import adopt
@@ -25,6 +23,7 @@ from iem_batch.segnet.weights import ModelRecord, TrainingSummary, save_weights
 from iem_batch.steps.evaluate.evaluation import Evaluation, MethodScores
 from iem_batch.tools import ship as ship_module
 from iem_batch.tools.model_card import model_card
+from tests.calling import Call
 from tests.pictures import textured_disc
 
 ROOT = Path(__file__).parents[2]
@@ -47,21 +46,6 @@ FORMATS = [
         ),
     ),
 ]
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        status = 0
-        try:
-            main([*map(str, arguments), "--local"])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -76,11 +60,11 @@ def run(tmp_path: Path) -> RunFolder:
 
 @pytest.mark.parametrize("to", FORMATS)
 def test_what_is_shipped_is_run_by_its_card(
-    run: RunFolder, tmp_path: Path, call: Call, to: str
+    run: RunFolder, tmp_path: Path, local: Call, to: str
 ) -> None:
     """In a process that has neither Ray nor pyarrow, nor iem_batch where none is needed."""
     out = tmp_path / "out"
-    status, printed, error = call("ship", run.url, out, "--to", to)
+    status, printed, error = local("ship", run.url, out, "--to", to)
     assert status == 0, error
     difference = re.search(r"differ by at most (\S+)\n", printed)
     assert difference is not None
@@ -119,8 +103,8 @@ def test_what_is_shipped_is_run_by_its_card(
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), wanted, rtol=0, atol=2e-2)
 
 
-def test_the_card_says_what_it_was_trained_on(run: RunFolder, tmp_path: Path, call: Call) -> None:
-    call("ship", run.url, tmp_path / "out")
+def test_the_card_says_what_it_was_trained_on(run: RunFolder, tmp_path: Path, local: Call) -> None:
+    local("ship", run.url, tmp_path / "out")
     card = (tmp_path / "out/README.md").read_text()
     _, head, text = card.split("---\n", 2)
     assert yaml.safe_load(head)["library_name"] == "iem_batch"
@@ -159,19 +143,19 @@ def test_the_card_gives_figures_with_protocol_and_intervals() -> None:
 
 
 def test_a_folder_with_anything_in_it_is_refused(
-    run: RunFolder, tmp_path: Path, call: Call
+    run: RunFolder, tmp_path: Path, local: Call
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
     for out, message in ((tmp_path / "out", "is not empty"), (run.url + "/out", "inside one")):
-        status, _, error = call("ship", run.url, out)
+        status, _, error = local("ship", run.url, out)
         assert status == 1
         assert message in error
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
 def test_a_file_that_differs_is_deleted(
-    run: RunFolder, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    run: RunFolder, tmp_path: Path, local: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches a comparison with itself."""
 
@@ -180,25 +164,25 @@ def test_a_file_that_differs_is_deleted(
         return save_weights(SegNet(RECORD.segnet), record)
 
     monkeypatch.setattr(ship_module, "_encode", other)
-    status, _, error = call("ship", run.url, tmp_path / "out")
+    status, _, error = local("ship", run.url, tmp_path / "out")
     assert status == 1
     assert "gives probabilities that differ by" in error
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_the_threshold_is_that_of_the_run(run: RunFolder, tmp_path: Path, call: Call) -> None:
-    status, _, error = call("ship", run.url, tmp_path / "out", "--predict.threshold", 0.75)
+def test_the_threshold_is_that_of_the_run(run: RunFolder, tmp_path: Path, local: Call) -> None:
+    status, _, error = local("ship", run.url, tmp_path / "out", "--predict.threshold", 0.75)
     assert status == 0, error
     assert iem_batch.load(tmp_path / "out").record == replace(RECORD, threshold=0.75)
-    call("ship", run.url, tmp_path / "program", "--to", "torch_export")
+    local("ship", run.url, tmp_path / "program", "--to", "torch_export")
     stored = json.loads((tmp_path / "program/model.json").read_text())
     assert stored["decode"]["size_px"] == 32
     assert "above 0.5" in (tmp_path / "program/README.md").read_text()
 
 
-def test_a_run_without_a_network(tmp_path: Path, call: Call) -> None:
+def test_a_run_without_a_network(tmp_path: Path, local: Call) -> None:
     adopt(RunFolder(str(tmp_path / "run")), "run")
-    status, _, error = call("ship", tmp_path / "run", tmp_path / "out")
+    status, _, error = local("ship", tmp_path / "run", tmp_path / "out")
     assert status == 1
     assert error.startswith(f"iem-batch: {tmp_path}/run holds no trained network: it is neither")
     assert error.count("\n") == 1

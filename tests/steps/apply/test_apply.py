@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ import torch
 from PIL import Image
 
 import iem_batch
-from iem_batch.cli import main
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.segnet.model import SegNet
@@ -24,30 +22,13 @@ from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import ModelRecord, save_weights
 from iem_batch.steps.apply.outputs import file_names
 from iem_batch.steps.refine.step import cut_out
+from tests.calling import Call
 from tests.images.broken import write_broken_folder
 from tests.segnet import networks
 
 RECORD = ModelRecord(
     segnet=SegNetSettings(width=4, num_blocks=1), decode=DecodeSettings(size_px=32), threshold=0.4
 )
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs a command in this process; gives its status and what it printed."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        status = 0
-        try:
-            main([*map(str, arguments), "--local"])
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -75,11 +56,11 @@ def rows_of(out: Path) -> list[dict]:
 
 
 def test_masks_are_those_of_load(
-    model: Path, picture_folder: Path, tmp_path: Path, call: Call
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call
 ) -> None:
     """Catches another threshold or size than the file says, and rows out of order."""
     out = tmp_path / "out"
-    status, printed, error = call(
+    status, printed, error = local(
         "apply", model, picture_folder, out, "--shard-size", 5, "--apply.probability", "true"
     )
     assert status == 0, error
@@ -102,12 +83,12 @@ def test_masks_are_those_of_load(
 
 
 def test_files_named_like_the_photos(
-    model: Path, picture_folder: Path, tmp_path: Path, call: Call
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call
 ) -> None:
     tables, files = tmp_path / "tables", tmp_path / "files"
     flags = ("--shard-size", 5, "--apply.probability=true", "--apply.refine=true")
-    call("apply", model, picture_folder, tables, *flags)
-    status, printed, error = call("apply", model, picture_folder, files, *flags, "--format", "png")
+    local("apply", model, picture_folder, tables, *flags)
+    status, printed, error = local("apply", model, picture_folder, files, *flags, "--format", "png")
     assert status == 0, error
     assert f"-> {files}/masks" in printed
     table = pq.read_table(files / "part-00000.parquet")
@@ -120,20 +101,20 @@ def test_files_named_like_the_photos(
         assert (files / file["mask_file"]).read_bytes() == row["photo_mask"]["bytes"]
         assert (files / file["probability_file"]).read_bytes() == row["probability"]["bytes"]
     assert len(list((files / "masks").iterdir())) == 12
-    assert call("verify", files)[0] == 0
+    assert local("verify", files)[0] == 0
 
 
 def test_refined_masks_are_cut_out_from_the_probabilities(
-    model: Path, picture_folder: Path, tmp_path: Path, call: Call
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call
 ) -> None:
     out = tmp_path / "out"
-    call("apply", model, picture_folder, out, "--apply.refine=true", "--apply.probability=true")
+    local("apply", model, picture_folder, out, "--apply.refine=true", "--apply.probability=true")
     rows = rows_of(out)
     found = iem_batch.load(model).predict([picture_folder / row["image_id"] for row in rows])
     for row, image_SS3 in zip(rows, found.images, strict=True):
         cut_SS = cut_out(image_SS3, schema.decode_pixels(row["probability"]["bytes"]))
         np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), cut_SS)
-    status, _, error = call(
+    status, _, error = local(
         "apply", model, picture_folder, out, "--apply.refine=true", "--apply.threshold=0.3"
     )
     assert status == 2
@@ -142,12 +123,12 @@ def test_refined_masks_are_cut_out_from_the_probabilities(
 
 @pytest.mark.parametrize("format", ["parquet", "png"])
 def test_broken_files_are_rows(
-    model: Path, picture_folder: Path, tmp_path: Path, call: Call, format: str
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call, format: str
 ) -> None:
     reasons = write_broken_folder(picture_folder)
     assert len(reasons) == 20
     out = tmp_path / "out"
-    status, printed, error = call(
+    status, printed, error = local(
         "apply", model, picture_folder, out, "--shard-size", 8, "--format", format
     )
     assert status == 0, error
@@ -156,17 +137,17 @@ def test_broken_files_are_rows(
     tables = [pq.read_table(file) for file in (out / "_run/quarantine").iterdir()]
     rejected = pa.concat_tables(tables).to_pylist()
     assert {row["image_id"]: row["error_class"] for row in rejected} == reasons
-    assert "all is well" in call("verify", out)[1]
+    assert "all is well" in local("verify", out)[1]
 
 
 @pytest.mark.parametrize("format", ["parquet", "png"])
 @pytest.mark.parametrize("writes", [6, 12])
 def test_killed_and_resumed_gives_the_same_bytes(
-    model: Path, picture_folder: Path, tmp_path: Path, call: Call, format: str, writes: int
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call, format: str, writes: int
 ) -> None:
     """Killed before the n-th write; the model is gone by then, and its copy goes on."""
     flags = ("--shard-size", 5, "--format", format)
-    call("apply", model, picture_folder, tmp_path / "whole", *flags)
+    local("apply", model, picture_folder, tmp_path / "whole", *flags)
     out = tmp_path / "out"
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(writes), str(model), picture_folder, out, "--local"]
@@ -179,11 +160,11 @@ def test_killed_and_resumed_gives_the_same_bytes(
     is_begun = (out / "_run/steps/apply.json").exists() and (out / "_run/config.yaml").exists()
     if is_begun:
         model.rename(tmp_path / "elsewhere")
-    status, printed, error = call("apply", model, picture_folder, out, *flags)
+    status, printed, error = local("apply", model, picture_folder, out, *flags)
     assert status == 0, error
     assert ("going on with" in printed) == is_begun
     assert data_files(out) == data_files(tmp_path / "whole")
-    assert "all is well" in call("verify", out)[1]
+    assert "all is well" in local("verify", out)[1]
 
 
 KILLED = """
@@ -206,40 +187,40 @@ main(["apply", *sys.argv[2:]])
 
 
 def test_another_model_is_refused_or_replaces_all(
-    model: Path, picture_folder: Path, tmp_path: Path, call: Call
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call
 ) -> None:
     out = tmp_path / "out"
-    call("apply", model, picture_folder, out)
+    local("apply", model, picture_folder, out)
     before = data_files(out)
     write_model(model, seed=1)
-    status, _, error = call("apply", model, picture_folder, out)
+    status, _, error = local("apply", model, picture_folder, out)
     assert status == 1
     assert "weights: " in error
     assert len(list((out / "_run/model").iterdir())) == 1
-    status, _, error = call("apply", model, picture_folder, out, "--overwrite")
+    status, _, error = local("apply", model, picture_folder, out, "--overwrite")
     assert status == 0, error
     assert data_files(out) != before
     assert len(list((out / "_run/model").iterdir())) == 1
 
 
 def test_status_verify_and_retry_know_it(
-    model: Path, picture_folder: Path, tmp_path: Path, call: Call
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call
 ) -> None:
     out = tmp_path / "out"
-    call("apply", model, picture_folder, out, "--shard-size", 5, "--shards", "0:2")
-    assert "partly done" in call("status", out)[1]
-    call("apply", model, picture_folder, out, "--shard-size", 5)
-    assert "apply" in call("status", out)[1]
-    assert call("retry", out)[:2] == (0, "retry: nothing has failed\n")
+    local("apply", model, picture_folder, out, "--shard-size", 5, "--shards", "0:2")
+    assert "partly done" in local("status", out)[1]
+    local("apply", model, picture_folder, out, "--shard-size", 5)
+    assert "apply" in local("status", out)[1]
+    assert local("retry", out)[:2] == (0, "retry: nothing has failed\n")
     (out / "part-00001.parquet").write_bytes(b"")
-    status, printed, _ = call("verify", out)
+    status, printed, _ = local("verify", out)
     assert status == 1
     assert "checksum: part-00001.parquet is not what was written" in printed
 
 
 @pytest.mark.parametrize("kind", ["truncated", "pickle", "absent", "other program"])
 def test_a_model_that_cannot_be_used_is_one_line(
-    model: Path, picture_folder: Path, tmp_path: Path, call: Call, kind: str
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call, kind: str
 ) -> None:
     from safetensors.torch import save
 
@@ -252,16 +233,16 @@ def test_a_model_that_cannot_be_used_is_one_line(
     model.unlink()
     if kind in broken:
         model.write_bytes(broken[kind])
-    status, _, error = call("apply", model, picture_folder, tmp_path / "out")
+    status, _, error = local("apply", model, picture_folder, tmp_path / "out")
     assert status in (1, 2)
     assert error.startswith(f"iem-batch: {model} ")
     assert error.count("\n") == 1
 
 
 def test_settings_that_are_the_models_are_not_guessed(
-    model: Path, picture_folder: Path, tmp_path: Path, call: Call
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call
 ) -> None:
-    status, _, error = call(
+    status, _, error = local(
         "apply", model, picture_folder, tmp_path / "out", "--decode.size_px", 64
     )
     assert status == 2
@@ -270,7 +251,7 @@ def test_settings_that_are_the_models_are_not_guessed(
 
 
 def test_another_network_only_if_it_is_named(
-    picture_folder: Path, tmp_path: Path, call: Call
+    picture_folder: Path, tmp_path: Path, local: Call
 ) -> None:
     path = "tests.segnet.networks:Normed"
     segnet = SegNetSettings(backbone=path, backbone_args={"width": 2})
@@ -278,11 +259,11 @@ def test_another_network_only_if_it_is_named(
     model = tmp_path / "normed.safetensors"
     model.write_bytes(save_weights(networks.Normed(width=2), record))
     out = tmp_path / "out"
-    status, _, error = call("apply", model, picture_folder, out)
+    status, _, error = local("apply", model, picture_folder, out)
     assert status == 2
     assert "imported only if backbone and backbone_args name it" in error
     named = ("--segnet.backbone", path, "--segnet.backbone_args", '{"width": 2}')
-    status, _, error = call("apply", model, picture_folder, out, *named)
+    status, _, error = local("apply", model, picture_folder, out, *named)
     assert status == 0, error
 
 
