@@ -4,7 +4,7 @@ B = images, S = pixels of a side of the engine's square, H, W = pixels of an ori
 """
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iem_batch.given import decode_given
-from iem_batch.iem.backends import load_backend
+from iem_batch.iem.backends import load_backend, score_masks
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.settings import DecodeSettings
@@ -121,7 +121,7 @@ def segment(
         num_threads=threads,
     )
     mask_BHW = np.array(list(fused), np.bool_).reshape(-1, size, size)
-    scores = engine(image_BSS3, mask_BHW[:, None], replace(iem, iterations=0), num_threads=threads)
+    scores = score_masks(engine, image_BSS3, mask_BHW, iem, threads)
     return Segmentation(
         names=[name for name, _ in named],
         images=image_BSS3,

@@ -6,7 +6,7 @@ give the same masks; tests hold them to it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -113,6 +113,29 @@ def resolve(name: str) -> str:
     if reason is not None:
         raise BackendUnavailableError(f"the backend {name} cannot run here: {reason}")
     return name
+
+
+def score_masks(
+    engine: Segment,
+    image_BHW3: NDArray[np.uint8],
+    mask_BHW: NDArray[np.bool_],
+    settings: IEMSettings,
+    num_threads: int,
+) -> IEMResult:
+    """Compute the inpainting errors of one mask for each image, which stays as it is.
+
+    Args:
+        engine: as `load_backend` gives it.
+        image_BHW3: uint8 RGB.
+        mask_BHW: True is foreground.
+        settings: of which blur and colours matter.
+        num_threads: how many images may be worked on at once.
+
+    Returns:
+        Of S = 1 masks.
+    """
+    unchanged = replace(settings, iterations=0)
+    return engine(image_BHW3, mask_BHW[:, None], unchanged, num_threads=num_threads)
 
 
 def load_backend(name: str) -> Segment:

@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from iem_batch.exec.step import Content, ShardOutput
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder
@@ -63,6 +64,31 @@ class ImageStep:
         steps = up_to(self.name)
         source = guard(self.run, steps, shard, opened, self.decode, self.memory_bytes)
         return load_shard(self.run, shard, source, self.decode, wanted)
+
+    def output(
+        self,
+        images: LoadedShard,
+        tables: dict[str, Content],
+        facts: dict[str, Any] | None = None,
+    ) -> ShardOutput:
+        """Make what a shard gives of which every image that was decoded has a result.
+
+        Args:
+            images: the images of the shard.
+            tables: as in `ShardOutput`.
+            facts: as in `ShardOutput`.
+
+        Raises:
+            IntegrityError: an image was lost.
+        """
+        return ShardOutput(
+            shard=images.shard,
+            tables=tables,
+            planned=images.planned,
+            ok=len(images.image_id),
+            quarantined=len(images.rejected),
+            facts=facts or {},
+        )
 
     def image_ids(self, shard: int) -> list[str]:
         """List the images of a shard, in order, without decoding any."""

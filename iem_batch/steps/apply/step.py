@@ -142,13 +142,7 @@ class ApplyStep(ImageStep):
             tables = {_part(images.shard): table}
         rejected = pa.Table.from_pylist(images.rejected, schema=schema.QUARANTINE)
         tables[layout.part(QUARANTINE, images.shard)] = rejected if images.rejected else None
-        return ShardOutput(
-            shard=images.shard,
-            tables=tables,
-            planned=images.planned,
-            ok=len(images.image_id),
-            quarantined=len(images.rejected),
-        )
+        return self.output(images, tables)
 
     def complete(self, summary: Summary) -> dict[str, str]:
         """Nothing stands for the whole output; but no file may be the mask of two photos.

@@ -5,7 +5,7 @@ CPUs; the engine then scores the masks.
 """
 
 from collections.abc import Callable, Container
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import SourceError, StepMissingError
 from iem_batch.exec.step import ShardOutput
-from iem_batch.iem.backends import Segment, load_backend
+from iem_batch.iem.backends import Segment, load_backend, score_masks
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.job import Job
@@ -163,20 +163,12 @@ class FuseStep(ImageStep):
 
     def _compute(self, engine: Segment, num_threads: int, fused: FusedShard) -> ShardOutput:
         images = fused.images
-        scores = engine(
-            images.image_BHW3,
-            fused.mask_BHW[:, None],
-            replace(self.iem, iterations=0),
-            num_threads=num_threads,
-        )
+        scores = score_masks(engine, images.image_BHW3, fused.mask_BHW, self.iem, num_threads)
         table = partial(_table, images.without_pixels(), fused, scores)
-        return ShardOutput(
-            shard=images.shard,
-            tables={layout.part(self.name, images.shard): table},
-            planned=images.planned,
-            ok=len(images.image_id),
-            quarantined=len(images.rejected),
-            facts={"first_masks": fused.first_masks},
+        return self.output(
+            images,
+            {layout.part(self.name, images.shard): table},
+            {"first_masks": fused.first_masks},
         )
 
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The step `predict`: SegNet's mask of every image of a shard, and its inpainting error."""
 
 from collections.abc import Callable, Container
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from iem_batch.exec.step import ShardOutput
-from iem_batch.iem.backends import Segment, load_backend
+from iem_batch.iem.backends import Segment, load_backend, score_masks
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.job import Job
@@ -106,23 +106,12 @@ class PredictStep(ImageStep):
     ) -> ShardOutput:
         probability_BHW = predict_probability(model, loaded.image_BHW3, num_threads=num_threads)
         mask_BHW = probability_BHW > self.predict.threshold
-        scores = engine(
-            loaded.image_BHW3,
-            mask_BHW[:, None],
-            replace(self.iem, iterations=0),
-            num_threads=num_threads,
-        )
+        scores = score_masks(engine, loaded.image_BHW3, mask_BHW, self.iem, num_threads)
         grey_BHW = None
         if self.predict.probability:
             grey_BHW = np.rint(255 * probability_BHW).astype(np.uint8)
         table = partial(_predictions_table, loaded.without_pixels(), mask_BHW, grey_BHW, scores)
-        return ShardOutput(
-            shard=loaded.shard,
-            tables={layout.part(self.name, loaded.shard): table},
-            planned=loaded.planned,
-            ok=len(loaded.image_id),
-            quarantined=len(loaded.rejected),
-        )
+        return self.output(loaded, {layout.part(self.name, loaded.shard): table})
 
 
 def _predictions_table(

@@ -5,7 +5,7 @@ then scores the masks.
 """
 
 from collections.abc import Callable, Container, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import SourceError, StepMissingError
 from iem_batch.exec.step import ShardOutput
-from iem_batch.iem.backends import Segment, load_backend
+from iem_batch.iem.backends import Segment, load_backend, score_masks
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.job import Job
@@ -139,20 +139,13 @@ class RefineStep(ImageStep):
         return partial(self._compute, load_backend(self.backend), num_threads)
 
     def _compute(self, engine: Segment, num_threads: int, predicted: PredictedShard) -> ShardOutput:
-        images, iem = predicted.images, self.iem
+        images, mask_BHW = predicted.images, predicted.mask_BHW
         if self.refine.method == "cut":
-            iem = replace(iem, iterations=0)
-        result = engine(
-            images.image_BHW3, predicted.mask_BHW[:, None], iem, num_threads=num_threads
-        )
+            result = score_masks(engine, images.image_BHW3, mask_BHW, self.iem, num_threads)
+        else:
+            result = engine(images.image_BHW3, mask_BHW[:, None], self.iem, num_threads=num_threads)
         table = partial(_table, images.without_pixels(), result)
-        return ShardOutput(
-            shard=images.shard,
-            tables={layout.part(self.name, images.shard): table},
-            planned=images.planned,
-            ok=len(images.image_id),
-            quarantined=len(images.rejected),
-        )
+        return self.output(images, {layout.part(self.name, images.shard): table})
 
 
 def _table(images: LoadedShard, result: IEMResult) -> pa.Table:

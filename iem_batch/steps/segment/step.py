@@ -104,14 +104,7 @@ class SegmentStep(ImageStep):
             ),
             layout.part(layout.QUARANTINE, loaded.shard): rejected if loaded.rejected else None,
         }
-        return ShardOutput(
-            shard=loaded.shard,
-            tables=tables,
-            planned=loaded.planned,
-            ok=len(loaded.image_id),
-            quarantined=len(loaded.rejected),
-            facts={"sides": _sums_by_side(result, self.sides_px)},
-        )
+        return self.output(loaded, tables, {"sides": _sums_by_side(result, self.sides_px)})
 
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
         """Give the number of masks and the mean of their errors for each first mask."""
