@@ -12,12 +12,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from iem_batch.segnet.settings import Precision
+from iem_batch.segnet.allocator import keep_freed_memory
+from iem_batch.segnet.settings import Precision, SegNetSettings
+from iem_batch.segnet.weights import load_weights
 
 
 def scale_pixels(image_BHW3: Tensor) -> Tensor:
     """Turn uint8 RGB into what the network takes: float32 (B, 3, H, W) in [-1, 1]."""
     return image_BHW3.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def open_network(data: bytes, settings: SegNetSettings, name: str) -> nn.Module:
+    """Load a trained network for a step, on the GPU where there is one.
+
+    Args:
+        data: the file of weights.
+        settings: the network they must be of.
+        name: of the file, for messages.
+
+    Raises:
+        StorageError: the file is damaged.
+        SettingsError: the weights are of another network.
+    """
+    keep_freed_memory()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return load_weights(data, settings, name).to(device)
 
 
 def predict_probability(

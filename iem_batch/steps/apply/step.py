@@ -16,7 +16,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -30,8 +29,7 @@ from iem_batch.run import layout, marks, schema
 from iem_batch.run.deletion import delete_own
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.marks import Summary
-from iem_batch.segnet.allocator import keep_freed_memory
-from iem_batch.segnet.prediction import predict_probability
+from iem_batch.segnet.prediction import open_network, predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import ModelRecord, load_weights, read_record, settings_of
 from iem_batch.steps.apply.outputs import (
@@ -125,10 +123,8 @@ class ApplyStep(ImageStep):
 
     def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
         """Load the network."""
-        keep_freed_memory()
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         data = self.place.read_bytes(self.model_name)
-        model = load_weights(data, self.segnet, self.place.url_of(self.model_name)).to(device)
+        model = open_network(data, self.segnet, self.place.url_of(self.model_name))
         return partial(self._compute, model, num_threads)
 
     def _compute(self, model: nn.Module, num_threads: int, images: LoadedShard) -> ShardOutput:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -19,8 +18,7 @@ from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.marks import Summary
-from iem_batch.segnet.allocator import keep_freed_memory
-from iem_batch.segnet.prediction import predict_probability
+from iem_batch.segnet.prediction import open_network, predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import load_weights
 from iem_batch.steps.image_step import ImageStep
@@ -95,10 +93,8 @@ class PredictStep(ImageStep):
 
     def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
         """Load the trained weights and the backend that scores the masks."""
-        keep_freed_memory()
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         name = self.place.url_of(WEIGHTS)
-        model = load_weights(self.place.read_bytes(WEIGHTS), self.segnet, name).to(device)
+        model = open_network(self.place.read_bytes(WEIGHTS), self.segnet, name)
         return partial(self._compute, model, load_backend(self.backend), num_threads)
 
     def _compute(
