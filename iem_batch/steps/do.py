@@ -31,7 +31,7 @@ from iem_batch.run.marks import (
 from iem_batch.run.schema import VERSION
 from iem_batch.run.versions import code_versions
 from iem_batch.steps.card import write_card
-from iem_batch.steps.places import started_steps
+from iem_batch.steps.places import rounds, started_steps
 from iem_batch.steps.registry import STEPS, Step
 
 Built = ShardStep[Any] | WholeStep
@@ -66,8 +66,8 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
     record = _claim(job, step, built)
     name = title(built.run, built.place, step.name)
     done = committed(built.place, step.name) & set(range(built.num_shards))
-    todo = [shard for shard in job.shards or range(built.num_shards) if shard not in done]
-    todo = [shard for shard in todo if shard < built.num_shards]
+    every = range(built.num_shards)
+    todo = [shard for shard in job.shards or every if shard in every and shard not in done]
     if todo and done:
         print(f"{name}: {len(done):,} of {built.num_shards:,} shards were done before")
     if todo and isinstance(built, WholeStep):
@@ -183,13 +183,11 @@ def made_of(job: Job, name: str) -> Iterator[tuple[RunFolder, Step]]:
     """Find the steps that were made of the output of a step, with their places, the last first."""
     step = STEPS[name]
     job = job if step.per_round else job.in_round(1)
-    numbers = [job.round + 1]
-    while job.place_of(numbers[-1]).names("_run/steps"):
-        numbers.append(numbers[-1] + 1)
+    later = [each.place for each in rounds(job) if each.round > job.round]
     order = [each for each in STEPS.values() if each.of_run]
     after = order[order.index(step) + 1 :] if step.of_run else []
     of_round = [each for each in reversed(order) if each.per_round]
-    found = [(job.place_of(number), each) for number in numbers[-2::-1] for each in of_round]
+    found = [(place, each) for place in reversed(later) for each in of_round]
     found += [(job.place if each.per_round else job.run, each) for each in reversed(after)]
     return ((place, each) for place, each in found if read_record(place, each.name) is not None)
 
@@ -214,8 +212,8 @@ def drop(job: Job, name: str, place: RunFolder | None = None) -> None:
     later = list(made_of(job, name))
     for there, each in later:
         _drop(there, each)
-    rounds = {there.url for there, _ in later} - {job.run.url}
-    job.run.delete_empty_folders(url.removeprefix(f"{job.run.url}/") for url in rounds)
+    places = {there.url for there, _ in later} - {job.run.url}
+    job.run.delete_empty_folders(url.removeprefix(f"{job.run.url}/") for url in places)
     _drop(own, step)
 
 

@@ -96,12 +96,11 @@ def _figures(evaluation: Evaluation | None) -> Iterator[str]:
         yield "None: there was no ground truth, so nobody knows how good its masks are."
         return
     settings = evaluation.settings
-    size = "the engine's size" if settings.at == "engine" else "the size of the photos"
     samples = f"{settings.resamples:,} bootstrap samples over images, seed {settings.seed}"
     intervals = f"; in brackets 95 % intervals of {samples}" if settings.resamples else ""
     yield (
-        f"{evaluation.num_images:,} images with truth at {size}, means over images in percent, as "
-        f"labelled{intervals}. These images were among the unlabelled ones of the run; truth took "
+        f"{evaluation.num_images:,} images with truth at {evaluation.size}, means over images in "
+        f"percent, as labelled{intervals}. These images were among the unlabelled ones of the run; truth took "
         "no part in training."
     )
     heads = ["method", "images", *(METRIC_LABELS[name] for name in METRICS)]

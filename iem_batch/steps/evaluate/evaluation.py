@@ -58,6 +58,11 @@ class Evaluation:
         """Rounds of training that the run has."""
         return 1 + sum(scores.method.startswith(EARLIER_ROUND) for scores in self.methods)
 
+    @property
+    def size(self) -> str:
+        """At which size masks were compared, for people."""
+        return "the engine's size" if self.settings.at == "engine" else "the size of the photos"
+
 
 def per_image_files(run: RunFolder) -> list[str]:
     """Name the tables of the scores of each image, in order of the shards of the plan.

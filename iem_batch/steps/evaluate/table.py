@@ -46,9 +46,9 @@ def label(method: str, num_rounds: int = 1) -> str:
 def rich_tables(evaluation: Evaluation) -> Iterator[Table]:
     """Lay out the means and their intervals, and published figures below them if asked for."""
     settings = evaluation.settings
-    size = "the engine's size" if settings.at == "engine" else "the size of the photos"
     for polarity, meaning in POLARITIES.items():
-        table = _table(f"{evaluation.num_images:,} images at {size}, percent, {meaning}")
+        heading = f"{evaluation.num_images:,} images at {evaluation.size}, percent, {meaning}"
+        table = _table(heading)
         for scores in evaluation.methods:
             cells = _cells(getattr(scores, polarity), getattr(scores, f"{polarity}_interval"))
             name = label(scores.method, evaluation.num_rounds)
