@@ -100,8 +100,8 @@ def _figures(evaluation: Evaluation | None) -> Iterator[str]:
     intervals = f"; in brackets 95 % intervals of {samples}" if settings.resamples else ""
     yield (
         f"{evaluation.num_images:,} images with truth at {evaluation.size}, means over images in "
-        f"percent, as labelled{intervals}. These images were among the unlabelled ones of the run; truth took "
-        "no part in training."
+        f"percent, as labelled{intervals}. These images were among the unlabelled "
+        "ones of the run; truth took no part in training."
     )
     heads = ["method", "images", *(METRIC_LABELS[name] for name in METRICS)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
