@@ -106,6 +106,7 @@ class FuseStep(ImageStep):
             "fuse": asdict(self.fuse),
             "init_side": self.init_side,
             "masks": self.masks,
+            "backend": self.backend,
             "opencv": cv2.__version__,
         }
 

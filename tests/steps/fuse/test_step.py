@@ -12,6 +12,7 @@ from iem_batch.run.marks import require_summary
 from iem_batch.steps.do import do
 from iem_batch.steps.fuse.settings import FuseSettings
 from iem_batch.steps.fuse.step import build
+from iem_batch.steps.segment.settings import SegmentSettings
 from tests.steps.evaluate.evaluations import plan_noise
 from tests.steps.hand_made import SIZE, row, square, write_shard
 from tests.steps.jobs import job_at
@@ -115,6 +116,13 @@ def test_another_method_is_refused(run):
     fuse(run, "vote")
     with pytest.raises(RunMismatchError, match="fuse.method: 'vote' before, 'cut' now"):
         do(job_of(run, "cut"), "fuse")
+
+
+def test_another_engine_is_refused(run):
+    """Its errors may differ in the last bits, so shards done later would not match."""
+    fuse(run, "vote")
+    with pytest.raises(RunMismatchError, match="backend: 'torch' before, 'reference' now"):
+        do(job_of(run, "vote", segment=SegmentSettings(backend="reference")), "fuse")
 
 
 def test_needs_the_masks_of_segment(tmp_path):
