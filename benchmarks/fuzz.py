@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.damage import base_files, write_damaged
+from benchmarks.memory import peak_mb
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images.decode import FORMATS, decode
 from iem_batch.images.settings import DecodeSettings
@@ -50,7 +50,7 @@ class Outcome:
     """Decoded ones whose pixels were compared with Pillow's own."""
     faults: list[str] = field(default_factory=list)
     peak_mb: float = 0.0
-    """Of the process that did all: interpreter, torch, pixels and tables."""
+    """Of the program that did all: interpreter, torch, pixels and tables."""
     seconds: float = 0.0
 
 
@@ -58,15 +58,15 @@ def segment(source: Path, run: Path) -> tuple[int, float]:
     """Run the command in a process of its own; returns its status and peak memory in MB."""
     settings = [f"--decode.size_px={SIZE_PX}", "--decode.fit=crop", "--decode.resize=nearest"]
     settings += ["--iem.iterations=1", "--segment.init_shares=[0.5]"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "iem_batch"]
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory"]
         + ["segment", str(source), str(run), "--local", "--segment.backend=torch", *settings],
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss / 1024
+    return process.returncode, float(process.stdout.split()[-1])
 
 
 def rows_of(run: RunFolder, folder: str) -> dict[str, dict[str, Any]]:
@@ -184,7 +184,7 @@ def main() -> None:
         "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
         "good": len(base),
         **outcome.__dict__,
-        "peak_mb_of_this_process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mb_of_this_process": peak_mb(),
     }
     print(json.dumps(report, indent=1))
     if options.output:

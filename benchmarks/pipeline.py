@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.fake import Counter, EmptyStep, InstantEngine, work_of, write_parquet
+from benchmarks.memory import peak_mb
 from iem_batch.exec.local import LocalExecutor
 from iem_batch.exec.ray.cluster import cluster
 from iem_batch.exec.ray.pipeline import run_on_cluster
@@ -206,7 +206,7 @@ def driver_memory(num_images: int, folder: Path) -> dict[str, float]:
     run = RunFolder(str(folder / "run"))
     started = time.monotonic()
     plan = write_plan(run, open_source(str(folder / "images")), PlanSettings(shard_size=1000))
-    planned = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    planned = peak_mb()
     step = InstantEngine(
         run=run,
         place=run,
@@ -223,7 +223,7 @@ def driver_memory(num_images: int, folder: Path) -> dict[str, float]:
     return {
         "images": num_images,
         "MB at most while planning": planned,
-        "MB at most": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "MB at most": peak_mb(),
         "images/s with plan and start": num_images / (time.monotonic() - started),
     }
 

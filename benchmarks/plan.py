@@ -1,6 +1,6 @@
 """Time and peak memory of planning, on collections of the size of LSUN Car and of a million files.
 
-    python benchmarks/plan.py FOLDER [--keys 5520753] [--files 1000000] [--json OUT.json]
+    python -m benchmarks.plan FOLDER [--keys 5520753] [--files 1000000] [--json OUT.json]
 
 Makes in FOLDER (some 2 GB and a million inodes, deleted again):
 
@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory import peak_mb
 from iem_batch.run.extend import extend_plan
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import write_plan
@@ -111,20 +112,20 @@ def make_files(folder: Path, count: int, num_folders: int) -> None:
 def plan(case: str, folder: Path, arguments: argparse.Namespace) -> dict[str, float | int | str]:
     """Plan one collection in this process."""
     run = RunFolder(str(folder / f"run-{case}"))
-    before_mb = peak_kb() / 1024
+    before_mb = peak_mb()
     started, processor_started = time.perf_counter(), time.process_time()
     source = _source(case, folder, arguments)
     made = extend_plan(run, source)[0] if case == "extend" else write_plan(run, source, SETTINGS)
     seconds = time.perf_counter() - started
     processor_seconds = time.process_time() - processor_started
-    peak_mb = peak_kb() / 1024
+    planned_mb = peak_mb()
     return {
         "case": case,
         "images": made.num_images,
         "shards": made.num_shards,
         "seconds": round(seconds, 2),
         "processor_seconds": round(processor_seconds, 2),
-        "peak_mb": round(peak_mb, 1),
+        "peak_mb": round(planned_mb, 1),
         "imports_mb": round(before_mb, 1),
     }
 
@@ -140,12 +141,6 @@ def plan_before(folder: Path, arguments: argparse.Namespace) -> None:
     """Write the plan that is to be extended."""
     source = FolderSource(PagedFolder(URL, arguments.files))
     write_plan(RunFolder(str(folder / "run-extend")), source, SETTINGS)
-
-
-def peak_kb() -> int:
-    """Read the peak resident memory since this program began; `ru_maxrss` is the parent's too."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 def main() -> None:
@@ -174,7 +169,7 @@ def main() -> None:
             plan_before(arguments.folder, arguments)
         elif case not in LISTED:
             make_files(made, arguments.files, 1000 if case == "tree" else 1)
-        command = [sys.executable, __file__, *sys.argv[1:], "--only", case]
+        command = [sys.executable, "-m", "benchmarks.plan", *sys.argv[1:], "--only", case]
         found.append(json.loads(subprocess.check_output(command)))
         print(json.dumps(found[-1]), flush=True)
         shutil.rmtree(made, ignore_errors=True)
@@ -187,7 +182,7 @@ def main() -> None:
         }
         found.append({"case": "extend / anew", **ratios})
     report = {
-        "program": " ".join(["benchmarks/plan.py", *(Path(word).name for word in sys.argv[1:])]),
+        "program": " ".join(["benchmarks.plan", *(Path(word).name for word in sys.argv[1:])]),
         "date": time.strftime("%Y-%m-%d"),
         "processors": os.cpu_count(),
         "load_average": os.getloadavg(),

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from benchmarks.fake import Counter, PretendStep, work_of, write_parquet
+from benchmarks.memory import peak_mb
 from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.exec.settings import ClusterSettings
 from iem_batch.images.settings import DecodeSettings
@@ -48,7 +48,7 @@ def simulate(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     source = open_source(str(folder / "images"))
     plan = write_plan(run, source, PlanSettings(shard_size=options.shard_size))
     planned_s = time.monotonic() - started
-    planned_mb = _peak_mb()
+    planned_mb = peak_mb()
     step = PretendStep(
         name="segment",
         run=run,
@@ -89,12 +89,8 @@ def simulate(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "images/s at which the driver's main thread is busy": counter.ok / main_s,
         "images/s at which the driver takes one processor": counter.ok / all_s,
         "MB of the driver at most, planned": planned_mb,
-        "MB of the driver at most, at the end": _peak_mb(),
+        "MB of the driver at most, at the end": peak_mb(),
     }
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

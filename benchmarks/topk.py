@@ -1,7 +1,7 @@
 """How fast `topk` is on a run of LSUN car's size, against pyarrow and DuckDB on the same files.
 
-    python benchmarks/topk.py make RUN PHOTOS [PHOTOS ...] [--images 5520753] [--shards 1350]
-    python benchmarks/topk.py measure RUN [-k 8000] [--rounds 3] [--json OUT.json]
+    python -m benchmarks.topk make RUN PHOTOS [PHOTOS ...] [--images 5520753] [--shards 1350]
+    python -m benchmarks.topk measure RUN [-k 8000] [--rounds 3] [--json OUT.json]
 
 `make` writes fuse/ of a run by the program's own writer: ids of 40 hexadecimal characters as
 LSUN has them, drawn errors, and the encoded masks that IEM gives for photographs, also turned and
@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from benchmarks.memory import peak_mb
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Mark, add_up, write_mark, write_summary
@@ -199,7 +199,7 @@ def clock(call: Callable[[], int]) -> int:
     taken = {
         "wall_s": time.perf_counter() - start,
         "processor_s": time.process_time() - before,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
         "rows": rows,
     }
     print(json.dumps(taken))
@@ -208,7 +208,7 @@ def clock(call: Callable[[], int]) -> int:
 
 def start(program: str, run: Path, k: int) -> dict[str, float]:
     """Run one program in a process of its own."""
-    command = [sys.executable, __file__, "one", program, str(run), str(k)]
+    command = [sys.executable, "-m", "benchmarks.topk", "one", program, str(run), str(k)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 

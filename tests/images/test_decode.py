@@ -386,12 +386,11 @@ def test_just_above_pillows_own_limit():
 def test_bombs_take_no_memory():
     """900 megapixels are 3.6 GB once decoded; the header must be enough."""
     code = """
-import resource
+from benchmarks.memory import peak_mb
 from iem_batch.images.decode import decode
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.errors import ImageRejectedError
 from tests.images.broken import broken_files
-def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 files = broken_files()
 before = peak_mb()
 for name in ("bomb.png", "bomb.jpg", "line.png"):
