@@ -63,6 +63,7 @@ PAPER: dict[str, Any] = {
     "decode.size_px": 128,
     "decode.fit": "crop",
     "decode.resize": "nearest",
+    "decode.scaled": False,
     "decode.exif_orientation": False,
     "iem.colors": "rgb",
     "iem.sigma_px": 5.0,

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images import fast_jpeg
-from iem_batch.images.geometry import to_square
+from iem_batch.images.geometry import jpeg_divisor, to_square
 from iem_batch.images.settings import DecodeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
@@ -81,11 +81,15 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
     """
     is_fast = not settings.exif_orientation and fast_jpeg.unavailable() is None
     with _opened(data, settings) as image:
-        pixels_HW3 = fast_jpeg.decode_jpeg(image, data) if is_fast else None
+        size = width, height = image.size
+        divisor = jpeg_divisor(width, height, settings)
+        pixels_HW3 = fast_jpeg.decode_jpeg(image, data, divisor) if is_fast else None
         if pixels_HW3 is not None:
-            return _preprocess_rgb(pixels_HW3, settings)
+            return _preprocess_rgb(pixels_HW3, settings, size, divisor)
+        if divisor > 1 and image.draft(None, (width // divisor, height // divisor)) is None:
+            divisor = 1
         image.load()
-        return preprocess(image, settings)
+        return preprocess(image, settings, size, divisor)
 
 
 def decode_whole(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
@@ -182,32 +186,44 @@ def _require_decodable(image: Image.Image, data: bytes, settings: DecodeSettings
         raise ImageRejectedError("corrupt", f"a JPEG of more than {MAX_SCANS} scans")
 
 
-def preprocess(image: Image.Image, settings: DecodeSettings) -> Decoded:
+def preprocess(
+    image: Image.Image,
+    settings: DecodeSettings,
+    size: tuple[int, int] | None = None,
+    divisor: int = 1,
+) -> Decoded:
     """Resize and crop an image that is open already, as `decode` does.
 
     Args:
         image: of any mode that `decode` takes; others go the way Pillow takes them to RGB.
         settings: the size, the resizing and the orientation.
+        size: see `iem_batch.images.geometry.to_square`.
+        divisor: see there.
     """
+    width, height = size or image.size
     if settings.exif_orientation:
         image = ImageOps.exif_transpose(image)
+        width, height = image.width * divisor, image.height * divisor
     if image.mode in _GREY16_MODES:
         image = image.convert("I")  # Pillow resizes its 16-bit modes by another rule
     if settings.resize == "antialias":
         rgb = Image.fromarray(_rgb(image))
-        pixels = np.asarray(to_square(rgb, settings))
+        pixels = np.asarray(to_square(rgb, settings, (width, height), divisor))
     else:
         # In the image's own mode: NEAREST commutes with any conversion of single pixels.
         pixels = _rgb(to_square(image, settings))
-    return Decoded(pixels=pixels, width=image.width, height=image.height)
+    return Decoded(pixels=pixels, width=width, height=height)
 
 
-def _preprocess_rgb(pixels_HW3: NDArray[np.uint8], settings: DecodeSettings) -> Decoded:
+def _preprocess_rgb(
+    pixels_HW3: NDArray[np.uint8], settings: DecodeSettings, size: tuple[int, int], divisor: int
+) -> Decoded:
     if settings.resize == "antialias":
-        pixels_SS3 = np.asarray(to_square(Image.fromarray(pixels_HW3), settings))
+        image = Image.fromarray(pixels_HW3)
+        pixels_SS3 = np.asarray(to_square(image, settings, size, divisor))
     else:
         pixels_SS3 = fast_jpeg.nearest_square(pixels_HW3, settings)
-    height, width, _ = pixels_HW3.shape
+    width, height = size
     return Decoded(pixels=pixels_SS3, width=width, height=height)
 
 

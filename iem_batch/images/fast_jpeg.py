@@ -11,6 +11,7 @@ every image that libjpeg has a warning for.
 
 import functools
 import io
+import itertools
 from typing import Any
 
 import numpy as np
@@ -24,19 +25,21 @@ _MODES = ("RGB", "L")
 _SUBSAMPLINGS = ("444", "422", "420", "440", "411", "Gray")
 
 
-def decode_jpeg(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
+def decode_jpeg(image: Image.Image, data: bytes, divisor: int) -> NDArray[np.uint8] | None:
     """Decode a JPEG whose header Pillow has read; only where `unavailable` gives None.
 
     Args:
         image: opened by Pillow, not loaded.
         data: the bytes it was opened from.
+        divisor: of its sides, 1, 2, 4 or 8.
 
     Returns:
-        pixels_HW3: RGB, as Pillow would give; None if Pillow has to do it.
+        pixels_HW3: RGB, as Pillow would give, sides divided and rounded up; None if Pillow has to
+        do it.
     """
     if image.format != "JPEG" or image.mode not in _MODES:
         return None
-    return _decode(data)
+    return _decode(data, *image.size, divisor)
 
 
 def nearest_square(pixels_HW3: NDArray[np.uint8], decode: DecodeSettings) -> NDArray[np.uint8]:
@@ -62,11 +65,18 @@ def _taken(length: int, resized: int) -> NDArray[np.intp]:
     return taken.astype(np.intp)  # type: ignore[no-any-return]
 
 
-def _decode(data: bytes) -> NDArray[np.uint8] | None:
+def _decode(data: bytes, width: int, height: int, divisor: int) -> NDArray[np.uint8] | None:
     import simplejpeg
 
     try:
-        pixels_HW3: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", strict=True)
+        pixels_HW3: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data,
+            "RGB",
+            min_width=-(-width // divisor),
+            min_height=-(-height // divisor),
+            min_factor=divisor,
+            strict=True,
+        )
     except ValueError:  # also what libjpeg only warns of; Pillow has a reason for each
         return None
     return pixels_HW3
@@ -79,10 +89,12 @@ def unavailable() -> str | None:
         import simplejpeg
     except ImportError:
         return "simplejpeg is not installed; pip install 'iem-batch[fast]'"
-    for name, data in _pictures(simplejpeg):
+    for (name, data), divisor in itertools.product(_pictures(simplejpeg), (1, 2, 4, 8)):
         with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            image.draft(None, (width // divisor, height // divisor))
             expected_HW3 = np.asarray(image.convert("RGB"))
-        pixels_HW3 = _decode(data)
+        pixels_HW3 = _decode(data, width, height, divisor)
         if pixels_HW3 is None or not np.array_equal(pixels_HW3, expected_HW3):
             return f"simplejpeg {simplejpeg.__version__} and Pillow decode {name} differently"
     return None

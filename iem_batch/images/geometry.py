@@ -17,6 +17,15 @@ RESAMPLING = {"nearest": Image.Resampling.NEAREST, "antialias": Image.Resampling
 """`decode.resize` -> Pillow's filter."""
 
 
+REDUCING_GAP = 2
+"""A photo is reduced by whole numbers to no less than so many times the square (`decode.scaled`).
+
+1.5 loses half a point of IoU on cars, 1 loses 1.0 and 0.4 on cars and flowers17; 2 loses nothing.
+"""
+
+MIN_REDUCED_PX = 8
+"""Below, different fractions of libjpeg's give the same size."""
+
 UNSEEN = 255
 """Label of a pixel of an image that the engine did not see; 0 is background, 1 foreground."""
 
@@ -73,10 +82,53 @@ def placement(width: int, height: int, size_px: int, fit: Fit) -> Placement:
     )
 
 
-def to_square(image: Image.Image, decode: DecodeSettings) -> Image.Image:
-    """Bring an image to the square; a letterbox is filled up with the pixels at the edge."""
-    place = placement(image.width, image.height, decode.size_px, decode.fit)
-    resized = image.resize((place.width, place.height), RESAMPLING[decode.resize]).crop(place.box)
+def jpeg_divisor(width: int, height: int, decode: DecodeSettings) -> int:
+    """Say by what libjpeg may divide the sides of a JPEG while it decodes: 1, 2, 4 or 8.
+
+    Args:
+        width: of the JPEG as it is stored, in pixels.
+        height: of it, in pixels.
+        decode: how it becomes the square.
+    """
+    if not decode.scaled or decode.resize == "nearest":
+        return 1
+    place = placement(width, height, decode.size_px, decode.fit)
+    for divisor in (8, 4, 2):
+        is_whole = width % divisor == height % divisor == 0
+        if decode.exif_orientation and not is_whole:
+            continue  # a part of a pixel would come to lie at the other edge
+        reduced = -(-width // divisor), -(-height // divisor)
+        is_large = all(
+            have >= max(REDUCING_GAP * wanted, MIN_REDUCED_PX)
+            for have, wanted in zip(reduced, (place.width, place.height), strict=True)
+        )
+        if is_large:
+            return divisor
+    return 1
+
+
+def to_square(
+    image: Image.Image,
+    decode: DecodeSettings,
+    size: tuple[int, int] | None = None,
+    divisor: int = 1,
+) -> Image.Image:
+    """Bring an image to the square; a letterbox is filled up with the pixels at the edge.
+
+    Args:
+        image: as it was decoded.
+        decode: how.
+        size: width and height it would have with a divisor of 1; None is its own.
+        divisor: that of `jpeg_divisor`, by which its sides were divided and rounded up.
+    """
+    width, height = size or image.size
+    place = placement(width, height, decode.size_px, decode.fit)
+    resized = image.resize(
+        (place.width, place.height),
+        RESAMPLING[decode.resize],
+        (0, 0, width / divisor, height / divisor),
+        REDUCING_GAP if decode.scaled and decode.resize == "antialias" else None,
+    ).crop(place.box)
     if place.margins == ((0, 0), (0, 0)):
         return resized  # in the image's own mode, which an array may not have
     return Image.fromarray(pad_edges(np.asarray(resized), place))

@@ -31,6 +31,9 @@ class DecodeSettings(Section, name="decode"):
     resize: Resize = "antialias"
     """`nearest`: one pixel is taken of all those around it, as in the paper; `antialias`: their
     weighted mean, a triangle as wide as the reduction."""
+    scaled: bool = True
+    """Bring a large photo near the square by whole numbers first, a JPEG to 1/2, 1/4 or 1/8 while
+    it is decoded, never below twice the square; nothing with `nearest`."""
     max_pixels: Annotated[int, within(1, PILLOW_MAX_PIXELS)] = 89_478_485
     """An image of more pixels than this (width times height) is rejected as ``too_large``."""
     exif_orientation: bool = False

@@ -2,6 +2,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images import fast_jpeg
 from iem_batch.images.decode import decode
-from iem_batch.images.geometry import to_square
+from iem_batch.images.geometry import jpeg_divisor, to_square
 from iem_batch.images.settings import DecodeSettings
 from tests.images.broken import broken_files, encoded
 from tests.images.test_decode import noise
@@ -28,8 +29,8 @@ def both_ways(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     used = []
     decode_jpeg = fast_jpeg.decode_jpeg
 
-    def counted(image: Image.Image, data: bytes) -> np.ndarray | None:
-        pixels = decode_jpeg(image, data)
+    def counted(image: Image.Image, data: bytes, divisor: int) -> np.ndarray | None:
+        pixels = decode_jpeg(image, data, divisor)
         used.append(pixels is not None)
         return pixels
 
@@ -76,6 +77,25 @@ def test_sizes_qualities_and_subsamplings(both_ways, resize, subsampling):
         )
         decode_settings = DecodeSettings(size_px=int(rng.integers(1, 140)), resize=resize)
         assert both_ways(data, decode_settings) or max(height, width) > 100 * min(height, width)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("subsampling", ["444", "422", "420", "440", "411", "Gray"])
+def test_photos_that_are_reduced_while_they_are_decoded(both_ways, subsampling, fit):
+    rng = np.random.default_rng(1)
+    divisors = set()
+    for _ in range(30):
+        height, width = rng.integers(200, 700, 2).tolist()
+        is_grey = subsampling == "Gray"
+        data = simplejpeg.encode_jpeg(
+            noise(height, width, seed=height)[..., : 1 if is_grey else 3].copy(),
+            colorspace="GRAY" if is_grey else "RGB",
+            colorsubsampling=subsampling,
+        )
+        decode_settings = DecodeSettings(size_px=int(rng.integers(1, 140)), fit=fit)
+        assert both_ways(data, decode_settings)
+        divisors.add(jpeg_divisor(width, height, decode_settings))
+    assert {1, 2, 8} <= divisors
 
 
 PICTURE = Image.fromarray(noise(61, 83))
@@ -156,8 +176,8 @@ def test_a_decoder_with_other_pixels_is_not_used(monkeypatch, option):
     """Stands for another version of libjpeg-turbo: these differ by one level in few pixels."""
     decode_jpeg = simplejpeg.decode_jpeg
 
-    def differs(data: bytes, colorspace: str, strict: bool) -> np.ndarray:
-        return decode_jpeg(data, colorspace, strict=strict, **{option: True})
+    def differs(data: bytes, colorspace: str, **options: Any) -> np.ndarray:
+        return decode_jpeg(data, colorspace, **options, **{option: True})
 
     monkeypatch.setattr(simplejpeg, "decode_jpeg", differs)
     fast_jpeg.unavailable.cache_clear()
