@@ -3,6 +3,7 @@
 B = images, S = side of the network's square.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -111,22 +112,30 @@ def file_table(images: LoadedShard, names: list[str], keeps_probability: bool) -
     return pa.Table.from_pylist(rows, schema=schema.APPLIED_FILES)
 
 
-def file_names(image_ids: Iterable[str]) -> list[str]:
-    """Name the file of each image: `a/b.jpg` has `a/b.png`, or `a/b.png.png` if that is taken.
+def usual_extension(image_ids: Iterable[str]) -> str:
+    """Find the extension that most names of images have, with its dot; empty if none has one."""
+    images = [PurePosixPath(image_id).suffix for image_id in image_ids if is_image_name(image_id)]
+    return Counter(images).most_common(1)[0][0] if images else ""
 
-    What would not be safe as a path has the name that `safe_file_name` gives.
+
+def file_names(image_ids: Iterable[str], extension: str) -> list[str]:
+    """Name the file of each image, so that those of other shards have other names.
+
+    Of `a/b.jpg` it is `a/b.png` if .jpg is the usual extension, so that of `a/b.png` is
+    `a/b.png.png`. What would not be safe as a path has the name that `safe_file_name` gives.
+
+    Args:
+        image_ids: those of a shard.
+        extension: the usual one, of all shards.
     """
     taken: dict[str, None] = {}
     for image_id in image_ids:
-        name = f"{_stem(image_id)}.png" if _is_safe(image_id) else safe_file_name(image_id, "png")
+        stem = image_id.removesuffix(extension)
+        name = f"{stem}.png" if _is_safe(image_id) else safe_file_name(image_id, "png")
         while name in taken:
             name += ".png"
         taken[name] = None
     return list(taken)
-
-
-def _stem(image_id: str) -> str:
-    return str(PurePosixPath(image_id).with_suffix("")) if is_image_name(image_id) else image_id
 
 
 def _is_safe(image_id: str) -> bool:

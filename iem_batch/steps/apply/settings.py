@@ -24,7 +24,8 @@ class ApplySettings(Section, name="apply"):
 
     format: Literal["parquet", "png"] = "parquet"
     """`parquet`: masks as columns; `png`: masks/, files named like the photos, at their size, and
-    tables that say which is whose."""
+    tables that say which is whose. A photo whose extension is not the usual one keeps it: a.png of
+    a.jpg, a.tif.png of a.tif."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -27,11 +27,14 @@ from iem_batch.job import Job
 from iem_batch.model_file import ModelFile, read_model_file
 from iem_batch.run import layout, marks, schema
 from iem_batch.run.deletion import delete_own
+from iem_batch.run.killers import planned_ids
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.marks import Summary
+from iem_batch.run.plan import read_plan
 from iem_batch.segnet.prediction import open_network, predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import ModelRecord, load_weights, read_record, settings_of
+from iem_batch.sources import open_source
 from iem_batch.steps.apply.outputs import (
     MASKS,
     PROBABILITIES,
@@ -40,6 +43,7 @@ from iem_batch.steps.apply.outputs import (
     file_table,
     grey_png,
     mask_table,
+    usual_extension,
 )
 from iem_batch.steps.apply.settings import ApplySettings
 from iem_batch.steps.image_step import ImageStep
@@ -65,6 +69,7 @@ def build(job: Job) -> "ApplyStep":
     _keep(job, file, weights)
     decode = _decode_settings(job.settings.decode, record)
     settings = job.settings.apply
+    first = planned_ids(job.run, 0, open_source(read_plan(job.run).source_url))
     return ApplyStep.of(
         replace(job, settings=replace(job.settings, decode=decode)),
         job.run,
@@ -72,6 +77,7 @@ def build(job: Job) -> "ApplyStep":
         weights=weights,
         threshold=record.threshold if settings.threshold is None else settings.threshold,
         apply=settings,
+        extension=usual_extension(first),
     )
 
 
@@ -95,6 +101,8 @@ class ApplyStep(ImageStep):
     """SHA-256 of the network's file."""
     threshold: float
     apply: ApplySettings
+    extension: str
+    """That most photos have, of which the names of files are made."""
     name: str = "apply"
 
     @property
@@ -132,7 +140,8 @@ class ApplyStep(ImageStep):
         maker = MaskMaker(threshold=self.threshold, refine=self.apply.refine, fit=self.decode.fit)
         keeps = self.apply.probability
         if self.apply.format == "png":
-            tables = _files(maker, images, probability_BSS, keeps)
+            names = file_names(images.image_id, self.extension)
+            tables = _files(maker, images, names, probability_BSS, keeps)
         else:
             table = partial(mask_table, maker, images, probability_BSS, keeps, num_threads)
             tables = {_part(images.shard): table}
@@ -159,10 +168,13 @@ class ApplyStep(ImageStep):
 
 
 def _files(
-    maker: MaskMaker, images: LoadedShard, probability_BSS: NDArray[np.float32], keeps: bool
+    maker: MaskMaker,
+    images: LoadedShard,
+    names: list[str],
+    probability_BSS: NDArray[np.float32],
+    keeps: bool,
 ) -> dict[str, Content]:
     """Give the files of a shard; each is made where it is written."""
-    names = file_names(images.image_id)
     contents: dict[str, Content] = {}
     rows = zip(names, images.image_BHW3, probability_BSS, images.width, images.height, strict=True)
     for name, image_SS3, probability_SS, width, height in rows:

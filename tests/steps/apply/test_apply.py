@@ -20,7 +20,7 @@ from iem_batch.run import schema
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import ModelRecord, save_weights
-from iem_batch.steps.apply.outputs import file_names
+from iem_batch.steps.apply.outputs import file_names, usual_extension
 from iem_batch.steps.refine.step import cut_out
 from tests.calling import Call
 from tests.images.broken import write_broken_folder
@@ -94,7 +94,7 @@ def test_files_named_like_the_photos(
     table = pq.read_table(files / "part-00000.parquet")
     assert table.schema.equals(schema.APPLIED_FILES, check_metadata=True)
     for row, file in zip(rows_of(tables), rows_of(files), strict=True):
-        stem = Path(row["image_id"]).stem
+        stem = row["image_id"].removesuffix(".png")  # which most of them have
         assert file["image_id"] == row["image_id"]
         assert file["mask_file"] == f"masks/{stem}.png"
         assert file["probability_file"] == f"probabilities/{stem}.png"
@@ -270,8 +270,26 @@ def test_another_network_only_if_it_is_named(
 def test_names_of_files() -> None:
     """None is another's, and none leaves the folder."""
     ids = ["a/b.jpg", "a/b.png", "c", "d.e", "../f.jpg", "/g.png", "h%2F.jpg", "CON .jpg"]
-    names = file_names(ids)
+    names = file_names(ids, ".jpg")
     assert names[:4] == ["a/b.png", "a/b.png.png", "c.png", "d.e.png"]
     assert names[4:] == ["%2E%2E%2Ff%2Ejpg.png", "%2Fg%2Epng.png", "h%252F%2Ejpg.png", "CON .png"]
-    assert file_names(["x.png.png", "x.jpg", "x.png"]) == ["x.png.png", "x.png", "x.png.png.png"]
-    assert len(file_names(["é" * 200])[0]) <= 255
+    assert file_names(["x.png.jpg", "x.png"], ".jpg") == ["x.png.png", "x.png.png.png"]
+    assert len(file_names(["é" * 200], "")[0]) <= 255
+    assert usual_extension(["a.jpg", "b.png", "c.png", "d", "e.f", "e.g", "e.h"]) == ".png"
+    assert usual_extension(["d", "e.f"]) == ""
+
+
+def test_photos_that_differ_in_their_extension_lie_in_two_shards(
+    model: Path, picture_folder: Path, tmp_path: Path, local: Call
+) -> None:
+    first = sorted(picture_folder.iterdir())[0]
+    with Image.open(first) as photo:
+        photo.save(picture_folder / f"{first.stem}.webp", lossless=True)
+    out = tmp_path / "out"
+    status, _, error = local(
+        "apply", model, picture_folder, out, "--format", "png", "--shard-size", 1
+    )
+    assert status == 0, error
+    names = {path.name for path in (out / "masks").iterdir()}
+    assert {f"{first.stem}.png", f"{first.stem}.webp.png"} <= names
+    assert len(names) == len(list(picture_folder.iterdir()))
