@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "iem": {*BASE},
     "segnet": {*BASE, "images.settings"},
     "model_file": {*BASE, "storage"},
+    "pretrained": {*BASE, "storage"},
     "given": {*BASE, "storage", "images"},
     "sources": {*BASE, "storage"},
     "run": {*BASE, "storage", "images", "sources"},
