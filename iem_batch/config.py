@@ -64,6 +64,7 @@ PAPER: dict[str, Any] = {
     "decode.fit": "crop",
     "decode.resize": "nearest",
     "decode.scaled": False,
+    "decode.range": "full",
     "decode.exif_orientation": False,
     "iem.colors": "rgb",
     "iem.sigma_px": 5.0,

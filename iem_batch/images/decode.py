@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from iem_batch.errors import ImageRejectedError
-from iem_batch.images import fast_jpeg
+from iem_batch.images import fast_jpeg, grey16
 from iem_batch.images.geometry import jpeg_divisor, to_square
+from iem_batch.images.loading import GREY16_MODES, load
 from iem_batch.images.settings import DecodeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
@@ -47,7 +48,6 @@ _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 """The start of a scan in a JPEG: the marker, a length, and the 1 to 4 components it belongs to."""
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
-_GREY16_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,8 @@ class Decoded:
 def decode(data: bytes, settings: DecodeSettings) -> Decoded:
     """Decode an image and bring it to the engine's square.
 
-    Transparency is composed over white, 16-bit grey divided by 257, of an animation the first
-    frame is taken.
+    Transparency is composed over white, 16-bit grey brought to 8 bits as `decode.range` says, of an
+    animation the first frame is taken.
 
     Args:
         data: an encoded image of any of `FORMATS`.
@@ -88,8 +88,7 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
             return _preprocess_rgb(pixels_HW3, settings, size, divisor)
         if divisor > 1 and image.draft(None, (width // divisor, height // divisor)) is None:
             divisor = 1
-        image.load()
-        return preprocess(image, settings, size, divisor)
+        return preprocess(image, settings, size if divisor > 1 else None, divisor)
 
 
 def decode_whole(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
@@ -101,9 +100,19 @@ def decode_whole(data: bytes, settings: DecodeSettings) -> NDArray[np.uint8]:
     Raises:
         ImageRejectedError: as in `decode`.
     """
+    with decode_as_stored(data, settings) as image:
+        return _rgb(image, settings)
+
+
+@contextmanager
+def decode_as_stored(data: bytes, settings: DecodeSettings) -> Iterator[Image.Image]:
+    """Decode as `decode_whole` does, in the image's own mode, with its palette and transparency.
+
+    Raises:
+        ImageRejectedError: as in `decode`, and for any error of the block.
+    """
     with _opened(data, settings) as image:
-        image.load()
-        return _rgb(ImageOps.exif_transpose(image) if settings.exif_orientation else image)
+        yield load(image, is_turned=settings.exif_orientation)
 
 
 @contextmanager
@@ -178,7 +187,7 @@ def _require_decodable(image: Image.Image, data: bytes, settings: DecodeSettings
         message = f"one side of {width}x{height} is more than {MAX_ASPECT} times the other"
         raise ImageRejectedError("extreme_aspect", message)
     # TIFF uses mode I for 32-bit integers, whose range nobody knows.
-    is_grey16 = image.mode in _GREY16_MODES or (image.mode == "I" and image.format != "TIFF")
+    is_grey16 = image.mode in GREY16_MODES or (image.mode == "I" and image.format != "TIFF")
     if not is_grey16 and image.mode not in _PLAIN_MODES | _ALPHA_MODES:
         message = f"a {image.format} of mode {image.mode} has no agreed way to 8-bit RGB"
         raise ImageRejectedError("unsupported_mode", message)
@@ -200,18 +209,17 @@ def preprocess(
         size: see `iem_batch.images.geometry.to_square`.
         divisor: see there.
     """
+    image = load(image, is_turned=settings.exif_orientation)
     width, height = size or image.size
     if settings.exif_orientation:
-        image = ImageOps.exif_transpose(image)
         width, height = image.width * divisor, image.height * divisor
-    if image.mode in _GREY16_MODES:
-        image = image.convert("I")  # Pillow resizes its 16-bit modes by another rule
-    if settings.resize == "antialias":
-        rgb = Image.fromarray(_rgb(image))
-        pixels = np.asarray(to_square(rgb, settings, (width, height), divisor))
+    if settings.resize == "antialias" or grey16.is_grey16(image):
+        # Pillow resizes its 16-bit modes by another rule, and their range is that of all pixels.
+        image = Image.fromarray(_rgb(image, settings))
+        pixels = np.asarray(to_square(image, settings, (width, height), divisor))
     else:
         # In the image's own mode: NEAREST commutes with any conversion of single pixels.
-        pixels = _rgb(to_square(image, settings))
+        pixels = _rgb(to_square(image, settings), settings)
     return Decoded(pixels=pixels, width=width, height=height)
 
 
@@ -231,11 +239,11 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Convert any decodable mode to uint8 (H, W, 3)."""
-    if image.mode == "I":
-        grey = np.clip((np.asarray(image) + 128) // 257, 0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+def _rgb(image: Image.Image, settings: DecodeSettings) -> NDArray[np.uint8]:
+    """Convert a loaded image of any decodable mode to uint8 (H, W, 3)."""
+    if grey16.is_grey16(image):
+        grey_HW = grey16.eight_bits(grey16.values(image), settings.range)
+        return np.repeat(grey_HW[..., None], 3, axis=2)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _over_white(np.asarray(image.convert("RGBA")))
     return np.asarray(image.convert("RGB"))

@@ -11,6 +11,9 @@ Resize = Literal["nearest", "antialias"]
 Fit = Literal["squash", "crop", "letterbox"]
 """How an image that is no square becomes one."""
 
+Range = Literal["full", "percentile"]
+"""Which values of 16-bit grey become 0 to 255."""
+
 PILLOW_MAX_PIXELS = 2 * 89_478_485
 """Pillow itself refuses more pixels than this."""
 
@@ -34,7 +37,11 @@ class DecodeSettings(Section, name="decode"):
     scaled: bool = True
     """Bring a large photo near the square by whole numbers first, a JPEG to 1/2, 1/4 or 1/8 while
     it is decoded, never below twice the square; nothing with `nearest`."""
+    range: Range = "full"
+    """Of 16-bit grey, what becomes 0 to 255: `full`, the values 0 to 65535; `percentile`, those
+    between the 0.5th and the 99.5th percentile of the image, for cameras that use few of them."""
     max_pixels: Annotated[int, within(1, PILLOW_MAX_PIXELS)] = 89_478_485
     """An image of more pixels than this (width times height) is rejected as ``too_large``."""
     exif_orientation: bool = False
-    """Turn the image as its EXIF orientation says; the paper does not."""
+    """Turn the image as its EXIF orientation says, in every format; a tag that cannot be read is
+    none. The paper does not."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from iem_batch.errors import ImageRejectedError
 from iem_batch.images.decode import decode_whole, open_image
+from iem_batch.images.loading import UPRIGHT, orientation
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
@@ -14,8 +15,8 @@ from iem_batch.sources import RawImage, Reader, UnreadableImage
 
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
-_ORIENTATION = 0x0112
-_UPRIGHT = 1
+_PNG_DEPTH = 24
+"""Where a PNG says how many bits its samples have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,8 @@ def load_originals(
 
     Their bytes are passed on untouched where all readers agree on them. An image becomes a PNG of
     the pixels the engine was given where readers differ: one that is turned by its EXIF tag, has
-    transparency, a palette, 16 bits or other than RGB colours, or an encoding not to be passed on.
+    tags that cannot be read, transparency, a palette, 16 bits or other than RGB colours, or an
+    encoding not to be passed on.
 
     Args:
         run: the run folder, which holds the plan.
@@ -102,7 +104,8 @@ def _plain_kind(data: bytes) -> str | None:
         is_plain = (
             image.mode in ("L", "RGB")
             and "transparency" not in image.info
-            and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT
+            and orientation(image) == UPRIGHT
+            and not (image.format == "PNG" and data[_PNG_DEPTH] > 8)
         )
         kind = "JPEG" if image.format == "MPO" else image.format
         return kind if is_plain else None
