@@ -111,7 +111,7 @@ def _allows(kind: Any, value: Any) -> bool:
     if origin is Literal:
         return value in inner
     if origin is tuple:
-        return all(_allows(inner[0], element) for element in value)
+        return isinstance(value, tuple) and all(_allows(inner[0], each) for each in value)
     if origin is Annotated:
         return _allows(inner[0], value) and all(rule.holds(value) for rule in kind.__metadata__)
     if kind in (int, float):

@@ -32,6 +32,8 @@ SHORT = {
     "--rounds": "topk.rounds",
     "--backbone": "segnet.backbone",
     "--truth": "evaluate.truth",
+    "--truth-foreground": "evaluate.truth_foreground",
+    "--truth-ignore": "evaluate.truth_ignore",
     "--ignore": "evaluate.ignore",
     "--to": "COMMAND.to",
     "--format": "apply.format",

@@ -63,7 +63,9 @@ def load(image: Image.Image, *, is_turned: bool) -> Image.Image:
         image = Image.fromarray(np.uint16(65535) - np.asarray(image, np.uint16))
     if tag not in _TURNS or is_tiff == is_turned:
         return image
-    return image.transpose((_TURNS if is_turned else _BACK)[tag])
+    turned = image.transpose((_TURNS if is_turned else _BACK)[tag])
+    turned.format = image.format
+    return turned
 
 
 def _is_white_zero(image: Image.Image) -> bool:

@@ -59,6 +59,7 @@ class Step:
 
 PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
 EXTEND_FLAGS = ("--extend", "--as-planned")
+TRUTH_FLAGS = ("--truth", "--truth-foreground", "--truth-ignore", "--ignore")
 
 STEPS = {
     step.name: step
@@ -150,7 +151,7 @@ STEPS = {
         Step(
             name="evaluate",
             summary="Measure masks against ground truth.",
-            arguments=("run", "--truth", "--ignore", "--against"),
+            arguments=("run", *TRUTH_FLAGS, "--against"),
             holds="scores against ground truth",
             of_plan=False,
             per_round=False,

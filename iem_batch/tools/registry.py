@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iem_batch.steps.registry import EXTEND_FLAGS, PLAN_FLAGS, STEPS
+from iem_batch.steps.registry import EXTEND_FLAGS, PLAN_FLAGS, STEPS, TRUTH_FLAGS
 from iem_batch.tools.settings import DEMO_DEFAULTS
 
 
@@ -27,8 +27,7 @@ TOOLS = {
         summary="Do all steps, from images to report.",
         module="pipeline",
         arguments=("source", "run", *EXTEND_FLAGS)
-        + ("--truth", "--ignore", "-k", "--fraction", "--rounds")
-        + ("--backbone", *PLAN_FLAGS),
+        + ("-k", "--fraction", "--rounds", "--backbone", *TRUTH_FLAGS, *PLAN_FLAGS),
         paper=tuple(dict.fromkeys(name for step in STEPS.values() for name in step.paper)),
     ),
     "plan": Tool(

@@ -132,6 +132,8 @@ def _evaluation(run: RunFolder) -> Evaluation:
 def _require_same(run: RunFolder, first: Evaluation, other: RunFolder, its: Evaluation) -> None:
     pairs = {
         "truth": (first.truth_url, its.truth_url),
+        "truth_foreground": (first.settings.truth_foreground, its.settings.truth_foreground),
+        "truth_ignore": (first.settings.truth_ignore, its.settings.truth_ignore),
         "ignore": (first.ignore_url, its.ignore_url),
         "at": (first.settings.at, its.settings.at),
         "split": (first.settings.split, its.settings.split),

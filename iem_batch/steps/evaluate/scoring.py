@@ -14,7 +14,7 @@ from iem_batch.errors import TruthError
 from iem_batch.images.geometry import mask_to_image, mask_to_square, seen_in_image
 from iem_batch.images.settings import DecodeSettings, Fit
 from iem_batch.metrics import as_labelled, best_polarity, confusion
-from iem_batch.steps.evaluate.truth import Truth
+from iem_batch.steps.evaluate.truth import FOREGROUND, VOID, Truth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Truths:
 
     truth: Truth
     ignore: Truth | None
-    """True where a pixel counts nowhere; an image it does not have counts whole."""
+    """Foreground is what counts nowhere, beside the truth's own; it need not have every image."""
     decode: DecodeSettings
     """How the images were decoded."""
     at: Literal["engine", "image"]
@@ -89,24 +89,26 @@ class Truths:
         Raises:
             TruthError: the truth cannot be used.
         """
-        truth_HW = self.truth.read(image_id, width, height)
-        ignore_HW = np.zeros_like(truth_HW)
-        if self.ignore is not None and self.ignore.has(image_id):
-            ignore_HW = self.ignore.read(image_id, width, height)
-        rows, columns = truth_HW.shape
+        label_HW = self.truth.read(image_id, width, height)
+        truth_HW, ignore_HW = label_HW == FOREGROUND, label_HW == VOID
+        rows, columns = label_HW.shape
         seen.add(truth_HW, seen_in_image(columns, rows, self.decode.size_px, self.decode.fit))
-        if self.at == "engine":
-            truth_HW = mask_to_square(truth_HW, self.decode)
-            ignore_HW = mask_to_square(ignore_HW, self.decode)
-        else:
-            if ignore_HW.shape != truth_HW.shape:
+        is_engine = self.at == "engine"
+        if is_engine:
+            truth_HW, ignore_HW = (mask_to_square(m, self.decode) for m in (truth_HW, ignore_HW))
+        if self.ignore is not None and self.ignore.has(image_id):
+            further_HW = self.ignore.read(image_id, width, height) == FOREGROUND
+            if is_engine:
+                further_HW = mask_to_square(further_HW, self.decode)
+            if further_HW.shape != truth_HW.shape:
                 raise TruthError(
-                    f"the mask of ignored pixels of {image_id} is {_size(ignore_HW)}, its truth "
+                    f"the mask of ignored pixels of {image_id} is {_size(further_HW)}, its truth "
                     f"{_size(truth_HW)}; with evaluate.at image they must have one size"
                 )
+            ignore_HW |= further_HW
         if ignore_HW.all():
             return None
-        fit = self.decode.fit if self.at == "image" else None
+        fit = None if is_engine else self.decode.fit
         return Yardstick(truth_HW=truth_HW, ignore_HW=ignore_HW, fit=fit)
 
 

@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import Section, at_least
+from iem_batch.checks import Section, at_least, within
 
 TruthFormat = Literal["auto", "folder", "coco", "parquet", "cub200", "flowers102", "lsun_car"]
 
 
 Split = Literal["train", "val", "test", "all"]
 
+
+Value = Annotated[int, within(0, 65535)]
+
+Values = Value | tuple[Value, ...] | None
+"""Of pixels of a mask: one, or several; None leaves it to the mask."""
 
 PublishedSet = Literal["flowers102", "cub200", "lsun_car"]
 """The data sets of the paper's tables."""
@@ -21,6 +26,14 @@ class EvaluateSettings(Section, name="evaluate"):
 
     truth: str | None = None
     """Ground truth: a folder of masks named like the images, COCO JSON, Parquet, or a data set."""
+
+    truth_foreground: Values = None
+    """Of masks that are pictures: the value, or a list of values, that is foreground, such as the
+    number of a class; null takes white, and the classes of PASCAL VOC and of the usual trimaps."""
+
+    truth_ignore: Values = None
+    """Of masks that are pictures: the value, or a list of values, that counts nowhere; if it alone
+    is given, all others but 0 are foreground. Null takes that of PASCAL VOC and of trimaps."""
 
     ignore: str | None = None
     """Folder of masks of the pixels that count nowhere."""

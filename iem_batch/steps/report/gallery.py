@@ -21,7 +21,7 @@ from iem_batch.run.load import load_shard
 from iem_batch.run.marks import read_summary
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.evaluation import PER_IMAGE
-from iem_batch.steps.evaluate.truth import Truth
+from iem_batch.steps.evaluate.truth import FOREGROUND, Truth
 from iem_batch.steps.registry import MASKS, STEPS
 from iem_batch.steps.report.panels import Panel, draw_panels
 from iem_batch.steps.topk.selection import TABLE
@@ -160,7 +160,7 @@ def _truth_masks(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, 
     table = table.filter(pc.is_in(table["image_id"], pa.array(ids, pa.string())))
     sizes = {item["image_id"]: (item["width"], item["height"]) for item in table.to_pylist()}
     return {
-        image_id: mask_to_square(truth.read(image_id, *size), decode)
+        image_id: mask_to_square(truth.read(image_id, *size) == FOREGROUND, decode)
         for image_id, size in sizes.items()
         if truth.has(image_id)
     }

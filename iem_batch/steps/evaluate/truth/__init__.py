@@ -6,11 +6,12 @@ from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth.coco import CocoMasks
 from iem_batch.steps.evaluate.truth.folder import MaskFolder
 from iem_batch.steps.evaluate.truth.parquet import MaskColumn
-from iem_batch.steps.evaluate.truth.protocol import Truth
+from iem_batch.steps.evaluate.truth.picture import Meaning
+from iem_batch.steps.evaluate.truth.protocol import FOREGROUND, VOID, Truth
 from iem_batch.steps.evaluate.truth.sets import CubMasks, FlowersMasks, lsun_car
 from iem_batch.storage.folder import Folder
 
-__all__ = ["MaskFolder", "Truth", "open_truth"]
+__all__ = ["FOREGROUND", "VOID", "MaskFolder", "Truth", "open_truth"]
 
 
 def open_truth(url: str, settings: EvaluateSettings, decode: DecodeSettings) -> Truth:
@@ -26,6 +27,7 @@ def open_truth(url: str, settings: EvaluateSettings, decode: DecodeSettings) -> 
         TruthError: it is not there or cannot be read.
         BackendUnavailableError: a package is missing.
     """
+    meaning = Meaning(foreground=settings.truth_foreground, void=settings.truth_ignore)
     match _format(url) if settings.format == "auto" else settings.format:
         case "coco":
             return CocoMasks(
@@ -35,7 +37,7 @@ def open_truth(url: str, settings: EvaluateSettings, decode: DecodeSettings) -> 
                 min_score=settings.min_score,
             )
         case "parquet":
-            return MaskColumn(url, settings.column, decode)
+            return MaskColumn(url, settings.column, decode, meaning)
         case "cub200":
             return CubMasks(url, settings.split, decode)
         case "flowers102":
@@ -43,7 +45,7 @@ def open_truth(url: str, settings: EvaluateSettings, decode: DecodeSettings) -> 
         case "lsun_car":
             return lsun_car(url, settings.min_score)
         case _:
-            return MaskFolder(url, decode)
+            return MaskFolder(url, decode, meaning)
 
 
 def _format(url: str) -> str:

@@ -74,7 +74,7 @@ class CocoMasks:
         """
         return self._find(image_id) is not None
 
-    def read(self, image_id: str, width: int, height: int) -> NDArray[np.bool_]:
+    def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
         """Draw the mask of an image that has one; see `Truth.read`."""
         path = self._find(image_id)
         assert path is not None, image_id
@@ -90,11 +90,11 @@ class CocoMasks:
             with warnings.catch_warnings():
                 # Of pycocotools about its own use of numpy.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                mask_HW = mask.decode(mask.merge(runs)).astype(np.bool_)
+                label_HW = np.asarray(mask.decode(mask.merge(runs)), np.uint8)
         except ValueError as error:
             raise TruthError(f"{where} has instances of several sizes: {error}") from error
-        require_shape(mask_HW, where, image_id, width, height)
-        return np.asarray(mask_HW)
+        require_shape(label_HW, where, image_id, width, height)
+        return label_HW
 
     def example(self) -> str:
         """Name one of the images."""

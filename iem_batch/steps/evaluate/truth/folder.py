@@ -5,18 +5,15 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import ImageRejectedError, TruthError
-from iem_batch.images.decode import decode_whole
+from iem_batch.errors import TruthError
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.steps.evaluate.truth.picture import Meaning, read_labels
 from iem_batch.steps.evaluate.truth.protocol import require_shape
 from iem_batch.storage.folder import Folder
 
-WHITE = 128
-"""A pixel is foreground when all its channels have at least this value."""
-
 
 class MaskFolder:
-    """A folder of masks, white on black, in any image format.
+    """A folder of masks, pictures in any image format.
 
     The mask of image `a/b.jpg` is `a/b.png`, or `b.png` directly in the folder; where there is no
     PNG any other extension will do. Listings are kept, so each sub-folder is listed once.
@@ -24,15 +21,17 @@ class MaskFolder:
     Args:
         url: the folder, local or on an object store.
         settings: how the images were decoded; the same limits hold for masks.
+        meaning: of their values.
 
     Raises:
         TruthError: there is no such folder.
     """
 
-    def __init__(self, url: str, settings: DecodeSettings) -> None:
+    def __init__(self, url: str, settings: DecodeSettings, meaning: Meaning | None = None) -> None:
         """Look whether the folder is there."""
         self._folder = Folder(url)
         self._settings = settings
+        self._meaning = meaning or Meaning()
         self._by_stem: dict[str, dict[str, list[str]]] = {}
         self._image_of: dict[str, str] = {}
         if self._folder.kind() != "folder":
@@ -73,27 +72,15 @@ class MaskFolder:
         """
         return self.find(image_id) is not None
 
-    def read(self, image_id: str, width: int, height: int) -> NDArray[np.bool_]:
-        """Read the mask of an image that has one.
-
-        Args:
-            image_id: the image.
-            width: of the original image, in pixels.
-            height: of the original image, in pixels.
-
-        Returns:
-            mask_HW: True is white.
-
-        Raises:
-            TruthError: the mask cannot be decoded, is no copy of its image in size, or is neither
-                black nor has any white.
-        """
+    def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
+        """Read the mask of an image that has one; see `Truth.read`."""
         name = self.find(image_id)
         assert name is not None, image_id
         where = self._folder.url_of(name)
-        mask_HW = white_pixels(self._folder.read_bytes(name), where, self._settings)
-        require_shape(mask_HW, where, image_id, width, height)
-        return mask_HW
+        data = self._folder.read_bytes(name)
+        label_HW = read_labels(data, where, self._settings, self._meaning)
+        require_shape(label_HW, where, image_id, width, height)
+        return label_HW
 
     def example(self) -> str:
         """Name a file of the folder, for an error message."""
@@ -116,30 +103,3 @@ class MaskFolder:
                 f"of {stem}; keep one of them"
             )
         return str(PurePosixPath(parent, candidates[0])) if candidates else None
-
-
-def white_pixels(data: bytes, where: str, settings: DecodeSettings) -> NDArray[np.bool_]:
-    """Decode a mask.
-
-    Args:
-        data: an encoded picture.
-        where: what it is called in messages.
-        settings: limits, and whether EXIF orientation is followed.
-
-    Returns:
-        mask_HW: True where all channels have at least `WHITE`.
-
-    Raises:
-        TruthError: it cannot be decoded, or is neither black nor has any white.
-    """
-    try:
-        pixels_HW3 = decode_whole(data, settings)
-    except ImageRejectedError as error:
-        raise TruthError(f"{where} cannot be used as a mask: {error}") from error
-    mask_HW = pixels_HW3.min(axis=2) >= WHITE
-    if not mask_HW.any() and pixels_HW3.any():
-        raise TruthError(
-            f"{where} has no white pixel, its brightest value is {pixels_HW3.max()}; "
-            f"foreground must be white ({WHITE} to 255 in all channels)"
-        )
-    return np.asarray(mask_HW)

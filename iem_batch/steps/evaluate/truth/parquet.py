@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import TruthError
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.steps.evaluate.truth.folder import white_pixels
+from iem_batch.steps.evaluate.truth.picture import Meaning, read_labels
 from iem_batch.steps.evaluate.truth.protocol import require_shape
 from iem_batch.storage.folder import Folder
 
 
 class MaskColumn:
-    """Parquet files with the column image_id and a column of encoded masks, white on black.
+    """Parquet files with the column image_id and a column of encoded masks.
 
     Only the ids are held in memory, and one row group of masks: fast where masks lie in the order
     of the images.
@@ -24,16 +24,20 @@ class MaskColumn:
         url: a .parquet file, or a folder of them.
         column: of the masks: bytes, or a struct with `bytes` as Hugging Face `datasets` writes it.
         settings: how the images were decoded; the same limits hold for masks.
+        meaning: of their values.
 
     Raises:
         TruthError: a file cannot be read, lacks a column, or an image has two rows.
     """
 
-    def __init__(self, url: str, column: str, settings: DecodeSettings) -> None:
+    def __init__(
+        self, url: str, column: str, settings: DecodeSettings, meaning: Meaning | None = None
+    ) -> None:
         """Read the ids."""
         self._folder = Folder(url)
         self._column = column
         self._settings = settings
+        self._meaning = meaning or Meaning()
         self._place: dict[str, tuple[str, int, int]] = {}
         self._group: tuple[tuple[str, int], list[Any]] | None = None
         self._last = ""
@@ -61,7 +65,7 @@ class MaskColumn:
         """Tell whether an image has a row."""
         return image_id in self._place
 
-    def read(self, image_id: str, width: int, height: int) -> NDArray[np.bool_]:
+    def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
         """Read the mask of an image that has one; see `Truth.read`."""
         name, group, row = self._place[image_id]
         if self._group is None or self._group[0] != (name, group):
@@ -73,9 +77,9 @@ class MaskColumn:
         where = f"{self._column} of {image_id} in {self._folder.url_of(name)}"
         if not isinstance(data, bytes):
             raise TruthError(f"{where} holds {type(data).__name__}, not an encoded mask")
-        mask_HW = white_pixels(data, where, self._settings)
-        require_shape(mask_HW, where, image_id, width, height)
-        return mask_HW
+        label_HW = read_labels(data, where, self._settings, self._meaning)
+        require_shape(label_HW, where, image_id, width, height)
+        return label_HW
 
     def example(self) -> str:
         """Name one of the images."""

@@ -8,9 +8,13 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import TruthError
 
+FOREGROUND = 1
+VOID = 255
+"""Label of a pixel that counts nowhere; 0 is background."""
+
 
 class Truth(Protocol):
-    """Masks of images, True is foreground, at the size of their image or of a copy of it."""
+    """Masks of images, at the size of their image or of a copy of it."""
 
     @property
     def url(self) -> str:
@@ -23,7 +27,7 @@ class Truth(Protocol):
     def has(self, image_id: str) -> bool:
         """Tell whether an image has a mask that counts."""
 
-    def read(self, image_id: str, width: int, height: int) -> NDArray[np.bool_]:
+    def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
         """Read the mask of an image that has one.
 
         Args:
@@ -32,7 +36,7 @@ class Truth(Protocol):
             height: of the original image, in pixels.
 
         Returns:
-            mask_HW: at its own size.
+            label_HW: `FOREGROUND`, `VOID` or 0, at its own size.
 
         Raises:
             TruthError: it cannot be used; the message names it.
@@ -43,7 +47,7 @@ class Truth(Protocol):
 
 
 def require_shape(
-    mask_HW: NDArray[np.bool_], where: str, image_id: str, width: int, height: int
+    label_HW: NDArray[np.uint8], where: str, image_id: str, width: int, height: int
 ) -> None:
     """Check that a mask has the size of its image, or is a smaller or larger copy of it.
 
@@ -53,14 +57,14 @@ def require_shape(
         TruthError: it is neither.
     """
     long, short = max(width, height), min(width, height)
-    mask_long, mask_short = mask_HW.shape[::-1] if width >= height else mask_HW.shape
+    mask_long, mask_short = label_HW.shape[::-1] if width >= height else label_HW.shape
     if mask_long < long:
         exact, found = mask_long * short / long, mask_short
     else:
         exact, found = long * mask_short / mask_long, short
     if found not in (math.floor(exact), round(exact)):
         raise TruthError(
-            f"{where} is {mask_HW.shape[1]}x{mask_HW.shape[0]}, its image {image_id} is "
+            f"{where} is {label_HW.shape[1]}x{label_HW.shape[0]}, its image {image_id} is "
             f"{width}x{height}; masks must have the size of their image or be a copy of another "
             "size"
         )

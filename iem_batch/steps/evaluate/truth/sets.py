@@ -17,6 +17,7 @@ from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.evaluate.settings import Split
 from iem_batch.steps.evaluate.truth.coco import CocoMasks
 from iem_batch.steps.evaluate.truth.folder import MaskFolder
+from iem_batch.steps.evaluate.truth.picture import WHITE, Meaning
 from iem_batch.steps.evaluate.truth.protocol import require_shape
 from iem_batch.storage.folder import Folder
 
@@ -63,7 +64,8 @@ class CubMasks:
         """Read the split."""
         self._folder = Folder(url)
         _require_files(self._folder, CUB_FILES)
-        self._masks = MaskFolder(self._folder.url_of("segmentations"), settings)
+        by_half = Meaning(foreground=tuple(range(WHITE, 256)))
+        self._masks = MaskFolder(self._folder.url_of("segmentations"), settings, by_half)
         names = dict(_pairs(self._folder, "images.txt"))
         part_of = dict(_pairs(self._folder, "train_val_test_split.txt"))
         if names.keys() != part_of.keys():
@@ -88,7 +90,7 @@ class CubMasks:
         """Tell whether an image belongs to the split."""
         return _path(image_id) in self._paths
 
-    def read(self, image_id: str, width: int, height: int) -> NDArray[np.bool_]:
+    def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
         """Read the mask of an image of the split; see `Truth.read`."""
         if not self._masks.has(image_id):
             raise TruthError(f"{self._masks.url} has no mask of {image_id}; {_from(CUB_FILES)}")
@@ -143,7 +145,7 @@ class FlowersMasks:
         """Tell whether an image belongs to the split."""
         return _path(image_id) in self._number
 
-    def read(self, image_id: str, width: int, height: int) -> NDArray[np.bool_]:
+    def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
         """Read the mask of an image of the split; see `Truth.read`."""
         name = f"segmim/segmim_{self._number[_path(image_id)]:05d}.jpg"
         where = self._folder.url_of(name)
@@ -154,9 +156,10 @@ class FlowersMasks:
         except ImageRejectedError as error:
             raise TruthError(f"{where} cannot be used as a mask: {error}") from error
         red_HW, green_HW, blue_HW = np.moveaxis(pixels_HW3, 2, 0)
-        mask_HW = (red_HW != 0) & (green_HW != 0) & (blue_HW != 254)
-        require_shape(mask_HW, where, image_id, width, height)
-        return np.asarray(mask_HW)
+        is_flower_HW = (red_HW != 0) & (green_HW != 0) & (blue_HW != 254)
+        label_HW = np.asarray(is_flower_HW, np.uint8)
+        require_shape(label_HW, where, image_id, width, height)
+        return label_HW
 
     def example(self) -> str:
         """Name one of the images."""
