@@ -33,16 +33,11 @@ from iem_batch.steps.evaluate.evaluation import (
     MethodScores,
     read_evaluation,
 )
-from iem_batch.steps.evaluate.methods import (
-    Masks,
-    baselines,
-    read_fused,
-    stored_masks,
-)
+from iem_batch.steps.evaluate.methods import Masks, baselines, read_fused, stored_masks
 from iem_batch.steps.evaluate.scoring import SeenShares, Truths, Yardstick
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.table import notes, rich_tables, verdict
-from iem_batch.steps.evaluate.truth import MaskFolder, Truth, open_truth
+from iem_batch.steps.evaluate.truth import CocoMasks, MaskFolder, Truth, open_truth
 from iem_batch.steps.fuse.choose import dataset_side
 from iem_batch.steps.fuse.step import fused_so_far
 from iem_batch.storage.read_ahead import map_ahead
@@ -100,8 +95,11 @@ def build(job: Job) -> WholeStep:
     shards = fused_so_far(job.run)
     takes_one = job.settings.fuse.method in ("dataset", "image")  # which is what fuse has
     side = None if takes_one else dataset_side(require_summary(job.run, "segment"))
+    truth = open_truth(settings.truth, settings, decode)
+    if isinstance(truth, CocoMasks) and truth.num_without_mask:
+        print(f"evaluate: {truth.num_without_mask:,} annotations without a mask are passed over")
     truths = Truths(
-        truth=open_truth(settings.truth, settings, decode),
+        truth=truth,
         ignore=None if settings.ignore is None else MaskFolder(settings.ignore, decode),
         decode=decode,
         at=settings.at,

@@ -269,3 +269,28 @@ def test_pixel_baselines(fused, pictures, picture_folder, tmp_path):
 def test_settings_that_cannot_be_used(option, message):
     with pytest.raises(SettingsError, match=message):
         EvaluateSettings(**option)
+
+
+def test_a_coco_file_with_boxes_and_one_with_a_broken_polygon(run, tmp_path, photos, capsys):
+    """What has no mask is told in a line; what cannot be drawn leaves the scores before alone."""
+    photos("a.jpg")
+    write_both(run, 0, [row("a.jpg", TRUTH)])
+    polygon = {"image_id": "a", "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]]}
+    box = {"image_id": "a", "bbox": [0, 0, 4, 4]}
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps([polygon, box, box]))
+    settings = EvaluateSettings(truth=str(path), baselines=False)
+    job = job_at(run, decode=DECODE, fuse=FuseSettings(method="dataset"), evaluate=settings)
+    do(job, "evaluate")
+    assert "evaluate: 2 annotations without a mask are passed over\n" in capsys.readouterr().out
+    before = read_evaluation(run)
+    assert before is not None
+    assert iou(before)["fuse"] == 1
+    path.write_text(
+        json.dumps([polygon, {"image_id": "a", "segmentation": [[0, 0, 9, 9, 9, None]]}])
+    )
+    with pytest.raises(
+        TruthError, match=r"a in .*found\.json has a segmentation that cannot be read"
+    ):
+        do(job, "evaluate")
+    assert read_evaluation(run) == before

@@ -11,7 +11,7 @@ from iem_batch.steps.evaluate.truth.protocol import FOREGROUND, VOID, Truth
 from iem_batch.steps.evaluate.truth.sets import CubMasks, FlowersMasks, lsun_car
 from iem_batch.storage.folder import Folder
 
-__all__ = ["FOREGROUND", "VOID", "MaskFolder", "Truth", "open_truth"]
+__all__ = ["FOREGROUND", "VOID", "CocoMasks", "MaskFolder", "Truth", "open_truth"]
 
 
 def open_truth(url: str, settings: EvaluateSettings, decode: DecodeSettings) -> Truth:
@@ -32,6 +32,7 @@ def open_truth(url: str, settings: EvaluateSettings, decode: DecodeSettings) -> 
         case "coco":
             return CocoMasks(
                 url,
+                decode.max_pixels,
                 category=settings.category,
                 instances=settings.instances,
                 min_score=settings.min_score,
@@ -43,7 +44,7 @@ def open_truth(url: str, settings: EvaluateSettings, decode: DecodeSettings) -> 
         case "flowers102":
             return FlowersMasks(url, settings.split, decode)
         case "lsun_car":
-            return lsun_car(url, settings.min_score)
+            return lsun_car(url, decode.max_pixels, settings.min_score)
         case _:
             return MaskFolder(url, decode, meaning)
 

@@ -1,16 +1,17 @@
 """Ground truth as COCO writes it: polygons and run lengths in one JSON file."""
 
 import json
-import warnings
+import math
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.checks import needs_extra
 from iem_batch.errors import TruthError
+from iem_batch.steps.evaluate.truth.coco_shapes import coco_mask, draw
 from iem_batch.steps.evaluate.truth.protocol import require_shape
 from iem_batch.storage.folder import Folder
 
@@ -21,10 +22,12 @@ class CocoMasks:
     The file is held in memory. It is a COCO data set, whose annotations may have a score, or a
     bare list of detections whose image_id is the name of the image. An image is found by its
     path without extension, else by its name alone. Crowds are foreground like everything else, but
-    never the biggest instance. An image without an instance that counts has no truth.
+    never the biggest instance. An annotation without a mask, as of a box alone, is passed over. An
+    image without an instance that counts has no truth.
 
     Args:
         url: the JSON file.
+        max_pixels: a mask may have.
         category: name of the only category that counts; None takes all.
         instances: which of the instances of an image are its foreground.
         min_score: an instance with a lower score does not count; one without a score does.
@@ -37,14 +40,18 @@ class CocoMasks:
     def __init__(
         self,
         url: str,
+        max_pixels: int,
         *,
         category: str | None = None,
         instances: Literal["all", "biggest"] = "all",
         min_score: float = 0.0,
     ) -> None:
         """Read the file."""
-        _coco_mask()
+        coco_mask()
         self._url = Folder(url).url
+        self._max_pixels = max_pixels
+        self.num_without_mask = 0
+        """Annotations that were passed over."""
         self._biggest = instances == "biggest"
         self._instances: dict[str, list[dict[str, Any]]] = {}
         self._by_name: dict[str, list[str]] = {}
@@ -79,22 +86,25 @@ class CocoMasks:
         path = self._find(image_id)
         assert path is not None, image_id
         where = f"{path} in {self._url}"
-        runs = []
-        for instance in self._instances[path]:
-            size = instance.get("_size") or (height, width)
-            runs.append(_run_lengths(instance["segmentation"], size, where))
-        mask = _coco_mask()
-        if self._biggest:
-            runs = [max(runs, key=lambda run: int(mask.area(run)))]
+        instances = self._instances[path]
+        size = _size(instances[0]) or (height, width)
+        self._require_size(size, where, image_id, width, height)
         try:
-            with warnings.catch_warnings():
-                # Of pycocotools about its own use of numpy.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                label_HW = np.asarray(mask.decode(mask.merge(runs)), np.uint8)
+            masks = (draw(instance["segmentation"], *size) for instance in instances)
+            mask_HW = max(masks, key=np.sum) if self._biggest else reduce(np.logical_or, masks)
         except ValueError as error:
-            raise TruthError(f"{where} has instances of several sizes: {error}") from error
-        require_shape(label_HW, where, image_id, width, height)
-        return label_HW
+            message = f"{where} has a segmentation that cannot be read: {error}"
+            raise TruthError(message) from error
+        return np.asarray(mask_HW, np.uint8)
+
+    def _require_size(
+        self, size: tuple[Any, ...], where: str, image_id: str, width: int, height: int
+    ) -> None:
+        if not all(type(side) is int and side > 0 for side in size):
+            raise TruthError(f"{where} has the size {list(size)}, which is none")
+        if math.prod(size) > self._max_pixels:
+            raise TruthError(f"{where} has {math.prod(size)} pixels, more than {self._max_pixels}")
+        require_shape(size, where, image_id, width, height)
 
     def example(self) -> str:
         """Name one of the images."""
@@ -121,9 +131,13 @@ class CocoMasks:
                 continue
             if self._biggest and instance.get("iscrowd"):
                 continue
+            segmentation = instance.get("segmentation")
+            if not segmentation or (isinstance(segmentation, list) and not any(segmentation)):
+                self.num_without_mask += 1
+                continue
             image = images.get(instance["image_id"])
             name = str(instance["image_id"]) if image is None else image["file_name"]
-            kept = {"segmentation": instance["segmentation"]}
+            kept = {"segmentation": segmentation}
             if image is not None:
                 kept["_size"] = image["height"], image["width"]
             self._instances.setdefault(_without_extension(name), []).append(kept)
@@ -135,7 +149,7 @@ def _read(url: str) -> Any:
         return json.loads(Folder(parent).read_bytes(name))
     except FileNotFoundError as error:
         raise TruthError(f"there is no {url}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TruthError(f"{url} is not JSON: {error}") from error
 
 
@@ -152,24 +166,14 @@ def _category_id(
     return names[category]
 
 
-def _run_lengths(segmentation: Any, size: tuple[int, int], where: str) -> Any:
-    """Bring polygons, plain and compressed run lengths to the compressed form."""
-    mask = _coco_mask()
-    try:
-        if isinstance(segmentation, list):
-            return mask.merge(mask.frPyObjects(segmentation, *size))
-        if isinstance(segmentation["counts"], list):
-            return mask.frPyObjects(segmentation, *segmentation["size"])
-    except Exception as error:  # pycocotools raises that very type
-        raise TruthError(f"{where} has a segmentation that cannot be read: {error}") from error
-    return segmentation
+def _size(instance: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Give height and width of the image as the file says them, or as its run lengths do."""
+    if "_size" in instance:
+        return instance["_size"]  # type: ignore[no-any-return]
+    segmentation = instance["segmentation"]
+    size = segmentation.get("size") if isinstance(segmentation, dict) else None
+    return tuple(size) if isinstance(size, list) and len(size) == 2 else None
 
 
 def _without_extension(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
-
-
-def _coco_mask() -> Any:
-    with needs_extra("truth", "a file of COCO masks"):
-        from pycocotools import mask
-    return mask

@@ -79,7 +79,7 @@ class MaskFolder:
         where = self._folder.url_of(name)
         data = self._folder.read_bytes(name)
         label_HW = read_labels(data, where, self._settings, self._meaning)
-        require_shape(label_HW, where, image_id, width, height)
+        require_shape(label_HW.shape, where, image_id, width, height)
         return label_HW
 
     def example(self) -> str:

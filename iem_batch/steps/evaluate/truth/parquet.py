@@ -78,7 +78,7 @@ class MaskColumn:
         if not isinstance(data, bytes):
             raise TruthError(f"{where} holds {type(data).__name__}, not an encoded mask")
         label_HW = read_labels(data, where, self._settings, self._meaning)
-        require_shape(label_HW, where, image_id, width, height)
+        require_shape(label_HW.shape, where, image_id, width, height)
         return label_HW
 
     def example(self) -> str:

@@ -47,7 +47,7 @@ class Truth(Protocol):
 
 
 def require_shape(
-    label_HW: NDArray[np.uint8], where: str, image_id: str, width: int, height: int
+    shape: tuple[int, ...], where: str, image_id: str, width: int, height: int
 ) -> None:
     """Check that a mask has the size of its image, or is a smaller or larger copy of it.
 
@@ -57,14 +57,14 @@ def require_shape(
         TruthError: it is neither.
     """
     long, short = max(width, height), min(width, height)
-    mask_long, mask_short = label_HW.shape[::-1] if width >= height else label_HW.shape
+    mask_long, mask_short = shape[::-1] if width >= height else shape
     if mask_long < long:
         exact, found = mask_long * short / long, mask_short
     else:
         exact, found = long * mask_short / mask_long, short
     if found not in (math.floor(exact), round(exact)):
         raise TruthError(
-            f"{where} is {label_HW.shape[1]}x{label_HW.shape[0]}, its image {image_id} is "
+            f"{where} is {shape[1]}x{shape[0]}, its image {image_id} is "
             f"{width}x{height}; masks must have the size of their image or be a copy of another "
             "size"
         )

@@ -158,7 +158,7 @@ class FlowersMasks:
         red_HW, green_HW, blue_HW = np.moveaxis(pixels_HW3, 2, 0)
         is_flower_HW = (red_HW != 0) & (green_HW != 0) & (blue_HW != 254)
         label_HW = np.asarray(is_flower_HW, np.uint8)
-        require_shape(label_HW, where, image_id, width, height)
+        require_shape(label_HW.shape, where, image_id, width, height)
         return label_HW
 
     def example(self) -> str:
@@ -166,7 +166,7 @@ class FlowersMasks:
         return min(self._number, default="no image of this split")
 
 
-def lsun_car(url: str, min_score: float) -> CocoMasks:
+def lsun_car(url: str, max_pixels: int, min_score: float) -> CocoMasks:
     """Open the truth of LSUN Car: the biggest car that a detector found in an image.
 
     The set has no masks. The paper took those of Mask R-CNN; which detections it dropped it does
@@ -175,6 +175,7 @@ def lsun_car(url: str, min_score: float) -> CocoMasks:
     Args:
         url: what the detector found, in COCO's form, with images named as in the run, and a
             category named car.
+        max_pixels: a mask may have.
         min_score: detections with a lower score do not count.
 
     Raises:
@@ -187,7 +188,7 @@ def lsun_car(url: str, min_score: float) -> CocoMasks:
             "as Mask R-CNN on its images and write what it finds as COCO JSON (images, categories, "
             "annotations with segmentation and score)"
         )
-    return CocoMasks(url, category="car", instances="biggest", min_score=min_score)
+    return CocoMasks(url, max_pixels, category="car", instances="biggest", min_score=min_score)
 
 
 def _require_files(folder: Folder, files: dict[str, str]) -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from iem_batch.errors import TruthError
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth import open_truth
 from iem_batch.steps.evaluate.truth.coco import CocoMasks
+from iem_batch.steps.evaluate.truth.coco_shapes import draw
 from tests.steps.evaluate.truth.test_folder import SETTINGS
 from tests.steps.hand_made import SIZE, square
 
+MAX_PIXELS = SETTINGS.max_pixels
 SMALL, LARGE = square(0, 0, 2), square(3, 3, 4)
 
 
@@ -37,7 +40,7 @@ def data_set(tmp_path):
             "annotations": [{"image_id": 7, "category_id": 3, **a} for a in annotations],
         }
         (tmp_path / "truth.json").write_text(json.dumps(stored))
-        return CocoMasks(str(tmp_path / "truth.json"), **options)
+        return CocoMasks(str(tmp_path / "truth.json"), MAX_PIXELS, **options)
 
     return write
 
@@ -101,27 +104,134 @@ def test_bare_detections(tmp_path):
     [
         ("{", "is not JSON"),
         ("{}", "is not of COCO's form: KeyError 'annotations'"),
-        ('{"annotations": [{"image_id": 1}]}', "KeyError 'segmentation'"),
+        ('{"annotations": [{"segmentation": [[1]]}]}', "KeyError 'image_id'"),
         ("[1]", "is not of COCO's form"),
-        ('[{"image_id": "", "segmentation": []}]', "ValueError"),
+        ('[{"image_id": "", "segmentation": [[1]]}]', "ValueError"),
+        (
+            '[{"image_id": "a", "score": null, "segmentation": [[1]]}]',
+            "is not of COCO's form: Type",
+        ),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_other_files_are_refused(tmp_path, text, message):
     (tmp_path / "truth.json").write_text(text)
     with pytest.raises(TruthError, match=message):
-        CocoMasks(str(tmp_path / "truth.json"))
+        CocoMasks(str(tmp_path / "truth.json"), MAX_PIXELS)
 
 
-def test_broken_segmentations_are_named(data_set):
-    for broken in ({"counts": [1]}, [[1, 2]], {"size": [SIZE, SIZE]}):
-        truth = data_set({"segmentation": broken})
+NUMBERS = [1, 1, 5, 1, 5, 5, 1, 5]
+
+
+def run(counts, size=(SIZE, SIZE)):
+    return {"size": list(size), "counts": counts}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "polygon",
+        7,
+        NUMBERS,  # a list of polygons is one level deeper
+        [NUMBERS, [1, 2]],
+        [[1, 2, 3, 4]],  # a box, which pycocotools would draw
+        [NUMBERS[:-1]],
+        [[*NUMBERS[:-1], "5"]],
+        [[*NUMBERS[:-1], None]],
+        [[*NUMBERS[:-1], math.nan]],
+        [[*NUMBERS[:-1], math.inf]],
+        [[*NUMBERS[:-1], 2e8]],
+        [[*NUMBERS[:-1], 10**400]],
+        [[1e12, 1e12, 1e12, 1e12 + 1, 1e12 + 2, 1e12 + 1]],
+        [[0, 0, 900, 900] * 300],  # goes to and fro
+        {"size": [SIZE, SIZE]},
+        {"counts": [SIZE * SIZE]},
+        run(None),
+        run(7),
+        run([SIZE * SIZE - 1]),
+        run([SIZE * SIZE + 1]),
+        run([]),
+        run([2, -1, SIZE * SIZE - 1]),
+        run([1.0, 63.0]),
+        run([0, 1 << 62]),
+        run([SIZE * SIZE], (SIZE, 2 * SIZE)),
+        run([10**18], (10**9, 10**9)),
+        run("o"),  # more is to follow
+        run("0" * 65),
+        run("oooooooooooo0"),
+        run("\u00e9\ud800"),
+        run(compressed(SMALL)["counts"][:-1]),
+        run(compressed(SMALL)["counts"] + "1"),
+    ],
+)
+def test_broken_segmentations_are_named(data_set, broken):
+    """pycocotools ends the process for some of these, takes all memory for others, or raises what
+    nobody expects; it must see none of them."""
+    for annotations in ([{"segmentation": broken}], [{"segmentation": polygon(0, 0, 2)}] * 2):
+        truth = data_set(*annotations, {"segmentation": broken})
         with pytest.raises(TruthError, match=r"x/a in .*truth\.json has a segmentation"):
             truth.read("x/a.jpg", SIZE, SIZE)
+
+
+def test_sizes_are_checked_before_they_take_memory(data_set, tmp_path):
     truth = data_set({"segmentation": compressed(SMALL)})
     with pytest.raises(TruthError, match=r"is 8x8, its image x/a\.jpg is 9x8"):
         truth.read("x/a.jpg", 9, SIZE)
 
+    for size, message in (
+        ([10**9, 10**9], "has 1000000000000000000 pixels, more than"),
+        ([0, 8], r"has the size \[0, 8\]"),
+        (["8", 8], "which is none"),
+        ([8.5, 8], "which is none"),
+    ):
+        (tmp_path / "found.json").write_text(
+            json.dumps([{"image_id": "a", "segmentation": run([1], size)}])
+        )
+        truth = CocoMasks(str(tmp_path / "found.json"), MAX_PIXELS)
+        with pytest.raises(TruthError, match=message):
+            truth.read("a.jpg", SIZE, SIZE)
+
+
+def test_detections_at_another_size_than_their_image(tmp_path):
+    """A detector that works on reduced images writes run lengths of that size."""
+    (tmp_path / "found.json").write_text(
+        json.dumps([{"image_id": "a", "segmentation": run([0, 2, 6], (4, 2))}])
+    )
+    truth = CocoMasks(str(tmp_path / "found.json"), MAX_PIXELS)
+    np.testing.assert_array_equal(truth.read("a.jpg", 4, 8), [[1, 0]] * 2 + [[0, 0]] * 2)
+
+
+@pytest.mark.parametrize("nothing", [[], None, [[]], {}, "", ...])
+def test_annotations_without_a_mask_are_passed_over(data_set, nothing):
+    """Boxes alone, as in many files that only partly have masks."""
+    box = {"bbox": [1, 1, 5, 5]} | ({} if nothing is ... else {"segmentation": nothing})
+    truth = data_set({"segmentation": compressed(SMALL)}, box, {**box, "image_id": 8})
+    np.testing.assert_array_equal(truth.read("x/a.jpg", SIZE, SIZE), SMALL)
+    assert truth.num_without_mask == 2
+    assert truth.num_images == 1
+    assert data_set(box).num_images == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_run_lengths_as_pycocotools_writes_them(seed):
+    """Of noise and of large areas, where numbers have one to four characters, and either sign."""
+    rng = np.random.default_rng(seed)
+    height, width = (int(side) for side in rng.integers(1, 300, 2))
+    mask = rng.random((height, width)) < rng.choice([0, 0.001, 0.5, 0.999, 1])
+    found = draw(compressed(mask), height, width)
+    np.testing.assert_array_equal(found, mask)
+
+
+@pytest.mark.filterwarnings("ignore:__array__")  # of pycocotools about its own use of numpy
+def test_polygons_as_pycocotools_draws_them():
+    """Beyond the edges too, as annotators draw them."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        polygons = [rng.uniform(-20, 60, 2 * int(n)).tolist() for n in rng.integers(3, 9, 2)]
+        whole = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, 40, 50)))
+        np.testing.assert_array_equal(draw(polygons, 40, 50), whole)
+
 
 def test_missing_file(tmp_path):
     with pytest.raises(TruthError, match=r"there is no .*no\.json"):
-        CocoMasks(str(tmp_path / "no.json"))
+        CocoMasks(str(tmp_path / "no.json"), MAX_PIXELS)
