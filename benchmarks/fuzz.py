@@ -29,12 +29,13 @@ from PIL import Image
 from benchmarks.damage import base_files, write_damaged
 from benchmarks.memory import peak_mb
 from iem_batch.errors import ImageRejectedError
-from iem_batch.images.decode import FORMATS, decode
+from iem_batch.images.decode import decode
+from iem_batch.images.opening import formats
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 
 SIZE_PX = 32
-POLICIES = frozenset({"too_large", "extreme_aspect", "unsupported_mode"})
+POLICIES = frozenset({"too_large", "extreme_aspect", "unsupported_mode", "unsupported_format"})
 """Reasons to reject what Pillow might decode."""
 
 
@@ -154,7 +155,7 @@ def _against_pillow(data: bytes, row: dict[str, Any] | None, outcome: Outcome) -
 
 def pillow_pixels(data: bytes) -> np.ndarray | None:
     """Decode by Pillow alone, as the paper preprocesses; None for modes with more to decide."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=formats()) as image:
         image.load()
         if image.mode not in ("RGB", "L") or "transparency" in image.info:
             return None

@@ -11,6 +11,7 @@ IEMBatchError
 ├── BackendUnavailableError  an engine cannot run on this machine, or a package is missing; says why
 ├── DeviceLostError          a GPU stopped working under a process; another worker can go on
 ├── ShardsFailedError        a run ended with shards that could not be done
+├── NoImagesError            a step is done, and has not one image
 ├── WorkerKilledError        a child process died or was stopped while it worked on a shard
 ├── WorkerMemoryError        an image needs more memory than a worker may take
 ├── VerificationError        a run folder is not what its plan and its marks say
@@ -60,6 +61,10 @@ class DeviceLostError(IEMBatchError):
 
 class ShardsFailedError(IEMBatchError):
     """Some shards could not be done; everything else of the run is kept."""
+
+
+class NoImagesError(IEMBatchError):
+    """Not one image of a step could be used; why is in the quarantine."""
 
 
 class WorkerKilledError(IEMBatchError):

@@ -6,9 +6,7 @@ The content decides the format, never a name. Everything that cannot be decoded 
 `ImageRejectedError` with a reason; nothing here may crash, hang or take memory without bound.
 """
 
-import io
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +19,8 @@ from iem_batch.errors import ImageRejectedError
 from iem_batch.images import fast_jpeg, grey16
 from iem_batch.images.geometry import jpeg_divisor, to_square
 from iem_batch.images.loading import GREY16_MODES, load
+from iem_batch.images.opening import open_image, unidentified
 from iem_batch.images.settings import DecodeSettings
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
-"""The formats that are tried (MPO opens as JPEG); none runs another program, as EPS would."""
 
 MAX_ASPECT = 100
 """The longer side may be at most so many times the shorter.
@@ -35,15 +31,7 @@ Resizing such a picture by its short side makes it huge, to keep a crop that sho
 MAX_SCANS = 100
 """A progressive JPEG may have so many scans; each one is a pass over all pixels for 100 bytes."""
 
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"RIFF": "WebP",
-}
+_JPEG = ("JPEG", "MPO")
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 """The start of a scan in a JPEG: the marker, a length, and the 1 to 4 components it belongs to."""
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
@@ -72,17 +60,17 @@ def decode(data: bytes, settings: DecodeSettings) -> Decoded:
     animation the first frame is taken.
 
     Args:
-        data: an encoded image of any of `FORMATS`.
+        data: an encoded image of any of the `formats`.
         settings: the size, and the limits.
 
     Raises:
         ImageRejectedError: the reason is ``empty``, ``not_an_image``, ``corrupt``, ``truncated``,
-            ``too_large``, ``extreme_aspect`` or ``unsupported_mode``.
+            ``too_large``, ``extreme_aspect``, ``unsupported_mode`` or ``unsupported_format``.
     """
     is_fast = not settings.exif_orientation and fast_jpeg.unavailable() is None
     with _opened(data, settings) as image:
         size = width, height = image.size
-        divisor = jpeg_divisor(width, height, settings)
+        divisor = jpeg_divisor(width, height, settings) if image.format in _JPEG else 1
         pixels_HW3 = fast_jpeg.decode_jpeg(image, data, divisor) if is_fast else None
         if pixels_HW3 is not None:
             return _preprocess_rgb(pixels_HW3, settings, size, divisor)
@@ -118,24 +106,9 @@ def decode_as_stored(data: bytes, settings: DecodeSettings) -> Iterator[Image.Im
 @contextmanager
 def _opened(data: bytes, settings: DecodeSettings) -> Iterator[Image.Image]:
     """Open an image whose pixels are not read yet, and give all errors of the block a reason."""
-    with _rejecting(data), open_image(data) as image:
+    with _rejecting(data), open_image(data, settings.max_pixels) as image:
         _require_decodable(image, data, settings)
         yield image
-
-
-@contextmanager
-def open_image(data: bytes) -> Iterator[Image.Image]:
-    """Read the header of an image, without warnings; its pixels are not read yet.
-
-    Raises:
-        Exception: nearly any, from Pillow's plugins: the header cannot be read.
-    """
-    # Pillow warns of odd and of large files. The row of the image tells of that, not the log; nor
-    # may it raise where warnings are errors.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            yield image
 
 
 @contextmanager
@@ -150,24 +123,13 @@ def _rejecting(data: bytes) -> Iterator[None]:
     except ImageRejectedError:
         raise
     except UnidentifiedImageError as error:
-        raise _unidentified(data) from error
+        raise unidentified(data) from error
     except (Image.DecompressionBombError, MemoryError) as error:
         raise ImageRejectedError("too_large", _describe(error)) from error
     except Exception as error:
         is_truncated = "truncated" in str(error).lower() or _is_short_webp(data)
         reason = "truncated" if is_truncated else "corrupt"
         raise ImageRejectedError(reason, _describe(error)) from error
-
-
-def _unidentified(data: bytes) -> ImageRejectedError:
-    """Tell what is no image from an image whose header is damaged."""
-    if not data:
-        return ImageRejectedError("empty", "the file has no bytes")
-    for magic, name in _MAGIC.items():
-        if data.startswith(magic):
-            message = f"begins as {name}, but its header cannot be read"
-            return ImageRejectedError("corrupt", message)
-    return ImageRejectedError("not_an_image", f"begins with {data[:16]!r}")
 
 
 def _is_short_webp(data: bytes) -> bool:
@@ -191,7 +153,7 @@ def _require_decodable(image: Image.Image, data: bytes, settings: DecodeSettings
     if not is_grey16 and image.mode not in _PLAIN_MODES | _ALPHA_MODES:
         message = f"a {image.format} of mode {image.mode} has no agreed way to 8-bit RGB"
         raise ImageRejectedError("unsupported_mode", message)
-    if image.format in ("JPEG", "MPO") and len(_SCAN.findall(data)) > MAX_SCANS:
+    if image.format in _JPEG and len(_SCAN.findall(data)) > MAX_SCANS:
         raise ImageRejectedError("corrupt", f"a JPEG of more than {MAX_SCANS} scans")
 
 

@@ -14,8 +14,8 @@ Fit = Literal["squash", "crop", "letterbox"]
 Range = Literal["full", "percentile"]
 """Which values of 16-bit grey become 0 to 255."""
 
-PILLOW_MAX_PIXELS = 2 * 89_478_485
-"""Pillow itself refuses more pixels than this."""
+MOST_PIXELS = 65_535**2
+"""Of the largest JPEG; decoding takes up to 12 bytes of memory for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,9 @@ class DecodeSettings(Section, name="decode"):
     range: Range = "full"
     """Of 16-bit grey, what becomes 0 to 255: `full`, the values 0 to 65535; `percentile`, those
     between the 0.5th and the 99.5th percentile of the image, for cameras that use few of them."""
-    max_pixels: Annotated[int, within(1, PILLOW_MAX_PIXELS)] = 89_478_485
-    """An image of more pixels than this (width times height) is rejected as ``too_large``."""
+    max_pixels: Annotated[int, within(1, MOST_PIXELS)] = 89_478_485
+    """An image of more pixels than this (width times height) is rejected as ``too_large``; decoding
+    takes up to 12 bytes of memory for each."""
     exif_orientation: bool = False
     """Turn the image as its EXIF orientation says, in every format; a tag that cannot be read is
-    none. The paper does not."""
+    none, and HEIC is always upright. The paper does not."""

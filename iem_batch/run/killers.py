@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from iem_batch.errors import WorkerMemoryError
-from iem_batch.images.decode import open_image
+from iem_batch.images.opening import open_image
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
@@ -131,10 +131,10 @@ def largest_images(run: RunFolder, shard: int, source: Source, count: int = 3) -
     return ", ".join(name for _, name in sizes[:count])
 
 
-def header_size(data: bytes) -> tuple[int, int] | None:
+def header_size(data: bytes, max_pixels: int = 0) -> tuple[int, int] | None:
     """Read width and height from an image's header; None if it has none that can be read."""
     try:
-        with open_image(data) as image:
+        with open_image(data, max_pixels) as image:
             return image.size
     # Pillow lets nearly any exception of its plugins through; the decoder gives the reason.
     except Exception:  # noqa: BLE001
@@ -142,7 +142,7 @@ def header_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _require_memory(item: RawImage, memory_bytes: int, max_pixels: int) -> None:
-    size = header_size(item.data)
+    size = header_size(item.data, max_pixels)
     if size is None or size[0] * size[1] > max_pixels:
         return
     needed = size[0] * size[1] * BYTES_PER_PIXEL + len(item.data)

@@ -4,8 +4,9 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from iem_batch.errors import ImageRejectedError
-from iem_batch.images.decode import decode_whole, open_image
+from iem_batch.images.decode import decode_whole
 from iem_batch.images.loading import UPRIGHT, orientation
+from iem_batch.images.opening import open_image
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder

@@ -11,7 +11,7 @@ HEAD_BYTES = 512
 
 EXTENSIONS = frozenset(
     ("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "gif", "bmp", "dib")
-    + ("tif", "tiff", "ppm", "pgm", "pbm", "pnm")
+    + ("tif", "tiff", "ppm", "pgm", "pbm", "pnm", "avif", "heic", "heif", "hif", "jxl")
 )
 """Extensions, in lower case, by which files and members of archives are taken for images."""
 
@@ -22,7 +22,11 @@ _IMAGE_EXTENSIONS = (
     (b"GIF89a", "gif"),
     (b"II*\x00", "tif"),
     (b"MM\x00*", "tif"),
+    (b"\xff\x0a", "jxl"),
+    (b"\x00\x00\x00\x0cJXL ", "jxl"),
 )
+_BRANDS = {b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic", b"mif1": "heic"}
+"""What an image in the container of MP4 files says of itself."""
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"7z\xbc\xaf")
 _LMDB_MAGIC = struct.pack("=I", 0xBEEFC0DE)
 
@@ -51,6 +55,8 @@ def image_extension(head: bytes) -> str | None:
             return extension
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "webp"
+    if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
+        return _BRANDS[head[8:12]]
     # Two letters may be those of a text; the reserved fields of a bitmap are zero.
     if head.startswith(b"BM") and head[6:10] == bytes(4):
         return "bmp"

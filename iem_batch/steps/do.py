@@ -1,12 +1,13 @@
 """Doing a step: claim it, do what is left of it, add it up, and say what came out."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-from iem_batch.errors import RunMismatchError
+from iem_batch.errors import NoImagesError, RunMismatchError
 from iem_batch.exec.journal import Journal
 from iem_batch.exec.step import ShardStep, WholeStep, Work, commit
 from iem_batch.job import Job
@@ -44,6 +45,7 @@ def do(job: Job, name: str) -> None:
         StepMissingError: what it needs is not there.
         RunMismatchError: it was begun with other settings and may not be overwritten.
         ShardsFailedError: shards failed; everything else is committed.
+        NoImagesError: all is done, and not one image could be used.
     """
     step = STEPS[name]
     if step.uses_engine:
@@ -59,6 +61,25 @@ def do(job: Job, name: str) -> None:
         if step.rows and step.of_run:
             write_card(job)
         module.finish(job, built, summary)
+        _require_images(built, summary)
+
+
+def _require_images(built: Built, summary: Summary) -> None:
+    """End with an error if every image of a step was rejected: it is the source, or a setting."""
+    if summary.ok or not summary.quarantined:
+        return
+    classes: Counter[str] = Counter()
+    for shard in range(built.num_shards):
+        mark = read_mark(built.place, built.name, shard)
+        classes.update(row["error_class"] for row in mark.facts.get("rejected", []))
+        for name in mark.files:
+            if f"{layout.QUARANTINE}/" in name:
+                classes.update(built.place.read_table(name)["error_class"].to_pylist())
+    why = ", ".join(f"{count:,} {name}" for name, count in classes.most_common())
+    raise NoImagesError(
+        f"{built.name}: not one of {summary.quarantined:,} images could be used"
+        + (f": {why}" if why else "")
+    )
 
 
 def _resume(job: Job, step: Step, built: Built) -> Summary | None:
