@@ -1,5 +1,6 @@
 """A folder tree of image files as a source."""
 
+import errno
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -41,10 +42,10 @@ class FolderSource:
         try:
             for file in self.folder.walk():
                 uri = self.folder.url_of(file.name)
-                if file.num_bytes is None or not is_image_name(file.name):
+                if (file.num_bytes is None and not file.is_lost) or not is_image_name(file.name):
                     yield IgnoredFile(uri=uri)
                 else:
-                    yield Entry(uri=uri, start=0, stop=1, num_bytes=file.num_bytes)
+                    yield Entry(uri=uri, start=0, stop=1, num_bytes=file.num_bytes or 0)
         except (StorageError, FileNotFoundError) as error:
             raise SourceError(f"cannot list {self.folder.url}: {error}") from error
 
@@ -72,7 +73,7 @@ class FolderSource:
             yield RawImage(image_id=image_id, uri=entry.uri, data=self.folder.read_bytes(image_id))
         except FileNotFoundError:
             self._require_presence()
-            yield unreadable("missing", "the file was there when the run was planned")
+            yield unreadable("missing", "the file is gone, or a link that leads nowhere")
         except StorageError as error:
             if not self._is_about_the_file(error):
                 raise
@@ -87,5 +88,7 @@ class FolderSource:
 
     def _is_about_the_file(self, error: StorageError) -> bool:
         """A refusal by an object store may be an expired secret; one by a local disk is final."""
-        refusals = (PermissionError, IsADirectoryError)
-        return self.folder.is_local and isinstance(error.__cause__, refusals)
+        cause = error.__cause__
+        refused = isinstance(cause, (PermissionError, IsADirectoryError))
+        is_loop = isinstance(cause, OSError) and cause.errno == errno.ELOOP
+        return self.folder.is_local and (refused or is_loop)

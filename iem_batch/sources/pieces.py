@@ -25,6 +25,8 @@ REMOTE_BLOCK_BYTES = 8 << 20
 
 LOCAL_BLOCK_BYTES = 256 << 10
 
+LINK_TO_NOTHING = "it is a link that leads nowhere"
+
 
 @dataclass(frozen=True)
 class Pieces:
@@ -75,7 +77,7 @@ class Pieces:
     def _look(
         self, look: Callable[[FoundFile], Iterable[Listed]], file: FoundFile
     ) -> Iterable[Listed]:
-        if file.num_bytes is None or is_private(file.name):
+        if is_private(file.name) or (file.num_bytes is None and not file.is_lost):
             return [Listed(IgnoredFile(uri=self.uri(file.name)))]
         return look(file)
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import ClassVar
 
 from iem_batch.sources.formats import format_of
-from iem_batch.sources.pieces import PiecesSource, Span, list_ranges
+from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource, Span, list_ranges
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -53,7 +53,9 @@ class TarSource(PiecesSource):
         return self.pieces.entries(partial(self._look, max_images=max_images))
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
-        assert file.num_bytes is not None
+        if file.num_bytes is None:
+            yield self.pieces.wrong_format(file, _EXTENSIONS, LINK_TO_NOTHING)
+            return
         head = self.pieces.head(file.name)
         if format_of(head) != "tar" and (any(head) or not head):
             problem = (

@@ -5,6 +5,7 @@ resumes at the next header whose checksum is right, as other tools do.
 """
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ ID_COMMENT = "iem_batch image_id: "
 writes it. Other programs pass a comment over, and would warn of a keyword of our own."""
 
 _MAGIC_BYTES = 16
+
+_ROOT = re.compile(r"^(?:\.?/)+")
+"""Of an absolute name, or one from the folder that was packed; other tools take it off, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +132,7 @@ class TarReader:
             yield info
 
     def _member(self, info: tarfile.TarInfo, end: int) -> Member:
-        name = utf8(info.name.partition("\0")[0].removeprefix("./"))
+        name = utf8(_ROOT.sub("", info.name.partition("\0")[0]))
         comment = info.pax_headers.get("comment", "")
         image_id = comment.removeprefix(ID_COMMENT) if comment.startswith(ID_COMMENT) else None
         reason, message = self._verdict(info, name, image_id is not None)
@@ -143,16 +147,16 @@ class TarReader:
         )
 
     def _verdict(self, info: tarfile.TarInfo, name: str, has_id: bool) -> tuple[str | None, str]:
-        if name.startswith("/") or ".." in name.split("/"):
+        if ".." in name.split("/"):
             return "unsafe_path", "the path leads out of the archive"
+        is_meant = has_id or is_image_name(name) or self._begins_as_image(info)
+        if is_hidden(name) or not is_meant:
+            return "", ""
         if info.issym() or info.islnk():
             kind = "symbolic" if info.issym() else "hard"
             return "not_a_file", f"a {kind} link to {utf8(info.linkname)}; links are not followed"
         if not info.isreg():
             return "not_a_file", "a device or a pipe"
-        is_meant = has_id or is_image_name(name) or self._begins_as_image(info)
-        if is_hidden(name) or not is_meant:
-            return "", ""
         if info.size > MAX_FILE_BYTES:
             return "too_large", f"the member has {info.size} bytes, more than {MAX_FILE_BYTES}"
         if info.offset_data + _stored_bytes(info) > self.size:
@@ -160,6 +164,8 @@ class TarReader:
         return None, ""
 
     def _begins_as_image(self, info: tarfile.TarInfo) -> bool:
+        if not info.isreg():
+            return False
         self.file.seek(info.offset_data)
         return image_extension(self.file.read(_MAGIC_BYTES)) is not None
 
@@ -169,15 +175,32 @@ class TarReader:
         return Member(name="", offset=start, end=stop, reason=reason, message=message)
 
     def _holds_data(self, start: int, stop: int) -> bool:
-        self.file.seek(start)
+        """Tell whether there is more than zeros and headers that `tarfile` reads by itself."""
         while start < stop:
+            self.file.seek(start)
             block = self.file.read(min(stop - start, 1 << 20))
             if not block:
                 return False
-            if block.count(0) != len(block):
-                return True
-            start += len(block)
+            zeros = len(block) - len(block.lstrip(b"\0"))
+            if zeros < len(block):
+                header = start + zeros // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+                start = self._after_global_header(header)
+                if start == header:
+                    return True
+            else:
+                start += len(block)
         return False
+
+    def _after_global_header(self, start: int) -> int:
+        """Pass over a pax header for all members, with which `git archive` begins."""
+        self.file.seek(start)
+        head = self.file.read(tarfile.BLOCKSIZE)
+        try:
+            info = tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            return start
+        is_global = info.type == tarfile.XGLTYPE
+        return start + tarfile.BLOCKSIZE + _blocks(info.size) if is_global else start
 
 
 class _QuickTarInfo(tarfile.TarInfo):
@@ -216,4 +239,8 @@ def _stored_bytes(info: tarfile.TarInfo) -> int:
 
 
 def _padded(info: tarfile.TarInfo) -> int:
-    return -(-_stored_bytes(info) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    return _blocks(_stored_bytes(info))
+
+
+def _blocks(num_bytes: int) -> int:
+    return -(-num_bytes // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE

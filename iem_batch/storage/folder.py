@@ -19,7 +19,7 @@ from iem_batch.storage import object_store
 from iem_batch.storage.local_files import replace_file
 from iem_batch.storage.object_store import Location
 from iem_batch.storage.store_pages import store_pages
-from iem_batch.storage.walk import walk_local, walk_pages
+from iem_batch.storage.walk import LOST, walk_local, walk_pages
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,13 @@ class FoundFile:
     Args:
         name: path below the folder, '/'-separated.
         num_bytes: size of the file; None when it is nothing that can be read as a file, such as
-            a hidden folder, a dangling link, a pipe, or a link to a folder listed already.
+            a hidden folder, a pipe, or a link to a folder listed already.
+        is_lost: whether it is a link that leads nowhere, or gone since it was listed.
     """
 
     name: str
     num_bytes: int | None
+    is_lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,8 @@ class Folder:
         with self._explained("list", ""):
             found = walk_local(path) if self.is_local else walk_pages(pages)
             for name, num_bytes in found:
-                yield FoundFile(name, num_bytes)
+                is_lost = num_bytes == LOST
+                yield FoundFile(name, None if is_lost else num_bytes, is_lost)
 
     @property
     def _location(self) -> Location:

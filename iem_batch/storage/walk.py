@@ -27,6 +27,9 @@ _FILES_IN_A_PART = 1000
 Found = tuple[str, int | None]
 """A name below the folder, and its size; None when it is nothing that can be read as a file."""
 
+LOST = -1
+"""The size of a link that leads nowhere, and of what is gone since it was listed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
@@ -133,8 +136,8 @@ def _sizes(root: str, names: Iterable[str]) -> Iterator[Found]:
     for name in names:
         try:
             status = os.stat(os.path.join(root, name))
-        except OSError:  # a dangling link, or gone since it was listed
-            yield name, None
+        except OSError:
+            yield name, LOST
             continue
         yield name, status.st_size if stat.S_ISREG(status.st_mode) else None
 

@@ -10,6 +10,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources import Entry, IgnoredFile, RawImage, Source, folder, open_source
+from tests.sources.test_tar import read_all
 
 
 def planned(source: Source) -> list[Entry]:
@@ -106,7 +107,8 @@ def test_order_does_not_depend_on_the_listing(tmp_path, monkeypatch):
 def test_what_is_ignored_is_named(tmp_path):
     fill(tmp_path, ["a.jpg", "notes.txt", "noextension", ".hidden.jpg", "__MACOSX/._a.jpg", "jpg"])
     fill(tmp_path, [".cache/x.jpg"])
-    (tmp_path / "gone.png").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe.jpg")
     source = open_source(str(tmp_path))
     assert [entry.uri for entry in planned(source)] == [f"{tmp_path}/a.jpg"]
     names = [uri.removeprefix(f"{tmp_path}/") for uri in ignored(source)]
@@ -114,11 +116,25 @@ def test_what_is_ignored_is_named(tmp_path):
         ".cache",
         ".hidden.jpg",
         "__MACOSX/._a.jpg",
-        "gone.png",
         "jpg",
+        "loop",
         "noextension",
         "notes.txt",
+        "pipe.jpg",
     ]
+
+
+def test_links_that_lead_nowhere_are_missing_images(tmp_path: Path) -> None:
+    """As git-annex and DVC leave them: a photo that is not here must not vanish silently."""
+    fill(tmp_path, ["a.jpg"])
+    (tmp_path / "b.jpg").symlink_to("../annex/objects/b.jpg")
+    (tmp_path / "c.jpg").symlink_to("c.jpg")
+    (tmp_path / "d.txt").symlink_to("nowhere")
+    (tmp_path / "e.jpg").symlink_to("a.jpg")
+    (tmp_path / "f.jpg").symlink_to("a.jpg/f.jpg")
+    images, reasons = read_all(open_source(str(tmp_path)))
+    assert list(images) == ["a.jpg", "e.jpg"]
+    assert reasons == {"b.jpg": "missing", "c.jpg": "unreadable", "f.jpg": "missing"}
 
 
 def test_source_below_a_hidden_folder(tmp_path):

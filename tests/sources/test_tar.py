@@ -102,7 +102,6 @@ def test_hostile_members_are_quarantined_by_name(tmp_path: Path) -> None:
         add(archive, "first.jpg", image("first"))
         add(archive, "../../etc/x", b"root")
         add(archive, "a/../../b.jpg", image("b"))
-        add(archive, "/etc/passwd.png", image("p"))
         add(archive, "link.jpg", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd")
         add(archive, "hard.jpg", b"", type=tarfile.LNKTYPE, linkname="first.jpg")
         add(archive, "null.jpg", b"", type=tarfile.CHRTYPE)
@@ -114,12 +113,44 @@ def test_hostile_members_are_quarantined_by_name(tmp_path: Path) -> None:
     assert reasons == {
         "../../etc/x": "unsafe_path",
         "a/../../b.jpg": "unsafe_path",
-        "/etc/passwd.png": "unsafe_path",
         "link.jpg": "not_a_file",
         "hard.jpg": "not_a_file",
         "null.jpg": "not_a_file",
         "pipe.jpg": "not_a_file",
     }
+
+
+def test_absolute_names_are_names(tmp_path: Path) -> None:
+    """`tar -P`, and tools that pack from the root: no name is a path here, so nothing is unsafe."""
+    names = ["/data/set/a.jpg", "//data/b.jpg", "/./c.jpg", "././d.jpg"]
+    for max_images in (1, 9):
+        images, reasons = read_all(opened(tmp_path / "x.tar", tar_of(*names)), max_images)
+        assert list(images) == ["data/set/a.jpg", "data/b.jpg", "c.jpg", "d.jpg"]
+        assert reasons == {}
+
+
+def test_members_that_are_no_images_whatever_they_are(tmp_path: Path) -> None:
+    """A link of another name, and the label of a volume, are no lost images."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        add(archive, "June 2024", b"", type=b"V")
+        add(archive, "latest", b"", type=tarfile.SYMTYPE, linkname="a.jpg")
+        add(archive, "a.jpg", image("a"))
+    source = opened(tmp_path / "x.tar", buffer.getvalue())
+    assert read_all(source) == ({"a.jpg": image("a")}, {})
+    assert [uri.partition("#")[2] for uri in ignored(source)] == ["June 2024", "latest"]
+
+
+def test_global_headers_are_no_damage(tmp_path: Path) -> None:
+    """`git archive` begins with the hash of the commit; archives may follow one another."""
+    comment = b"52 comment=0123456789abcdef0123456789abcdef01234567\n"
+    data = pax(comment, tarfile.XGLTYPE) + tar_of("a.jpg", "b.jpg")
+    data += pax(comment, tarfile.XGLTYPE) * 2 + tar_of("c.jpg")
+    for max_images in (1, 2, 9):
+        images, reasons = read_all(opened(tmp_path / "x.tar", data), max_images)
+        assert (list(images), reasons) == (["a.jpg", "b.jpg", "c.jpg"], {})
+    end = pax(comment, tarfile.XGLTYPE) + bytes(1024)
+    assert read_all(opened(tmp_path / "x.tar", tar_of("a.jpg") + end))[1] == {}
 
 
 def test_duplicate_members(tmp_path: Path) -> None:
@@ -180,10 +211,10 @@ def test_archives_one_behind_the_other(tmp_path: Path) -> None:
     assert list(read_all(source)[0]) == ["a.jpg", "b.jpg"]
 
 
-def pax(records: bytes) -> bytes:
+def pax(records: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
     """A pax header block with any records, well-formed or not."""
     info = tarfile.TarInfo("PaxHeader")
-    info.type, info.size = tarfile.XHDTYPE, len(records)
+    info.type, info.size = kind, len(records)
     return info.tobuf() + records + bytes(-len(records) % 512)
 
 
@@ -247,11 +278,13 @@ def test_folder_of_archives(tmp_path: Path) -> None:
     (tmp_path / "d.tar").write_bytes(b"<html>404 Not Found</html>")
     (tmp_path / "e.tar").write_bytes(b"")
     (tmp_path / "f.tar").write_bytes(bytes(10240))
+    (tmp_path / "g.tar").symlink_to("nowhere")
     (tmp_path / "README.md").write_bytes(b"hello")
     source = open_source(str(tmp_path))
     images, reasons = read_all(source)
     assert list(images) == ["b.tar/x.jpg", "sub/a.tar/x.jpg", "sub/a.tar/y.jpg"]
-    assert reasons == {"c.tar.gz": "unreadable", "d.tar": "unreadable", "e.tar": "unreadable"}
+    unreadable = ("c.tar.gz", "d.tar", "e.tar", "g.tar")
+    assert reasons == dict.fromkeys(unreadable, "unreadable")
     assert ignored(source) == [f"{tmp_path}/README.md"]
 
 

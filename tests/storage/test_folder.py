@@ -373,7 +373,7 @@ def test_walk_names_what_is_no_file(tmp_path):
     found = set(Folder(str(tmp_path)).walk())
     assert found == {
         FoundFile("pipe.jpg", None),
-        FoundFile("dangling.jpg", None),
+        FoundFile("dangling.jpg", None, is_lost=True),
         FoundFile(".git", None),
     }
 
