@@ -5,6 +5,7 @@ IEMBatchError
 ├── SourceError              the image collection cannot be listed or opened
 ├── TruthError               the ground truth cannot be used for the images of a run
 ├── StorageError             the run folder cannot be read or written
+│   └── TooLargeError        a file has more bytes than may be read
 ├── RunMismatchError         the run folder belongs to another plan or other settings
 ├── IntegrityError           counts do not add up: an image was lost or counted twice
 ├── StepMissingError         a step needs the output of one that has not run
@@ -37,6 +38,10 @@ class TruthError(IEMBatchError):
 
 class StorageError(IEMBatchError):
     """The run folder cannot be read or written."""
+
+
+class TooLargeError(StorageError):
+    """A file, or the answer of a server, has more bytes than may be read; it was not read."""
 
 
 class RunMismatchError(IEMBatchError):

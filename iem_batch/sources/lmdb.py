@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import quote
 
 from iem_batch.checks import needs_extra
 from iem_batch.errors import SourceError
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from lmdb import Environment, Transaction
 
 DATA_FILE = "data.mdb"
+
+MAX_DATABASES = 128
+"""Named databases of one LMDB, at most; among so many first keys their names are looked for."""
+
+_RECORD_BYTES = 48
+"""Size of what the main database has under the name of another."""
 
 KEYS_PER_MAPPING = 1_000_000
 """The map is closed and opened again after so many keys: pages that were read count as memory."""
@@ -34,17 +41,20 @@ class LMDBSource:
 
     Args:
         path: the folder that holds ``data.mdb``, or the file itself.
+        db: the named database in it that holds the images; None is the main one.
     """
 
     exact_bytes: ClassVar[bool] = False
     """Sizes are shares of the file: values are not looked at."""
 
     path: str
+    db: str | None = None
 
     @property
     def url(self) -> str:
         """Where the database lies."""
-        return f"{self.path}#format=lmdb"
+        name = "" if self.db is None else f"&db={quote(self.db)}"
+        return f"{self.path}#format=lmdb{name}"
 
     def fingerprint(self) -> str:
         """Give the number of keys and the size of the file.
@@ -52,7 +62,7 @@ class LMDBSource:
         Raises:
             SourceError: the database cannot be read.
         """
-        with _reading(self.path) as transaction:
+        with _reading(self.path, self.db) as transaction:
             return f"{transaction.stat()['entries']} {os.path.getsize(_data_file(self.path))}"
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
@@ -77,14 +87,14 @@ class LMDBSource:
         return Entry(uri=self.path, start=start, stop=stop, num_bytes=size, first_key=first_key)
 
     def _bytes_per_image(self) -> float:
-        with _reading(self.path) as transaction:
+        with _reading(self.path, self.db) as transaction:
             count = transaction.stat()["entries"]
         return os.path.getsize(_data_file(self.path)) / max(1, count)
 
     def _keys(self) -> Iterator[bytes]:
         key: bytes | memoryview | None = None
         while True:
-            with _reading(self.path) as transaction, transaction.cursor() as cursor:
+            with _reading(self.path, self.db) as transaction, transaction.cursor() as cursor:
                 found = cursor.first() if key is None else cursor.set_range(key) and cursor.next()
                 if not found:
                     return
@@ -103,7 +113,7 @@ class LMDBSource:
             SourceError: the database has vanished, is damaged, or is not what was planned.
         """
         count = 0
-        with _reading(self.path) as transaction, transaction.cursor() as cursor:
+        with _reading(self.path, self.db) as transaction, transaction.cursor() as cursor:
             assert entry.first_key is not None
             if not cursor.set_range(entry.first_key) or cursor.key() != entry.first_key:
                 raise changed_error(self.path)
@@ -128,15 +138,53 @@ def _data_file(path: str) -> str:
     return os.path.join(path, DATA_FILE) if os.path.isdir(path) else path
 
 
+def require_database(path: str, name: str | None) -> str | None:
+    """Check that a name is that of a database in an LMDB, or that it has none but the main one.
+
+    Args:
+        path: of the LMDB.
+        name: what the user gave; empty is the main database, as is None where there are no others.
+
+    Raises:
+        SourceError: there is no such database, or no name where there are several.
+    """
+    if name == "":
+        return None
+    names = _database_names(path)
+    if name is None and not names or name in names:
+        return name
+    known = f"the named databases {', '.join(names)}" if names else "no named database"
+    choice = f"; name one as {path}#db={quote(names[0])}" if names else ""
+    raise SourceError(f"the LMDB {path} holds {known}{choice}")
+
+
+def _database_names(path: str) -> list[str]:
+    """List the named databases: the main one has a record of each under its name."""
+    with _reading(path) as transaction, transaction.cursor() as cursor:
+        found = islice(cursor.iternext(), MAX_DATABASES)
+        names = [bytes(key) for key, value in found if len(value) == _RECORD_BYTES]
+    texts = [name.decode(errors="backslashreplace") for name in names]
+    return [text for text in texts if _is_database(path, text)]
+
+
+def _is_database(path: str, name: str) -> bool:
+    try:
+        with _reading(path, name):
+            return True
+    except SourceError:  # it is a value of so many bytes
+        return False
+
+
 @contextmanager
-def _reading(path: str) -> Iterator["Transaction"]:
+def _reading(path: str, db: str | None = None) -> Iterator["Transaction"]:
     """Begin to read a database; whatever is wrong with it is one line."""
     with needs_extra("lmdb", f"the LMDB {path}", SourceError):
         import lmdb
     try:
         with _lock:
             environment = _environment(path)
-        with environment.begin() as transaction:
+            database = environment.open_db(db.encode(), create=False) if db else None
+        with environment.begin(db=database) as transaction:
             yield transaction
     except (lmdb.Error, OSError) as error:
         raise SourceError(f"cannot read the LMDB {path}: {error}") from error
@@ -163,6 +211,7 @@ def _open(path: str) -> "Environment":
         lock=False,
         readahead=False,
         meminit=False,
+        max_dbs=MAX_DATABASES,
     )
     needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     size = os.path.getsize(_data_file(path))

@@ -1,36 +1,37 @@
 """From a URL to the source that lies there."""
 
+import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import islice
+from urllib.parse import unquote
 
 import pyarrow as pa
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.folder import FolderSource
 from iem_batch.sources.formats import Format, format_of, is_image_name
-from iem_batch.sources.lmdb import DATA_FILE, LMDBSource
+from iem_batch.sources.lmdb import DATA_FILE, LMDBSource, require_database
 from iem_batch.sources.parquet import ParquetSource
-from iem_batch.sources.parquet_columns import (
-    content_of,
-    find_id_column,
-    find_image_column,
-    require_id_column,
-)
+from iem_batch.sources.parquet_columns import ID_NAME, content_of, find_image_column, id_column
 from iem_batch.sources.parquet_table import ParquetTable
 from iem_batch.sources.pieces import Pieces, is_private
 from iem_batch.sources.protocol import Source
 from iem_batch.sources.tar import TarSource
 from iem_batch.sources.url_list import URLListSource
-from iem_batch.storage.folder import Folder, FoundFile
+from iem_batch.storage.folder import Folder
 from iem_batch.storage.web import WebFile, is_web
 
 FORMATS = ("folder", "tar", "parquet", "lmdb", "urls")
 
-MAX_FILES_LOOKED_AT = 64
-"""The first files of a folder tell its format."""
+MAX_NAMES = 100_000
+"""So many names of a folder tell its format."""
 
-_OPTIONS = re.compile(r"#((?:format|image|id)=[^&#]*(?:&(?:format|image|id)=[^&#]*)*)$")
+MAX_FILES_OPENED, MAX_OPENED_OF_EXTENSION = 64, 8
+"""Files that are opened for it, of one extension; its others are taken for the same."""
+
+_OPTION = r"(?:format|image|id|db)=[^&#]*"
+_OPTIONS = re.compile(f"#({_OPTION}(?:&{_OPTION})*)$")
 
 _LMDB_IS_LOCAL = (
     "an LMDB is read through memory, so it must lie on a local disk; copy it to one, or make "
@@ -43,14 +44,16 @@ def open_source(url: str) -> Source:
 
     Args:
         url: a folder or a file, local or on an object store, or a file on a web server. Its
-            content tells the format. Options behind it override that:
-            ``#format=tar``, and for Parquet the columns, as in ``#image=photo&id=name``.
+            content tells the format. Options behind it override that: ``#format=tar``, for
+            Parquet the columns, as in ``#image=sample.photo&id=name``, and for an LMDB with named
+            databases ``#db=name``. In a name, ``%26`` is an ampersand and ``%23`` a hash.
 
     Raises:
         SourceError: there is nothing there, or nothing that this program can read.
     """
     found = _OPTIONS.search(url)
-    options = dict(option.split("=", 1) for option in found[1].split("&")) if found else {}
+    pairs = (option.split("=", 1) for option in found[1].split("&")) if found else ()
+    options = {name: unquote(value) for name, value in pairs}
     place = url[: found.start()] if found else url
     if (known := options.get("format", "tar")) not in FORMATS:
         raise SourceError(f"{url}: there is no format {known}; use {', '.join(FORMATS)}")
@@ -105,9 +108,10 @@ def _open_archive(pieces: Pieces, kind: str | None, options: dict[str, str]) -> 
         case "parquet":
             return _parquet(pieces, options)
         case "lmdb":
+            url = pieces.folder.url
             if not pieces.folder.is_local:
-                raise SourceError(f"{pieces.folder.url}: {_LMDB_IS_LOCAL}")
-            return LMDBSource(pieces.folder.url)
+                raise SourceError(f"{url}: {_LMDB_IS_LOCAL}")
+            return LMDBSource(url, require_database(url, options.get("db")))
     return None
 
 
@@ -121,15 +125,14 @@ def _begins_with_url(head: bytes) -> bool:
 
 
 def _parquet(pieces: Pieces, options: dict[str, str]) -> Source:
-    image, image_id = options.get("image"), options.get("id")
-    if image is None or image_id is None:
+    image, image_id = options.get("image"), options.get("id", ID_NAME)
+    if "image" not in options or "id" not in options:
         schema = _first_schema(pieces)
         image = image or find_image_column(schema, pieces.folder.url)
         content_of(schema, image)
-        if image_id is None:
-            image_id = find_id_column(schema)
-        elif image_id:
-            require_id_column(schema, image_id)
+        if image_id:
+            id_column(schema, image_id)
+    assert image is not None
     return ParquetSource(pieces, image, image_id or None)
 
 
@@ -149,16 +152,13 @@ def _first_schema(pieces: Pieces) -> pa.Schema:
 
 
 def _format_of_folder(folder: Folder) -> str:
-    """Tell what most of the first files are; a folder of anything else is taken for images."""
+    """Tell what most of the files are; a folder of anything else is taken for images."""
     if folder.kind(DATA_FILE) == "file":
         return "lmdb"
-    pieces = Pieces(folder, is_single=False)
-    files = (file for file in folder.walk() if file.num_bytes and not is_private(file.name))
-    kinds = Counter(_format_of_file(pieces, file) for file in islice(files, MAX_FILES_LOOKED_AT))
-    counts = {kind: kinds[kind] for kind in ("image", "tar", "parquet", "packed") if kinds[kind]}
+    counts = _count_formats(Pieces(folder, is_single=False))
     if not counts:
         return "folder"
-    kind, count = max(counts.items(), key=lambda item: item[1])
+    kind, count = counts.most_common(1)[0]
     if list(counts.values()).count(count) > 1:
         raise SourceError(
             f"{folder.url} holds files of several formats ({', '.join(counts)}); say which to take "
@@ -167,6 +167,26 @@ def _format_of_folder(folder: Folder) -> str:
     return {"image": "folder", "packed": "tar"}.get(kind, kind)
 
 
-def _format_of_file(pieces: Pieces, file: FoundFile) -> Format | None:
-    # Images are chosen by their names, so there is no need to open them.
-    return "image" if is_image_name(file.name) else format_of(pieces.head(file.name))
+def _count_formats(pieces: Pieces) -> Counter[str]:
+    """Count the files of each format, but for tables that describe the archive beside them."""
+    counts: Counter[str] = Counter()
+    stems: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, Counter[Format | None]] = defaultdict(Counter)
+    files = (file for file in pieces.files() if file.num_bytes and not is_private(file.name))
+    for file in islice(files, MAX_NAMES):
+        # Images are chosen by their names, so there is no need to open them.
+        if is_image_name(file.name):
+            counts["image"] += 1
+            continue
+        stem, extension = os.path.splitext(file.name)
+        stems[extension].append(stem.removesuffix(".tar"))
+        num_opened = sum(kinds.total() for kinds in found.values())
+        if num_opened < MAX_FILES_OPENED and len(stems[extension]) <= MAX_OPENED_OF_EXTENSION:
+            found[extension][format_of(pieces.head(file.name))] += 1
+    of_kind: dict[str | None, list[str]] = defaultdict(list)
+    for extension, kinds in found.items():
+        of_kind[kinds.most_common(1)[0][0]] += stems[extension]
+    archives = {*of_kind["tar"], *of_kind["packed"]}
+    of_kind["parquet"] = [stem for stem in of_kind["parquet"] if stem not in archives]
+    counts.update({kind: len(of_kind[kind]) for kind in ("image", "tar", "parquet", "packed")})
+    return +counts

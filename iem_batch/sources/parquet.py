@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import ClassVar
+from urllib.parse import quote
 
 import pyarrow as pa
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.fetch import Request, fetch
 from iem_batch.sources.formats import format_of
-from iem_batch.sources.parquet_columns import content_of, require_id_column
+from iem_batch.sources.named_file import read_named
+from iem_batch.sources.parquet_columns import Column, content_of, find_column, id_column
 from iem_batch.sources.parquet_table import ParquetTable
-from iem_batch.sources.pieces import PiecesSource
+from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -31,15 +33,16 @@ _EXTENSIONS = (".parquet", ".pq")
 
 @dataclass(frozen=True)
 class ParquetSource(PiecesSource):
-    """Images in a column of Parquet files; an image's id is that in a column of ids.
+    """Images in a column of Parquet files; an image's id is that in a column of ids, as text.
 
-    Without such a column, and where it is null, it is the number of the row, after
-    ``<path of the file>#`` if there are several files; in a column of URLs it is the URL.
+    In a file without such a column, and where it is null, it is the number of the row, after
+    ``<path of the file>#`` if there are several files; in a column of URLs it is the URL. An image
+    without bytes but with a path, as Hugging Face has them, is read from there: see `read_named`.
 
     Args:
         pieces: the files.
-        image: column of the images or URLs.
-        id: column of the ids, also ``<struct>.<field>``; None if there is none.
+        image: column of the images or URLs, also ``<struct>.<field>``.
+        id: column of the ids, likewise; None if there is none.
     """
 
     exact_bytes: ClassVar[bool] = True
@@ -51,7 +54,8 @@ class ParquetSource(PiecesSource):
     @property
     def url(self) -> str:
         """Where the files lie, and the columns."""
-        return f"{self.pieces.folder.url}#format=parquet&image={self.image}&id={self.id or ''}"
+        image, image_id = quote(self.image), quote(self.id or "")
+        return f"{self.pieces.folder.url}#format=parquet&image={image}&id={image_id}"
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the files in order of their names, cut at row groups where these are small enough.
@@ -62,6 +66,9 @@ class ParquetSource(PiecesSource):
         return self.pieces.entries(partial(self._look, max_images=max_images))
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
+        if file.num_bytes is None:
+            yield self.pieces.wrong_format(file, _EXTENSIONS, LINK_TO_NOTHING)
+            return
         if format_of(self.pieces.head(file.name)) != "parquet":
             yield self.pieces.wrong_format(file, _EXTENSIONS, "it does not begin as a Parquet file")
             return
@@ -75,14 +82,14 @@ class ParquetSource(PiecesSource):
     def _ranges(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         assert file.num_bytes is not None
         table = ParquetTable(self.pieces.whole(file.name, file.num_bytes))
-        column = self.id or (self.image if self._is_url(table) else None)
+        image, column = self._columns(table)
         ids = table.texts(column, 0, table.num_rows) if column is not None else None
         for start, stop in table.ranges(max_images):
             entry = Entry(
                 uri=self.pieces.uri(file.name),
                 start=start,
                 stop=stop,
-                num_bytes=table.num_bytes(self.image, start, stop),
+                num_bytes=table.num_bytes(image, start, stop),
                 end=file.num_bytes,
             )
             rows = range(start, stop)
@@ -121,9 +128,8 @@ class ParquetSource(PiecesSource):
     ) -> Iterator[RawImage | UnreadableImage]:
         if table.num_rows < entry.stop:
             raise changed_error(entry.uri)
-        is_url = self._is_url(table)
+        image, column = self._columns(table)
         rows = range(entry.start, entry.stop)
-        column = self.id or (self.image if is_url else None)
         own = table.texts(column, entry.start, entry.stop) if column is not None else None
         ids = {row: self._image_id(name, row, next(own) if own else None) for row in rows}
         if wanted is not None:
@@ -131,18 +137,27 @@ class ParquetSource(PiecesSource):
         repeats = frozenset(entry.repeats)
         for repeat in sorted(repeats & ids.keys()) if wanted is None else ():
             yield duplicate_image(ids[repeat], f"{entry.uri}#{repeat}")
-        values = _values(table, self.image, [row for row in ids if row not in repeats])
-        if is_url:
+        values = _values(table, image, [row for row in ids if row not in repeats])
+        if content_of(table.schema, self.image) == "url":
             requests = (Request(ids[row], f"{entry.uri}#{row}", url) for row, url in values)
             yield from fetch(requests, self.pieces.folder.is_local)
             return
         for row, value in values:
-            yield _image(ids[row], f"{entry.uri}#{row}", value)
+            uri = f"{entry.uri}#{row}"
+            if isinstance(value, str):
+                yield read_named(value, entry.uri, ids[row], uri)
+            else:
+                yield _image(ids[row], uri, value)
 
-    def _is_url(self, table: ParquetTable) -> bool:
-        if self.id is not None:
-            require_id_column(table.schema, self.id)
-        return content_of(table.schema, self.image) == "url"
+    def _columns(self, table: ParquetTable) -> tuple[Column, Column | None]:
+        """Give the columns of a file's images and of their ids, if it has any.
+
+        Raises:
+            SourceError: the file has no such columns.
+        """
+        image, content = find_column(table.schema, self.image), content_of(table.schema, self.image)
+        column = None if self.id is None else id_column(table.schema, self.id)
+        return image, image if column is None and content == "url" else column
 
     def _image_id(self, name: str, row: int, own: str | None) -> str:
         return own if own is not None else self.pieces.image_id(name, str(row), "#")
@@ -155,7 +170,7 @@ def _image(image_id: str, uri: str, value: object) -> RawImage | UnreadableImage
     return UnreadableImage(image_id=image_id, uri=uri, reason=reason, message=message)
 
 
-def _values(table: ParquetTable, column: str, rows: list[int]) -> Iterator[tuple[int, object]]:
+def _values(table: ParquetTable, column: Column, rows: list[int]) -> Iterator[tuple[int, object]]:
     """Read the images; those behind a damaged page come as the error."""
     left = dict.fromkeys(rows)
     try:

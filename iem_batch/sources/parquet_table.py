@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from iem_batch.sources.parquet_columns import Column, id_text, is_text, type_of
+
 IMAGES_AT_ONCE = 32
 """Images that are in memory at a time, beside the pages they were in."""
 
@@ -57,7 +59,7 @@ class ParquetTable:
         if self.num_rows > start:
             yield start, self.num_rows
 
-    def num_bytes(self, column: str, start: int, stop: int) -> int:
+    def num_bytes(self, column: Column, start: int, stop: int) -> int:
         """Give the size of a range of a column as stored; of parts of row groups their share."""
         total = 0.0
         for group in self._groups(start, stop):
@@ -66,28 +68,37 @@ class ParquetTable:
             total += share * self._column_bytes(group, column)
         return round(total)
 
-    def images(self, column: str, rows: Collection[int]) -> Iterator[tuple[int, Any]]:
+    def images(self, column: Column, rows: Collection[int]) -> Iterator[tuple[int, Any]]:
         """Read a column of images or URLs at some rows; row groups without any are not read.
 
         Args:
-            column: its name; of a struct the field ``bytes`` is read.
+            column: the column; of a struct the field ``bytes``, and where that is null ``path``.
             rows: the numbers of the rows.
 
         Yields:
-            The number of a row and its value, in order.
+            The number of a row and its value, in order: bytes, text or None.
         """
-        field = self.schema.field(column)
-        inner = f"{column}.bytes" if pa.types.is_struct(field.type) else column
-        yield from self._values(inner, rows, IMAGES_AT_ONCE)
+        kind = type_of(self.schema, column)
+        if not pa.types.is_struct(kind):
+            for row, value in self._values(column, [column], rows, IMAGES_AT_ONCE):
+                yield row, _python_value(value)
+            return
+        index = kind.get_field_index("path")
+        fields = ["bytes", "path"] if index != -1 and is_text(kind.field(index).type) else ["bytes"]
+        leaves = [(*column, field) for field in fields]
+        for row, value in self._values(column, leaves, rows, IMAGES_AT_ONCE):
+            found = (_python_value(value[field]) for field in fields)
+            yield row, next((part for part in found if part is not None), None)
 
-    def texts(self, column: str, start: int, stop: int) -> Iterator[str | None]:
-        """Read a column of ids or URLs, also a field of a struct, as text."""
-        for _, value in self._values(column, range(start, stop), _IDS_AT_ONCE):
-            yield None if value is None else str(value)
+    def texts(self, column: Column, start: int, stop: int) -> Iterator[str | None]:
+        """Read a column of ids or URLs as text; see `id_text`."""
+        for _, value in self._values(column, [column], range(start, stop), _IDS_AT_ONCE):
+            yield id_text(_python_value(value))
 
     def _values(
-        self, column: str, rows: Collection[int], batch_size: int
-    ) -> Iterator[tuple[int, Any]]:
+        self, column: Column, leaves: Sequence[Column], rows: Collection[int], batch_size: int
+    ) -> Iterator[tuple[int, pa.Scalar]]:
+        """Read what a column has at some rows; of a struct only some leaves."""
         if not rows:
             return
         groups = [
@@ -97,16 +108,18 @@ class ParquetTable:
         ]
         numbers = chain.from_iterable(range(self._edges[g], self._edges[g + 1]) for g in groups)
         last = max(rows)
-        for batch in self._batches(column, groups, batch_size):
+        for batch in self._batches(column, leaves, groups, batch_size):
             for row, value in zip(islice(numbers, len(batch)), batch, strict=True):
                 if row in rows:
-                    yield row, value.as_py()
+                    yield row, value
                 if row == last:
                     return
 
-    def _batches(self, column: str, groups: Sequence[int], batch_size: int) -> Iterator[pa.Array]:
-        top, *inner = column.split(".") if column not in self.schema.names else [column]
-        num_bytes = sum(self._column_bytes(group, top) for group in groups)
+    def _batches(
+        self, column: Column, leaves: Sequence[Column], groups: Sequence[int], batch_size: int
+    ) -> Iterator[pa.Array]:
+        top, *inner = column
+        num_bytes = sum(self._column_bytes(group, (top,)) for group in groups)
         is_small = num_bytes <= _MAX_BUFFERED_BYTES
         with pq.ParquetFile(
             self.file,
@@ -114,7 +127,8 @@ class ParquetTable:
             pre_buffer=is_small,
             buffer_size=0 if is_small else _STREAM_BYTES,
         ) as file:
-            batches = file.iter_batches(batch_size, groups, columns=[column], use_threads=False)
+            names = [".".join(leaf) for leaf in leaves]
+            batches = file.iter_batches(batch_size, groups, columns=names, use_threads=False)
             for batch in batches:
                 values = batch.column(top)
                 yield pc.struct_field(values, inner) if inner else values
@@ -123,11 +137,21 @@ class ParquetTable:
         edges = enumerate(pairwise(self._edges))
         return [group for group, (first, last) in edges if first < stop and last > start]
 
-    def _column_bytes(self, group: int, column: str) -> int:
+    def _column_bytes(self, group: int, column: Column) -> int:
         found = self.metadata.row_group(group)
         columns = (found.column(index) for index in range(found.num_columns))
+        name = ".".join(column)
         return sum(
             chunk.total_compressed_size
             for chunk in columns
-            if chunk.path_in_schema.split(".")[0] == column or chunk.path_in_schema == column
+            if chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.")
         )
+
+
+def _python_value(value: pa.Scalar) -> Any:
+    if isinstance(value, pa.DictionaryScalar):
+        value = value.value
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:  # Parquet promises that text is UTF-8, but nobody checks
+        return value.as_buffer().to_pybytes().decode(errors="backslashreplace")

@@ -1,19 +1,43 @@
-"""Writing local files whole, and deleting what a killed process has left of a write."""
+"""Reading and writing local files whole, and deleting what a killed process has left of a write."""
 
 import hashlib
 import os
 import re
 import secrets
 import socket
+import stat
 import time
 from pathlib import Path
 
+from iem_batch.errors import StorageError, TooLargeError
 from iem_batch.processes import birth
 
 SECONDS_TO_WRITE = 600.0
 """A hidden file of another machine that is untouched for so long is taken for abandoned."""
 
 _HIDDEN = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp", re.DOTALL)
+
+
+def read_file(path: str, max_bytes: int) -> bytes:
+    """Read a regular file; a pipe or a device, which may never end, is not opened.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        TooLargeError: it has more than `max_bytes`.
+        StorageError: it is not a regular file, or cannot be read.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise StorageError(f"{path} is not a file")
+        if status.st_size > max_bytes:
+            raise TooLargeError(f"{path} has {status.st_size} bytes, more than {max_bytes}")
+        with open(path, "rb") as file:
+            return file.read(max_bytes)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(*error.args) from error
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
 
 
 def replace_file(path: str, data: bytes) -> None:

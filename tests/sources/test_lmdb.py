@@ -52,6 +52,47 @@ def test_keys_that_are_no_names(tmp_path: Path) -> None:
     }
 
 
+def write_databases(path: Path, names: list[str], main: dict[bytes, bytes] | None = None) -> str:
+    """An LMDB with named databases, and what the main one holds beside their records."""
+    import lmdb
+
+    with lmdb.open(str(path), map_size=1 << 24, max_dbs=9) as environment:
+        for name in names:
+            database = environment.open_db(name.encode())
+            with environment.begin(write=True, db=database) as transaction:
+                transaction.put(f"{name} 1".encode(), b"image of " + name.encode())
+        with environment.begin(write=True) as transaction:
+            for key, value in (main or {}).items():
+                transaction.put(key, value)
+    return str(path)
+
+
+def test_named_databases(tmp_path: Path) -> None:
+    """Catches the records of databases that are taken for broken images."""
+    path = write_databases(tmp_path / "x", ["train", "a&b#%26"])
+    with pytest.raises(SourceError, match="x holds the named databases a&b#%26, train; name one a"):
+        open_source(path)
+    with pytest.raises(SourceError, match="holds the named databases"):
+        open_source(f"{path}#db=test")
+    for option, name in {"train": "train", "a%26b%23%2526": "a&b#%26"}.items():
+        source = open_source(f"{path}#db={option}")
+        assert read_all(source, 1) == ({f"{name} 1": f"image of {name}".encode()}, {})
+        assert open_source(source.url) == source
+        assert source.fingerprint().startswith("1 ")
+    with pytest.raises(SourceError, match="holds no named database$"):
+        open_source(f"{write_lmdb(tmp_path / 'y', VALUES)}#db=train")
+
+
+def test_images_beside_named_databases(tmp_path: Path) -> None:
+    """A value with the size of a database's record is an image like others."""
+    path = write_databases(tmp_path / "x", ["labels"], {b"a": b"1" * 48, b"b": b"2"})
+    with pytest.raises(SourceError, match="holds the named databases labels"):
+        open_source(path)
+    plain = write_lmdb(tmp_path / "y", {b"a": b"1" * 48, b"b": b"2"})
+    assert list(read_all(open_source(plain))[0]) == ["a", "b"]
+    assert list(read_all(open_source(f"{path}#db="))[0])[:2] == ["a", "b"]
+
+
 def test_garbage_and_empty_values_come_as_they_are(tmp_path: Path) -> None:
     """The decoder gives the reason; see test_load."""
     source = open_source(write_lmdb(tmp_path / "x", {b"a": b"garbage", b"b": b"", b"c": b"x"}))

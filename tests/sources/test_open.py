@@ -102,6 +102,44 @@ def test_formats_in_equal_numbers_are_not_guessed(tmp_path: Path) -> None:
     assert isinstance(open_source(f"{folder}#format=tar"), TarSource)
 
 
+@pytest.mark.parametrize("num_tars", [3, 21, 22, 80])
+def test_tables_that_describe_archives_are_no_images(tmp_path: Path, num_tars: int) -> None:
+    """img2dataset's output, however large: its tables hold URLs of images that are there."""
+    for index in range(num_tars):
+        name = f"{index:05d}"
+        write_tar(tmp_path / f"{name}.tar", {f"{name}.jpg": JPEG})
+        urls = pa.table({"url": [f"http://127.0.0.1:9/{name}.jpg"], "status": ["success"]})
+        pq.write_table(urls, tmp_path / f"{name}.parquet")
+        (tmp_path / f"{name}_stats.json").write_text("{}")
+    pq.write_table(urls, tmp_path / "all.parquet")
+    assert isinstance(open_source(str(tmp_path)), TarSource)
+
+
+def test_all_names_decide_not_the_first(tmp_path: Path) -> None:
+    """A hundred texts, then tables, before the photos."""
+    for index in range(100):
+        (tmp_path / f"a{index}.txt").write_text("a caption")
+    for index in range(70):
+        pq.write_table(pa.table({"image": [JPEG]}), tmp_path / f"b{index}.parquet")
+    for index in range(71):
+        (tmp_path / f"c{index}.jpg").write_bytes(JPEG)
+    assert isinstance(open_source(str(tmp_path)), FolderSource)
+    (tmp_path / "c0.jpg").unlink()
+    (tmp_path / "c1.jpg").unlink()
+    assert isinstance(open_source(str(tmp_path)), ParquetSource)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".tar.parquet", ".meta"])
+def test_table_beside_a_packed_archive(tmp_path: Path, suffix: str) -> None:
+    """The archives become rows that say what to do; nothing is fetched from the web instead."""
+    for name in ("1", "2"):
+        with tarfile.open(tmp_path / f"{name}.tar.gz", "w:gz"):
+            pass
+        urls = pa.table({"url": ["http://127.0.0.1:9/a.jpg"]})
+        pq.write_table(urls, tmp_path / f"{name}{suffix}")
+    assert isinstance(open_source(str(tmp_path)), TarSource)
+
+
 def test_stores_that_are_not_there() -> None:
     with pytest.raises(SourceError, match="ftp:// is not supported"):
         open_source("ftp://example.org/photos")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import TruthError
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.sources.parquet_columns import id_text
 from iem_batch.steps.evaluate.truth.picture import Meaning, read_labels
 from iem_batch.steps.evaluate.truth.protocol import require_shape
 from iem_batch.storage.folder import Folder
@@ -16,6 +17,9 @@ from iem_batch.storage.folder import Folder
 
 class MaskColumn:
     """Parquet files with the column image_id and a column of encoded masks.
+
+    An id of any type is taken as the text that it is in a source; a mask without an id is of no
+    image.
 
     Only the ids are held in memory, and one row group of masks: fast where masks lie in the order
     of the images.
@@ -99,9 +103,11 @@ class MaskColumn:
                     )
                 for group in range(parquet.num_row_groups):
                     table = parquet.read_row_group(group, columns=["image_id"])
-                    for row, image_id in enumerate(table["image_id"].to_pylist()):
+                    for row, value in enumerate(table["image_id"].to_pylist()):
+                        image_id = id_text(value)
                         if image_id in self._place:
                             raise TruthError(f"{where} has a second mask of {image_id}")
-                        self._place[image_id] = (name, group, row)
+                        if image_id is not None:
+                            self._place[image_id] = (name, group, row)
         except pa.ArrowException as error:
             raise TruthError(f"{where} cannot be read as Parquet: {error}") from error

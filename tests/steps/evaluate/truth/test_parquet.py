@@ -39,6 +39,17 @@ def test_masks_in_any_order(column):
     assert not truth.has("10.jpg")
 
 
+def test_ids_are_the_text_that_they_are_in_a_source(column):
+    """Integers in the truth, text in the source; a NaN has made the integers of pandas floats."""
+    for ids in (pa.array([100, 101, None]), pa.array([100.0, 101.0, float("nan")])):
+        masks = dict(zip("abc", MASKS.values(), strict=False))
+        truth = MaskColumn(column(masks, image_id=ids), "gt", SETTINGS)
+        assert truth.num_images == 2
+        np.testing.assert_array_equal(truth.read("101", SIZE, SIZE), MASKS["1.jpg"])
+    dictionary = pa.array(list(MASKS)).dictionary_encode()
+    assert MaskColumn(column(image_id=dictionary), "gt", SETTINGS).has("9.jpg")
+
+
 def test_folder_such_as_another_runs_masks(tmp_path):
     run = RunFolder(str(tmp_path / "run"))
     write_shard(run, "segment", 0, [row("a.jpg", square(0, 0, 4))])
