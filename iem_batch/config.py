@@ -23,6 +23,7 @@ from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.segment.settings import SegmentSettings
 from iem_batch.steps.topk.settings import TopkSettings
 from iem_batch.steps.upscale.settings import UpscaleSettings
+from iem_batch.storage.settings import WebSettings
 from iem_batch.tools.settings import DemoSettings, ShipSettings
 
 
@@ -49,6 +50,7 @@ class Settings:
     demo: DemoSettings = field(default_factory=DemoSettings)
     ship: ShipSettings = field(default_factory=ShipSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    web: WebSettings = field(default_factory=WebSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
 

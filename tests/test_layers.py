@@ -15,7 +15,10 @@ PACKAGE = Path(__file__).parents[1] / "iem_batch"
 BASE = ("errors", "checks", "processes", "interrupts", "progress", "foreground", "metrics")
 """Files that know nothing of images, runs or steps."""
 
-SETTINGS = ("iem.settings", "segnet.settings", "images.settings", "run.settings", "exec.settings")
+SETTINGS = (
+    *("iem.settings", "segnet.settings", "images.settings", "run.settings", "exec.settings"),
+    "storage.settings",
+)
 """Sections of the settings that belong to no step."""
 
 RECORDS = ("steps.topk.scores", "steps.export.formats")

@@ -16,6 +16,7 @@ from iem_batch.sources.protocol import (
     Source,
     UnreadableImage,
 )
+from iem_batch.storage.settings import WebSettings
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -27,5 +28,6 @@ __all__ = [
     "Reader",
     "Source",
     "UnreadableImage",
+    "WebSettings",
     "open_source",
 ]

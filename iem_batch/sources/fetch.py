@@ -1,25 +1,23 @@
 """Fetching the images of a list of URLs, several at a time."""
 
-import random
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
-from iem_batch.errors import StorageError
-from iem_batch.sources.protocol import MAX_FILE_BYTES, RawImage, UnreadableImage
+from iem_batch.errors import StorageError, TooLargeError
+from iem_batch.sources.download import Downloader
+from iem_batch.sources.protocol import RawImage, UnreadableImage
 from iem_batch.storage.folder import Folder
+from iem_batch.storage.local_files import read_file
 from iem_batch.storage.read_ahead import map_ahead
-from iem_batch.storage.web import BusyError, WebFile, is_web
+from iem_batch.storage.settings import WebSettings
+from iem_batch.storage.web import OptedOutError, WebError, is_web
 
-MAX_ATTEMPTS = 3
-PAUSE_S = 0.5
-"""Before the second attempt; doubled before each further one, and drawn from half to one and a half
-of that, so that workers do not come back at once."""
+MIN_ALL_LOST = 8
+"""So many URLs of which none is answered are the network's fault, not theirs."""
 
-JUDGED_TOGETHER, MIN_ALL_LOST = 64, 8
-"""URLs judged together, and the fewest: if none can be reached, the network is to blame."""
+_UNASKED = ("null", "not_a_url", "unreachable")
+"""Reasons of images of which no host has said anything."""
 
 
 @dataclass(frozen=True)
@@ -37,26 +35,38 @@ class Request:
     url: object
 
 
-def fetch(requests: Iterable[Request], allow_local: bool) -> Iterator[RawImage | UnreadableImage]:
+def fetch(
+    requests: Iterable[Request], allow_local: bool, settings: WebSettings
+) -> Iterator[RawImage | UnreadableImage]:
     """Read URLs in order; one that fails does not affect the others.
 
     Args:
         requests: what to read.
         allow_local: whether a URL may be a local path, as those of a local list may.
+        settings: how web servers are asked, and how many bytes an image may have.
 
     Raises:
-        StorageError: none of many URLs could be reached.
+        StorageError: there are several, and no host has answered.
     """
-    items = map_ahead(partial(_fetch, allow_local), requests)
-    while found := list(islice(items, JUDGED_TOGETHER)):
-        lost = [item for item in found if isinstance(item, UnreadableImage)]
-        lost = [item for item in lost if item.reason == "unreachable"]
-        if len(lost) == len(found) >= MIN_ALL_LOST:
-            raise StorageError(f"none of {len(lost)} URLs could be reached: {lost[0].message}")
-        yield from found
+    read = partial(_fetch, Downloader(settings), allow_local, settings.max_bytes)
+    unasked: list[UnreadableImage] | None = []
+    for item in map_ahead(read, requests):
+        if unasked is not None:
+            if isinstance(item, UnreadableImage) and item.reason in _UNASKED:
+                unasked.append(item)
+                continue
+            yield from unasked
+            unasked = None
+        yield item
+    lost = [item for item in unasked or () if item.reason == "unreachable"]
+    if len(lost) >= MIN_ALL_LOST:
+        raise StorageError(f"none of {len(lost)} URLs could be reached: {lost[0].message}")
+    yield from unasked or ()
 
 
-def _fetch(allow_local: bool, request: Request) -> RawImage | UnreadableImage:
+def _fetch(
+    downloader: Downloader, allow_local: bool, max_bytes: int, request: Request
+) -> RawImage | UnreadableImage:
     uri = request.url if isinstance(request.url, str) else request.uri
 
     def unreadable(reason: str, message: str) -> UnreadableImage:
@@ -67,13 +77,18 @@ def _fetch(allow_local: bool, request: Request) -> RawImage | UnreadableImage:
     if not (isinstance(request.url, str) and _is_url(uri, allow_local)):
         return unreadable("not_a_url", "not a URL that can be read: use https, http, s3 or gs")
     try:
-        data = _read(uri)
+        data = downloader.read(uri) if is_web(uri) else _read(uri, max_bytes)
     except FileNotFoundError:
         return unreadable("missing", "there is nothing at this URL")
+    except TooLargeError as error:
+        return unreadable("too_large", str(error))
+    except OptedOutError as error:
+        return unreadable("opted_out", str(error))
+    except WebError as error:
+        answered = "busy" if error.may_pass else "refused"
+        return unreadable("unreachable" if error.status is None else answered, str(error))
     except StorageError as error:
-        return unreadable("unreachable", str(error))
-    if len(data) > MAX_FILE_BYTES:
-        return unreadable("too_large", f"{len(data)} bytes, more than {MAX_FILE_BYTES}")
+        return unreadable("unreadable", str(error))
     return RawImage(image_id=request.image_id, uri=uri, data=data)
 
 
@@ -84,15 +99,16 @@ def _is_url(url: str, allow_local: bool) -> bool:
     return bool(separator) and scheme in ("http", "https", "s3", "s3a", "gs", "gcs") and bool(path)
 
 
-def _read(url: str) -> bytes:
-    if not is_web(url):
-        folder, _, name = url.rpartition("/")
-        return Folder(folder).read_bytes(name)  # its client tries again by itself
-    for attempt in range(MAX_ATTEMPTS):
-        if attempt:
-            time.sleep(PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
-        try:
-            return WebFile(url).read_bytes("")
-        except BusyError as error:
-            last = error
-    raise last
+def _read(url: str, max_bytes: int) -> bytes:
+    """Read a local file, or an object, whose client tries again by itself."""
+    path = url.removeprefix("file://")
+    if path.startswith("/"):
+        return read_file(path, max_bytes)
+    folder, _, name = url.rpartition("/")
+    try:
+        data = Folder(folder).read_range(name, 0, max_bytes + 1)
+    except StorageError as error:
+        raise WebError(str(error)) from error
+    if len(data) > max_bytes:
+        raise TooLargeError(f"it has more than the {max_bytes} bytes of web.max_mb")
+    return data

@@ -18,8 +18,9 @@ from iem_batch.sources.parquet_table import ParquetTable
 from iem_batch.sources.pieces import Pieces, is_private
 from iem_batch.sources.protocol import Source
 from iem_batch.sources.tar import TarSource
-from iem_batch.sources.url_list import URLListSource
+from iem_batch.sources.url_list import URLListSource, has_url
 from iem_batch.storage.folder import Folder
+from iem_batch.storage.settings import DEFAULTS, WebSettings
 from iem_batch.storage.web import WebFile, is_web
 
 FORMATS = ("folder", "tar", "parquet", "lmdb", "urls")
@@ -39,7 +40,7 @@ _LMDB_IS_LOCAL = (
 )
 
 
-def open_source(url: str) -> Source:
+def open_source(url: str, web: WebSettings = DEFAULTS) -> Source:
     """Open a collection of images.
 
     Args:
@@ -47,6 +48,7 @@ def open_source(url: str) -> Source:
             content tells the format. Options behind it override that: ``#format=tar``, for
             Parquet the columns, as in ``#image=sample.photo&id=name``, and for an LMDB with named
             databases ``#db=name``. In a name, ``%26`` is an ampersand and ``%23`` a hash.
+        web: how web servers are asked.
 
     Raises:
         SourceError: there is nothing there, or nothing that this program can read.
@@ -59,32 +61,32 @@ def open_source(url: str) -> Source:
         raise SourceError(f"{url}: there is no format {known}; use {', '.join(FORMATS)}")
     try:
         if is_web(place):
-            return _open_file(WebFile(place), options)
+            return _open_file(WebFile(place, web), options, web)
         folder = Folder(place)
         if options.get("format") == "folder":
             return FolderSource(folder)
         kind = folder.kind()
         if kind == "absent":
             raise SourceError(f"{folder.url} does not exist")
-        return _open_file(folder, options) if kind == "file" else _open_folder(folder, options)
+        return (_open_file if kind == "file" else _open_folder)(folder, options, web)
     except (StorageError, FileNotFoundError) as error:
         raise SourceError(str(error)) from error
 
 
-def _open_folder(folder: Folder, options: dict[str, str]) -> Source:
+def _open_folder(folder: Folder, options: dict[str, str], web: WebSettings) -> Source:
     pieces = Pieces(folder, is_single=False)
     kind = options.get("format") or _format_of_folder(folder)
     if kind == "urls":
         raise SourceError(f"{folder.url} is a folder; give the list of URLs itself")
-    return _open_archive(pieces, kind, options) or FolderSource(folder)
+    return _open_archive(pieces, kind, options, web) or FolderSource(folder)
 
 
-def _open_file(file: Folder | WebFile, options: dict[str, str]) -> Source:
+def _open_file(file: Folder | WebFile, options: dict[str, str], web: WebSettings) -> Source:
     pieces = Pieces(file, is_single=True)
     given = options.get("format")
     head = b"" if given else pieces.head("")
     kind = given or format_of(head)
-    if source := _open_archive(pieces, kind, options):
+    if source := _open_archive(pieces, kind, options, web):
         return source
     if kind in ("image", "folder"):
         raise SourceError(f"{file.url} is one file; give the folder that holds the images")
@@ -94,19 +96,21 @@ def _open_file(file: Folder | WebFile, options: dict[str, str]) -> Source:
             "all before them; unpack it, a tar to a plain .tar"
         )
     if given == "urls" or _begins_with_url(head):
-        return URLListSource(pieces)
+        return URLListSource(pieces, web)
     raise SourceError(
         f"{file.url} is neither tar, Parquet, LMDB nor a list of URLs; it begins with {head[:16]!r}"
     )
 
 
-def _open_archive(pieces: Pieces, kind: str | None, options: dict[str, str]) -> Source | None:
+def _open_archive(
+    pieces: Pieces, kind: str | None, options: dict[str, str], web: WebSettings
+) -> Source | None:
     """Open what holds many images in a file, however few files; None for any other format."""
     match kind:
         case "tar":
             return TarSource(pieces)
         case "parquet":
-            return _parquet(pieces, options)
+            return _parquet(pieces, options, web)
         case "lmdb":
             url = pieces.folder.url
             if not pieces.folder.is_local:
@@ -117,14 +121,14 @@ def _open_archive(pieces: Pieces, kind: str | None, options: dict[str, str]) -> 
 
 def _begins_with_url(head: bytes) -> bool:
     """Tell whether a text has a URL or a local path where its first line is that is not blank."""
-    lines = (line.strip() for line in head.removeprefix(b"\xef\xbb\xbf").splitlines())
-    first = next((line for line in lines if line and not line.startswith(b"#")), b"")
-    return re.match(rb"(?:\w+://|/)[^\x00-\x20]", first) is not None or (
-        not first and b"\0" not in head and head.startswith(b"#")
-    )
+    text = head.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
+    lines = (line.strip() for line in text.splitlines())
+    first = next((line for line in lines if line and not line.startswith("#")), "")
+    is_comment = not first and "\0" not in text and text.startswith("#")
+    return is_comment or has_url(first)
 
 
-def _parquet(pieces: Pieces, options: dict[str, str]) -> Source:
+def _parquet(pieces: Pieces, options: dict[str, str], web: WebSettings) -> Source:
     image, image_id = options.get("image"), options.get("id", ID_NAME)
     if "image" not in options or "id" not in options:
         schema = _first_schema(pieces)
@@ -133,7 +137,7 @@ def _parquet(pieces: Pieces, options: dict[str, str]) -> Source:
         if image_id:
             id_column(schema, image_id)
     assert image is not None
-    return ParquetSource(pieces, image, image_id or None)
+    return ParquetSource(pieces, image, image_id or None, web)
 
 
 def _first_schema(pieces: Pieces) -> pa.Schema:

@@ -27,6 +27,7 @@ from iem_batch.sources.protocol import (
 )
 from iem_batch.sources.repeats import Listed
 from iem_batch.storage.folder import FoundFile
+from iem_batch.storage.settings import DEFAULTS, WebSettings
 
 _EXTENSIONS = (".parquet", ".pq")
 
@@ -43,6 +44,7 @@ class ParquetSource(PiecesSource):
         pieces: the files.
         image: column of the images or URLs, also ``<struct>.<field>``.
         id: column of the ids, likewise; None if there is none.
+        web: how web servers are asked.
     """
 
     exact_bytes: ClassVar[bool] = True
@@ -50,6 +52,7 @@ class ParquetSource(PiecesSource):
 
     image: str
     id: str | None
+    web: WebSettings = DEFAULTS
 
     @property
     def url(self) -> str:
@@ -140,7 +143,7 @@ class ParquetSource(PiecesSource):
         values = _values(table, image, [row for row in ids if row not in repeats])
         if content_of(table.schema, self.image) == "url":
             requests = (Request(ids[row], f"{entry.uri}#{row}", url) for row, url in values)
-            yield from fetch(requests, self.pieces.folder.is_local)
+            yield from fetch(requests, self.pieces.folder.is_local, self.web)
             return
         for row, value in values:
             uri = f"{entry.uri}#{row}"

@@ -76,7 +76,8 @@ class UnreadableImage:
         image_id: as in `RawImage`.
         uri: as in `RawImage`.
         reason: ``missing``, ``unreadable``, ``too_large``, ``truncated``, ``duplicate``, ``null``,
-            ``unsafe_path``, ``not_a_file``, ``not_a_url`` or ``unreachable``.
+            ``unsafe_path``, ``not_a_file`` or ``not_a_url``; of a URL also ``unreachable`` (no
+            answer), ``busy`` and ``refused`` (answers of its server), or ``opted_out``.
         message: what was found, for a person.
     """
 

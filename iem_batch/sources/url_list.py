@@ -1,5 +1,6 @@
 """A text file of URLs, one in a line, as a source."""
 
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,24 +18,42 @@ from iem_batch.sources.protocol import (
 )
 from iem_batch.sources.repeats import Listed
 from iem_batch.storage.folder import FoundFile
+from iem_batch.storage.settings import DEFAULTS, WebSettings
 
 MAX_LINE_BYTES = 1 << 16
 """A line of more bytes than this is no URL."""
+
+
+_URL = re.compile(r"(?:\w+://|/)[^\x00-\x20]")
+
+
+def url_in(line: str) -> str:
+    """Give the field of a line that is a URL or a local path; all of the line if none is."""
+    return next((field for field in line.split("\t") if _URL.match(field)), line)
+
+
+def has_url(line: str) -> bool:
+    """Tell whether a field of a line is a URL or a local path."""
+    return _URL.match(url_in(line)) is not None
 
 
 @dataclass(frozen=True)
 class URLListSource(PiecesSource):
     """Images at the URLs of a text file; an image's id is its URL.
 
-    Blank lines and those that begin with ``#`` are left out. A line that is no URL becomes a row in
+    In a line with tabs the first field that is a URL counts, such as that beside a caption. Blank
+    lines and those that begin with ``#`` are left out. A line that is no URL becomes a row in
     quarantine. Only a local list may hold local paths.
 
     Args:
         pieces: the list, as the only piece.
+        web: how web servers are asked.
     """
 
     exact_bytes: ClassVar[bool] = False
     """The sizes of the images are not known before they are read."""
+
+    web: WebSettings = DEFAULTS
 
     @property
     def url(self) -> str:
@@ -59,9 +78,9 @@ class URLListSource(PiecesSource):
         with self.pieces.open("", start, stop) as file:
             while line := file.readline(MAX_LINE_BYTES):
                 first, start = start, start + len(line)
-                url = line.strip().decode(errors="backslashreplace").removeprefix("\ufeff")
-                if url and not url.startswith("#"):
-                    yield Span(first, start, url)
+                text = line.strip().decode(errors="backslashreplace").removeprefix("\ufeff")
+                if text and not text.startswith("#"):
+                    yield Span(first, start, url_in(text))
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None
@@ -87,4 +106,4 @@ class URLListSource(PiecesSource):
             for index, url in urls.items()
             if index not in repeats and (wanted is None or url in wanted)
         )
-        yield from fetch(requests, self.pieces.folder.is_local)
+        yield from fetch(requests, self.pieces.folder.is_local, self.web)

@@ -12,7 +12,7 @@ from iem_batch.run.killers import add_killers, guard, largest_images, planned_id
 from iem_batch.run.load import LoadedShard, load_shard
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.sources import open_source
+from iem_batch.sources import Source, WebSettings, open_source
 from iem_batch.steps.registry import up_to
 
 
@@ -27,6 +27,8 @@ class ImageStep:
     decode: DecodeSettings
     memory_bytes: int | None
     """Memory that decoding one image may take; None is no limit."""
+    web: WebSettings
+    """How the images of a list of URLs are asked for."""
 
     @classmethod
     def of(cls, job: Job, place: RunFolder, **own: Any) -> Self:
@@ -46,6 +48,7 @@ class ImageStep:
             plan=read_plan(job.run),
             decode=job.settings.decode,
             memory_bytes=job.settings.limits.memory_bytes,
+            web=job.settings.web.within(job.settings.limits.timeout_s),
             **own,
         )
 
@@ -54,14 +57,21 @@ class ImageStep:
         """Those of the plan."""
         return self.plan.num_shards
 
+    def open_source(self) -> Source:
+        """Open what was planned.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+        return open_source(self.plan.source_url, self.web)
+
     def load_images(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
         """Decode the images of a shard, but those known to kill.
 
         Raises:
             WorkerMemoryError: an image needs more memory than a worker may take.
         """
-        opened = open_source(self.plan.source_url)
-        steps = up_to(self.name)
+        steps, opened = up_to(self.name), self.open_source()
         source = guard(self.run, steps, shard, opened, self.decode, self.memory_bytes)
         return load_shard(self.run, shard, source, self.decode, wanted)
 
@@ -92,11 +102,11 @@ class ImageStep:
 
     def image_ids(self, shard: int) -> list[str]:
         """List the images of a shard, in order, without decoding any."""
-        return planned_ids(self.run, shard, open_source(self.plan.source_url))
+        return planned_ids(self.run, shard, self.open_source())
 
     def largest_images(self, shard: int) -> str:
         """Name the largest images of a shard with their sizes, without decoding any."""
-        return largest_images(self.run, shard, open_source(self.plan.source_url))
+        return largest_images(self.run, shard, self.open_source())
 
     def keep_back(self, shard: int, killers: Mapping[str, str]) -> None:
         """Write down images of a shard that kill, image_id -> how; `load` leaves them out then."""

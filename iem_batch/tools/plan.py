@@ -54,7 +54,7 @@ def ensure_plan(
         RunMismatchError: the source has changed, or other settings were planned with; nothing is
             written.
     """
-    opened = open_source(source)
+    opened = open_source(source, job.settings.web)
     if not job.run.exists(layout.PLAN):
         return _new_plan(job, opened, kind)
     require_same_settings(job.run, opened, job.settings.plan)

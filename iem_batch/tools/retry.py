@@ -13,7 +13,7 @@ from iem_batch.steps.do import do, drop, made_of
 from iem_batch.steps.places import started_steps
 from iem_batch.steps.quarantine import quarantine_part, quarantined_shards
 
-HEALABLE = frozenset(("missing", "unreadable", "unreachable", REASON))
+HEALABLE = frozenset(("missing", "unreadable", "unreachable", "busy", REASON))
 """Reasons that say something of the storage or the machine; all others stay what they are."""
 
 

@@ -78,7 +78,8 @@ def verify(job: Job, json: bool, reread: bool) -> None:
     Raises:
         VerificationError: something is not as it should be; what it is was printed.
     """
-    source = open_source(read_plan(job.run).source_url) if reread else None
+    web = job.settings.web
+    source = open_source(read_plan(job.run).source_url, web) if reread else None
     result = check(job, source)
     num_faults = sum(result.findings.counts.values())
     if json:

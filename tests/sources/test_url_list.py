@@ -7,7 +7,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from iem_batch.errors import StorageError
-from iem_batch.sources import fetch, open_source
+from iem_batch.sources import download, open_source
 from iem_batch.sources.tar import TarSource
 from tests.sources.test_tar import image, read_all, tar_of
 
@@ -56,7 +56,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server() -> Iterator[Server]:
     made = Server(("127.0.0.1", 0), Handler)
     made.files, made.requests = {}, []
-    thread = threading.Thread(target=made.serve_forever)
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
     yield made
     made.shutdown()
@@ -66,7 +66,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "PAUSE_S", 0.0)
+    monkeypatch.setattr(download, "PAUSE_S", 0.0)
 
 
 def url(server: Server, path: str) -> str:
@@ -113,8 +113,8 @@ def test_good_and_bad_lines(tmp_path: Path, server: Server) -> None:
         }
         assert reasons == {
             lines[4]: "missing",
-            lines[6]: "unreachable",
-            lines[7]: "unreachable",
+            lines[6]: "busy",
+            lines[7]: "refused",
             lines[8]: "unreachable",
             lines[9]: "unreachable",
             lines[11]: "missing",
@@ -122,7 +122,7 @@ def test_good_and_bad_lines(tmp_path: Path, server: Server) -> None:
             lines[13]: "not_a_url",
             lines[2]: "duplicate",
         }
-        assert server.requests.count("/always-500") == fetch.MAX_ATTEMPTS
+        assert server.requests.count("/always-500") == 3
         assert server.requests.count("/always-403") == 1
 
 

@@ -25,7 +25,7 @@ from iem_batch.run.file_names import safe_file_name
 from iem_batch.run.load import read_entries
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import shard_entries
-from iem_batch.sources import RawImage, UnreadableImage, open_source
+from iem_batch.sources import RawImage, UnreadableImage
 from iem_batch.sources.formats import image_extension
 from iem_batch.sources.tar_members import ID_COMMENT
 from iem_batch.steps.convert.settings import ConvertSettings
@@ -83,7 +83,7 @@ class ConvertStep(ImageStep):
             IntegrityError: the source gave another number of images than planned.
         """
         entries = shard_entries(self.run, shard)
-        items = list(read_entries(open_source(self.plan.source_url), entries, wanted))
+        items = list(read_entries(self.open_source(), entries, wanted))
         in_plan = sum(entry.stop - entry.start for entry in entries)
         is_exact = wanted is None and all(entry.count == "exact" for entry in entries)
         if is_exact and len(items) != in_plan:

@@ -23,7 +23,7 @@ from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, require_summary
 from iem_batch.run.plan import read_plan
-from iem_batch.sources import open_source
+from iem_batch.sources import WebSettings, open_source
 from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import compare_paired, interval
 from iem_batch.steps.evaluate.evaluation import (
@@ -107,7 +107,7 @@ def build(job: Job) -> WholeStep:
     places = [job.place_of(number) for number in range(1, job.round + 1)]
 
     def compute() -> ShardOutput:
-        found, tables = evaluate(places, shards, side, truths, settings)
+        found, tables = evaluate(places, shards, side, truths, settings, job.settings.web)
         return ShardOutput(
             shard=0,
             tables={**tables, SUMMARY: (json.dumps(asdict(found), indent=1) + "\n").encode()},
@@ -148,11 +148,11 @@ def evaluate(
     side: int | None,
     truths: Truths,
     settings: EvaluateSettings,
+    web: WebSettings,
 ) -> tuple[Evaluation, dict[str, pa.Table]]:
     """Score all masks of a run against ground truth.
 
-    Shards are read one by one, and truth image by image: of an image nothing is kept but its
-    scores.
+    Shards are read one by one, and truth image by image; of an image only its scores are kept.
 
     Args:
         places: the run and its later rounds; whatever makes masks is scored where it is.
@@ -160,6 +160,7 @@ def evaluate(
         side: the first mask whose masks of segment are scored as well; None scores none.
         truths: the truth and how it is used.
         settings: whether there are baselines, and how sure the means are.
+        web: how the photos of a list of URLs are asked for.
 
     Returns:
         The means, and the scores of each image: file -> table of schema EVALUATION.
@@ -168,7 +169,7 @@ def evaluate(
         TruthError: no image has a truth, or one of them cannot be used; the message names it.
     """
     run, truth = places[0], truths.truth
-    source = open_source(read_plan(run).source_url) if settings.baselines else None
+    source = open_source(read_plan(run).source_url, web) if settings.baselines else None
     num_rows = 0
     totals: dict[str, _Total] = {}
     tables: dict[str, pa.Table] = {}

@@ -19,7 +19,7 @@ from iem_batch.run.marker import adopt
 from iem_batch.run.marks import Summary, read_record, require_summary, settings_of
 from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.plan import Plan, read_plan
-from iem_batch.sources import open_source
+from iem_batch.sources import WebSettings, open_source
 from iem_batch.steps.export.files import CorpusFile, Selected, corpus_files, pairs_per_file
 from iem_batch.steps.export.formats import FORMATS
 from iem_batch.steps.export.formats.pair import Place
@@ -59,6 +59,7 @@ def build(job: Job) -> "ExportStep":
         decode=job.settings.decode,
         export=settings,
         memory_bytes=job.settings.limits.memory_bytes,
+        web=job.settings.web.within(job.settings.limits.timeout_s),
     )
     if step.is_elsewhere:
         adopt(place, "corpus")
@@ -111,6 +112,8 @@ class ExportStep:
     export: ExportSettings
     memory_bytes: int | None
     """Memory that decoding one image may take; None is no limit."""
+    web: WebSettings
+    """How the images of a list of URLs are asked for."""
     name: str = "export"
 
     @property
@@ -139,7 +142,7 @@ class ExportStep:
     ) -> LoadedPairs:
         """Read the images of one corpus file again from the source, and their masks."""
         file = corpus_files(self.selected)[shard]
-        opened = open_source(self.plan.source_url)
+        opened = open_source(self.plan.source_url, self.web)
         images: dict[str, Original] = {}
         masks: dict[str, dict[str, Any]] = {}
         rejected: dict[str, dict[str, str]] = {}
@@ -163,7 +166,7 @@ class ExportStep:
 
     def largest_images(self, shard: int) -> str:
         """Name the largest images of the shards a corpus file comes from, with their sizes."""
-        source = open_source(self.plan.source_url)
+        source = open_source(self.plan.source_url, self.web)
         shards = pc.unique(corpus_files(self.selected)[shard].rows["shard"]).to_pylist()
         return "; ".join(largest_images(self.run, number, source) for number in shards)
 

@@ -203,7 +203,7 @@ def open_sources(job: Job, plan: Plan, evaluation: Evaluation | None) -> tuple[S
     truth: Truth | None = None
     notes = []
     with suppress(SourceError):  # the page shows masks without photos then, and says so
-        source = open_source(plan.source_url)
+        source = open_source(plan.source_url, job.settings.web)
     if evaluation is not None:
         try:
             truth = open_truth(evaluation.truth_url, evaluation.settings, decode)

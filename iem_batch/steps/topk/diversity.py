@@ -15,7 +15,7 @@ from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.plan import read_plan
-from iem_batch.sources import Source, open_source
+from iem_batch.sources import Source, WebSettings, open_source
 from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
 
 POOL = 2
@@ -34,7 +34,7 @@ class LeftOut:
 
 
 def without_near_duplicates(
-    run: RunFolder, best: pa.Table, bits: int, decode: DecodeSettings
+    run: RunFolder, best: pa.Table, bits: int, decode: DecodeSettings, web: WebSettings
 ) -> tuple[pa.Table, LeftOut]:
     """Go down the rows and keep each image that differs enough from all that are kept before it.
 
@@ -44,6 +44,7 @@ def without_near_duplicates(
         bits: near-duplicates differ in so many of 64 bits of their hashes (ImageHash's phash, of
             what the engine sees), or fewer.
         decode: how images become pixels.
+        web: how those of a list of URLs are asked for.
 
     Returns:
         The rows kept, in their order, and how many of the others there were.
@@ -52,7 +53,8 @@ def without_near_duplicates(
         BackendUnavailableError: ImageHash is not installed.
         SourceError: the source has vanished.
     """
-    hashes = _hashes(run, best, decode)
+    source = open_source(read_plan(run).source_url, web)
+    hashes = _hashes(run, best, source, decode)
     kept_N8 = np.empty((len(best), 8), np.uint8)
     kept: list[int] = []
     num_gone = 0
@@ -69,9 +71,10 @@ def without_near_duplicates(
     return best.take(pa.array(kept, pa.int64())), left_out
 
 
-def _hashes(run: RunFolder, best: pa.Table, decode: DecodeSettings) -> dict[str, NDArray[np.uint8]]:
+def _hashes(
+    run: RunFolder, best: pa.Table, source: Source, decode: DecodeSettings
+) -> dict[str, NDArray[np.uint8]]:
     shards = pc.unique(best["shard"]).to_pylist()
-    source = open_source(read_plan(run).source_url)
     hashes = partial(_hashes_of_shard, run, best, source, decode)
     found = map_ahead(hashes, shards, num_threads=LARGE_REQUESTS)
     return {image_id: bits for of_shard in found for image_id, bits in of_shard}

@@ -9,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from iem_batch.exec.step import ShardOutput, WholeStep
-from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
 from iem_batch.run import schema
-from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, require_summary
 from iem_batch.steps.topk.candidates import (
     NO_ROWS,
@@ -30,7 +28,6 @@ from iem_batch.steps.topk.histogram import histogram_table
 from iem_batch.steps.topk.labels import Labels, labels_of
 from iem_batch.steps.topk.scores import SCORES
 from iem_batch.steps.topk.selection import TABLE, Selection
-from iem_batch.steps.topk.settings import TopkSettings
 
 Search = Callable[[Query], Candidates]
 """Finds the candidates of all shards."""
@@ -61,7 +58,7 @@ def build(job: Job) -> WholeStep:
         depends["decode"] = asdict(job.settings.decode)
 
     def compute() -> ShardOutput:
-        selection, table = select(job.run, labels, made, settings, job.settings.decode, search)
+        selection, table = select(job, labels, made, search)
         return ShardOutput(
             shard=0,
             tables={TABLE: table},
@@ -106,14 +103,7 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
             print(f"topk: {number:,} images left out {why}")
 
 
-def select(
-    run: RunFolder,
-    labels: Labels,
-    made: Summary,
-    settings: TopkSettings,
-    decode: DecodeSettings,
-    search: Search,
-) -> tuple[Selection, pa.Table]:
+def select(job: Job, labels: Labels, made: Summary, search: Search) -> tuple[Selection, pa.Table]:
     """Select the k masks of highest score.
 
     The score is the error E, without the diversity term, or E times the agreement of the masks of
@@ -121,11 +111,9 @@ def select(
     sharding. Memory is bounded by k and some shards.
 
     Args:
-        run: the run, which knows where the images are.
+        job: the run, which knows where the images are, and the settings.
         labels: the masks that it is made among.
         made: the summary of the step that made them.
-        settings: k, and what is left out.
-        decode: how images become pixels, which only diversity looks at.
         search: who goes through the shards.
 
     Returns:
@@ -135,6 +123,7 @@ def select(
         StepMissingError: no image has a mask.
         SettingsError: the table of groups cannot be used, or the library of hashes is missing.
     """
+    settings = job.settings.topk
     k = settings.k if settings.fraction is None else round(settings.fraction * made.ok)
     has_agreement = made.facts.get("first_masks", 1) > 1
     query = Query(
@@ -153,7 +142,11 @@ def select(
     else:
         found = search(replace(query, k=POOL * k))
         best, left_out = without_near_duplicates(
-            run, found.best.sort_by(ORDER), settings.diversity_bits, decode
+            job.run,
+            found.best.sort_by(ORDER),
+            settings.diversity_bits,
+            job.settings.decode,
+            job.settings.web,
         )
         best = first_rows(best, k)
     return _selection(query, found, best, left_out)

@@ -25,7 +25,7 @@ from iem_batch.run.killers import guard
 from iem_batch.run.load import read_entries
 from iem_batch.run.marks import Summary, settings_of
 from iem_batch.run.plan import shard_entries
-from iem_batch.sources import RawImage, open_source
+from iem_batch.sources import RawImage
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.lines import say_rows
 from iem_batch.steps.registry import STEPS, up_to
@@ -99,8 +99,7 @@ class UpscaleStep(ImageStep):
             kept = [image_id in wanted for image_id in rows["image_id"].to_pylist()]
             rows = rows.filter(pa.array(kept, pa.bool_()))
         ids = rows["image_id"].to_pylist()
-        source = open_source(self.plan.source_url)
-        steps = up_to(self.name)
+        steps, source = up_to(self.name), self.open_source()
         guarded = guard(self.run, steps, shard, source, self.decode, self.memory_bytes)
         read: dict[str, RawImage | ImageRejectedError] = {}
         planned = 0
