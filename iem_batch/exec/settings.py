@@ -36,8 +36,8 @@ class ClusterSettings(Section, name="cluster"):
     """Where Ray is, and how the work is spread over it."""
 
     address: str | None = None
-    """Ray cluster to join, e.g. auto or ray://head:10001; None starts Ray on this machine, or joins
-    the cluster the job was submitted to."""
+    """Ray cluster to join, HOST:PORT of its head or auto, from one of its nodes; None joins the one
+    that RAY_ADDRESS names, as in a job submitted, or starts Ray on this machine."""
 
     device: Device = "auto"
     """What an engine worker has: gpu or cpu; auto takes GPUs if the cluster has one when the step

@@ -155,12 +155,11 @@ class Training:
                 self.best = copy.deepcopy(self.latest)
                 self.best.load_state_dict(state["best"])
             self.history = [EpochRecord(**record) for record in state["history"]]
-        except StorageError:
+        except (StorageError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # torch raises whatever the damage leads to
             raise StorageError(
-                f"the training checkpoint is damaged ({type(error).__name__}); delete _run/train "
-                "in the run folder to begin the training again"
+                f"the training checkpoint is damaged ({type(error).__name__})"
             ) from error
 
     def add(self, record: EpochRecord) -> None:

@@ -74,7 +74,7 @@ def doctor(address: str | None, run: str | None, source: str | None) -> None:
     Raises:
         SystemExit: something is wrong.
     """
-    if address is None and "RAY_ADDRESS" not in os.environ:
+    if address is None and not os.environ.get("RAY_ADDRESS"):
         examinations, common = [examine(run, source)], list[Finding]()
     else:
         from iem_batch.exec.ray.cluster import cluster

@@ -2,13 +2,17 @@
 
 import logging
 import os
+import shlex
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import grpc
 import ray
+from ray.exceptions import RayError
 
 from iem_batch.errors import BackendUnavailableError
 from iem_batch.exec.settings import ClusterSettings
@@ -26,15 +30,14 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
     """Join or start Ray for the time of the block; a cluster joined is left running.
 
     Raises:
-        BackendUnavailableError: there is no cluster at the address.
+        BackendUnavailableError: no cluster can be joined at the address, or none started.
     """
     if ray.is_initialized():
         yield
         return
-    if settings.address is not None:
-        _require_listener(settings.address)
-    # By itself Ray would join any cluster of this machine, also another command's, and end with it.
-    address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
+    address, origin = _address(settings)
+    if address != "local":
+        _require_cluster(address, origin)
     # Ray's usage report needs the internet; a job must not wait for it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     num_processes = WORKER_PROCESSES_PER_CPU * (os.cpu_count() or 1)
@@ -50,11 +53,14 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
             # What workers print is in Ray's logs; here it would tear the progress bar, and most
             # of it is Ray talking about itself. Errors arrive as exceptions.
             log_to_driver=False,
+            runtime_env=_runtime_env(),
         )
-    except ConnectionError as error:
-        raise BackendUnavailableError(
-            f"there is no Ray cluster at {settings.address}: {error}"
-        ) from error
+    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
+        # Among them: no node of the cluster is here, other versions, another user's files.
+        cause = " ".join(str(error).split())
+        if address == "local":
+            raise BackendUnavailableError(f"Ray cannot be started here: {cause}") from error
+        raise _no_cluster(address, origin, cause) from error
     if threading.current_thread() is threading.main_thread():
         # Ray's own handler of SIGTERM, a spot notice, prints a stack and loses the exit status.
         signal.signal(signal.SIGTERM, on_terminate)
@@ -66,15 +72,54 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
 
 def has_cluster(settings: ClusterSettings) -> bool:
     """Tell whether `cluster` would find a cluster to join, not start one for this process alone."""
-    return ray.is_initialized() or bool(settings.address or os.environ.get("RAY_ADDRESS"))
+    return ray.is_initialized() or _address(settings)[0] != "local"
 
 
-def _require_listener(address: str) -> None:
-    """Look whether anyone listens at host:port; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():  # auto, local
+def _address(settings: ClusterSettings) -> tuple[str, str]:
+    """Give the address of the cluster to join, or `local` to start one; and who named it.
+
+    By itself Ray would join any cluster of this machine, also another command's, and end with it.
+    """
+    if settings.address is not None:
+        return settings.address, "cluster.address"
+    return os.environ.get("RAY_ADDRESS") or "local", "the environment variable RAY_ADDRESS"
+
+
+def _require_cluster(address: str, origin: str) -> None:
+    """Check that an address is one to join by, and that a Ray answers there.
+
+    Ray itself would try for minutes.
+
+    Raises:
+        BackendUnavailableError: it is not, or none does.
+    """
+    scheme, separator, rest = address.partition("://")
+    host, _, port = (rest if separator else address).rpartition(":")
+    if separator:
+        use = "`ray job submit`" if scheme in ("http", "https") else "Ray Client"
+        cause = f"that is an address for {use}; give HOST:PORT of the head, e.g. {host}:6379"
+        raise _no_cluster(address, origin, cause)
+    if not port.isdigit():  # auto, and what Ray refuses at once
         return
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise BackendUnavailableError(f"there is no Ray cluster at {address}: {error}") from error
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
+        if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
+            options = [("grpc.enable_http_proxy", 0)]
+            with grpc.insecure_channel(address, options) as channel:
+                grpc.channel_ready_future(channel).result(CONNECT_TIMEOUT_S)
+    except grpc.FutureTimeoutError as error:
+        raise _no_cluster(address, origin, "what answers there is no Ray") from error
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, origin, str(error)) from error
+
+
+def _no_cluster(address: str, origin: str, cause: str) -> BackendUnavailableError:
+    return BackendUnavailableError(
+        f"no Ray cluster can be joined at {address}, which {origin} names: {cause}"
+    )
+
+
+def _runtime_env() -> dict[str, str] | None:
+    """Say how to start workers, where Ray would fail for ever: it does not quote Python's path."""
+    quoted = shlex.quote(sys.executable)
+    return None if quoted == sys.executable else {"py_executable": quoted}

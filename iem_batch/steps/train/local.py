@@ -3,7 +3,7 @@
 import torch
 
 from iem_batch.segnet.allocator import keep_freed_memory
-from iem_batch.segnet.training import Training, begin_training, train_epoch
+from iem_batch.segnet.training import Training, train_epoch
 from iem_batch.steps.train.pair_stream import labelled_pairs, open_stream
 from iem_batch.steps.train.work import EpochProgress, TrainWork
 
@@ -23,8 +23,7 @@ def train_here(work: TrainWork, progress: EpochProgress) -> Training:
     """
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    training = begin_training(work.segnet, work.settings, device)
-    work.resume(training)
+    training = work.begin(device)
     threads = torch.get_num_threads()
     with open_stream(work.files, work.settings, num_threads=threads) as stream:
         while not training.finished:

@@ -14,6 +14,7 @@ sums are rounded in another order.
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ import ray.train
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow.fs import FSSpecHandler, PyFileSystem
+from ray.exceptions import RayError
 
 # What `ray.train` gives at run time; to a type checker it shows the classes of version 1.
 from ray.train.v2.api.config import (
@@ -44,9 +46,9 @@ from iem_batch.exec.ray.executor import RayExecutor
 from iem_batch.exec.settings import Device
 from iem_batch.segnet import allocator
 from iem_batch.segnet.settings import TrainSettings
-from iem_batch.segnet.training import Training, begin_training
+from iem_batch.segnet.training import Training
 from iem_batch.steps.train.pair_stream import check_cache
-from iem_batch.steps.train.ray_worker import train_worker
+from iem_batch.steps.train.ray_worker import NetworkOfRay, train_worker
 from iem_batch.steps.train.work import EpochProgress, TrainWork
 
 MAX_FAILURES = 3
@@ -76,21 +78,45 @@ def train_on_ray(
     executor.join()
     settings = work.settings
     # Before any worker starts: it tells what is wrong with the settings of the network.
-    training = begin_training(work.segnet, settings, torch.device("cpu"))
+    training = work.begin(torch.device("cpu"))
     check_cache(work.files, settings, _fewest_workers(settings))
     use_gpu = device == "gpu" or _use_gpu(_fewest_workers(settings), device)
     with _forwarding(progress) as records, _own_interrupt_handler():
-        try:
-            result: Any = _trainer(work, records, use_gpu=use_gpu).fit()
-        except TrainingFailedError as error:
-            raise ShardsFailedError(
-                f"training failed more than {MAX_FAILURES} times: {_cause(error)}\n"
-                "Run the same command again to go on from the last checkpoint."
-            ) from error
+        result = _fit(work, records, use_gpu=use_gpu)
     if isinstance(result.return_value, SettingsError):
         raise result.return_value
-    work.resume(training)
+    training = work.begin(torch.device("cpu"))
+    assert training.finished
     return training
+
+
+def _fit(work: TrainWork, records: Queue, *, use_gpu: bool) -> Any:
+    """Train to the end, again from the last checkpoint if what leads the workers is lost.
+
+    Ray may lose or, where memory is short, kill any process of a training. Ray Train begins again
+    by itself when it was a worker.
+
+    Raises:
+        ShardsFailedError: it failed more than `MAX_FAILURES` times.
+    """
+    for failures in range(1, MAX_FAILURES + 2):
+        try:
+            return _trainer(work, records, use_gpu=use_gpu).fit()
+        except TrainingFailedError as error:
+            failure: Exception = error
+            break
+        except RayError as error:
+            failure = error
+            if failures <= MAX_FAILURES:
+                print(
+                    f"train: begins again from its last checkpoint: {_cause(error)}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    raise ShardsFailedError(
+        f"training failed more than {MAX_FAILURES} times: {_cause(failure)}\n"
+        "Run the same command again to go on from the last checkpoint."
+    ) from failure
 
 
 def _fewest_workers(settings: TrainSettings) -> int:
@@ -117,6 +143,7 @@ def _use_gpu(num_workers: int, device: Device) -> bool:
 def _trainer(work: TrainWork, records: Queue, *, use_gpu: bool) -> TorchTrainer:
     return TorchTrainer(
         partial(train_worker, work, records),
+        torch_config=NetworkOfRay(),
         scaling_config=ScalingConfig(
             num_workers=_num_workers(work.settings),
             use_gpu=use_gpu,
@@ -147,7 +174,9 @@ def _forwarding(progress: EpochProgress) -> Iterator[Queue]:
     """Give a queue whose records are passed on to `progress` in this process."""
     # On a node of the workers it could be lost, and the training with it.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    records = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+    # If Ray loses or kills it, another is started, and who puts or gets does not notice.
+    again = {"max_restarts": MAX_FAILURES, "max_task_retries": -1}
+    records = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here, **again})
 
     def forward() -> None:
         while (record := records.get()) is not None:
@@ -160,7 +189,7 @@ def _forwarding(progress: EpochProgress) -> Iterator[Queue]:
     finally:
         records.put(None)
         thread.join()
-        records.shutdown()
+        records.shutdown(force=True)
 
 
 @contextmanager
@@ -174,5 +203,6 @@ def _own_interrupt_handler() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def _cause(error: TrainingFailedError) -> str:
-    return str(error).strip().splitlines()[-1]
+def _cause(error: Exception) -> str:
+    # Ray's advice about processes that die is longer than the line.
+    return str(error).strip().splitlines()[-1].partition(" Some common causes")[0].strip()

@@ -3,18 +3,49 @@
 import logging
 import os
 from dataclasses import asdict
+from typing import Any
 
 import ray.train
+import ray.util
 import torch
 import torch.distributed
 from ray.train.torch import get_device
+from ray.train.torch.config import TorchConfig, _TorchBackend
 from ray.util.queue import Queue
 
 from iem_batch.errors import SettingsError
 from iem_batch.segnet.allocator import keep_freed_memory
-from iem_batch.segnet.training import Training, begin_training, train_epoch
+from iem_batch.segnet.training import Training, train_epoch
 from iem_batch.steps.train.pair_stream import PairStream, labelled_pairs, open_stream
 from iem_batch.steps.train.work import TrainWork
+
+
+class NetworkOfRay(TorchConfig):
+    """How Ray Train connects the workers, by the network over which its nodes reach one another."""
+
+    @property
+    def backend_cls(self) -> type[_TorchBackend]:
+        """Give what Ray Train calls before it connects them."""
+        return _Backend
+
+
+class _Backend(_TorchBackend):
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        worker_group.execute(use_network_of_ray)
+        super().on_start(worker_group, backend_config)
+
+
+def use_network_of_ray() -> None:
+    """Let gloo connect from the network of this node's Ray address, unless the user says which.
+
+    By itself it takes what the name of the machine stands for, which on Debian is 127.0.1.1.
+    """
+    import psutil  # Ray's own copy, which `import ray` puts on the path
+
+    address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(each.address == address for each in addresses):
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
 
 
 def train_worker(work: TrainWork, records: Queue) -> SettingsError | None:
@@ -34,8 +65,7 @@ def train_worker(work: TrainWork, records: Queue) -> SettingsError | None:
     keep_freed_memory()
     is_first = context.get_world_rank() == 0
     try:
-        training = begin_training(work.segnet, work.settings, get_device())
-        work.resume(training)
+        training = work.begin(get_device())
         with open_stream(
             work.files,
             work.settings,

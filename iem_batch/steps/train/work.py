@@ -1,12 +1,16 @@
 """What a training is given, wherever it runs, and where it keeps what it has learned so far."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
+from iem_batch.errors import StorageError
 from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.collapse import Collapse
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
-from iem_batch.segnet.training import EpochRecord, Training
+from iem_batch.segnet.training import EpochRecord, Training, begin_training
 from iem_batch.steps.train import layout
 from iem_batch.steps.train.curves import event_file
 from iem_batch.steps.train.pair_files import PairFiles
@@ -31,16 +35,31 @@ class TrainWork:
     held_back: PairFiles | None
     """What is not, and only compared with; None where nothing is held back."""
 
-    def resume(self, training: Training) -> None:
-        """Go on from the last checkpoint, if there is one.
+    def begin(self, device: torch.device) -> Training:
+        """Begin, or go on from the last checkpoint if there is one that is whole.
+
+        A full disk or a power cut can damage it; then the training begins again, and says so.
+
+        Args:
+            device: where it is to run.
 
         Raises:
-            StorageError: it cannot be read, or is damaged.
+            SettingsError: the network cannot be made.
+            StorageError: the checkpoint cannot be read.
         """
+        name = layout.checkpoint(self.key)
+        training = begin_training(self.segnet, self.settings, device)
         try:
-            training.resume(self.place.read_bytes(layout.checkpoint(self.key)))
+            data = self.place.read_bytes(name)
         except FileNotFoundError:
-            return
+            return training
+        try:
+            training.resume(data)
+        except StorageError as error:
+            told = f"train: {error}: {self.place.url_of(name)}; training begins again"
+            print(told, file=sys.stderr, flush=True)
+            return begin_training(self.segnet, self.settings, device)
+        return training
 
     def keep(self, training: Training) -> None:
         """Write a checkpoint, which replaces the one before, and the curves so far."""

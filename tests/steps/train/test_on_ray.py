@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 import time
 from contextlib import AbstractContextManager, suppress
@@ -10,14 +11,20 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import ray
+import ray.util
 
 from iem_batch.errors import SettingsError
+from iem_batch.processes import descendants
 from iem_batch.run.folder import RunFolder
 from iem_batch.segnet.settings import TrainSettings
+from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import load_weights
-from iem_batch.steps.train import layout
+from iem_batch.steps.train import layout, ray_worker
 from iem_batch.steps.train import on_ray as train
+from iem_batch.storage.folder import Folder
 from tests.exec.ray.nodes import running_nodes
+from tests.faulty_proxy import Faults, faulty_proxy
 from tests.steps.corpora import small_discs, write_corpus
 from tests.steps.train.trainer import (
     ATTENTIVE,
@@ -112,6 +119,24 @@ def test_two_workers_equal_one(calm: RunFolder, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_store_that_only_the_url_names(s3_server: str, s3_bucket: str) -> None:
+    """Catches a training that looks for its run at another store, as Ray Train would by its own
+    client, one that cannot read an odd name, and one that leaves something beside the run."""
+    faults = Faults(lambda number, method, path: None)
+    with faulty_proxy(s3_server, faults) as endpoint:
+        run = RunFolder(f"{s3_bucket}/a b/Läufe 50%+1?endpoint_url={endpoint}")
+        write_corpus(run, small_discs(4))
+        (record,) = train_ray(run, replace(SETTINGS, epochs=1), lambda record: None)
+    assert record.epoch == 1
+    kept = [each for each in faults.seen if each.method == "PUT" and f"/{FOLDER}/" in each.path]
+    assert kept, "the checkpoint went to the store of the environment"
+    names = [found.name for found in Folder(s3_bucket).walk()]
+    assert f"a b/Läufe 50%+1/{layout.WEIGHTS}" in names
+    assert [name for name in names if not name.startswith("a b/Läufe 50%+1/")] == []
+    assert not Path("~/ray_results").expanduser().exists()
+
+
+@pytest.mark.slow
 def test_a_worker_that_dies_changes_no_bit(calm: RunFolder, tmp_path: Path) -> None:
     """Catches a resume that loses state, and one that begins again."""
     run = DeadlyRun(str(tmp_path))
@@ -124,6 +149,56 @@ def test_a_worker_that_dies_changes_no_bit(calm: RunFolder, tmp_path: Path) -> N
     assert told.count(1) == 1, "the workers began again without a checkpoint"
     assert run.read_bytes(layout.WEIGHTS) == calm.read_bytes(layout.WEIGHTS)
     assert train_ray(run, SETTINGS, pytest.fail) == trained
+
+
+def kill_process(title: str) -> None:
+    """Kill a process of the Ray that this one has started, by the title that Ray gives it."""
+    for pid in descendants(os.getpid()):
+        with suppress(OSError):  # it has ended meanwhile
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(title.encode()):
+                os.kill(pid, signal.SIGKILL)
+                return
+    raise AssertionError(f"there is no {title}")
+
+
+@pytest.mark.slow
+def test_what_leads_the_workers_may_die_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ray's memory monitor kills whatever process is largest. Catches a traceback, a training that
+    begins again without its checkpoint, and one that waits for ever for what it is told."""
+    run, calm = (RunFolder(str(tmp_path / name)) for name in ("run", "calm"))
+    for folder in (run, calm):
+        write_pairs(folder)
+    told: list[int] = []
+    settings = replace(SETTINGS, num_workers=1, epochs=30, patience=30)
+
+    def disturb(record: EpochRecord) -> None:
+        told.append(record.epoch)
+        if told.count(record.epoch) == 1 and record.epoch in (3, 9):
+            kill_process("ray::_QueueActor" if record.epoch == 3 else "ray::TrainController")
+
+    trained = train_ray(run, settings, disturb)
+    assert [record.epoch for record in trained] == list(range(1, 31))
+    assert told.count(1) == told.count(3) == 1
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "begins again" in each]
+    assert "its worker process has died" in line
+    train_ray(calm, settings, lambda record: None)
+    assert run.read_bytes(layout.WEIGHTS) == calm.read_bytes(layout.WEIGHTS)
+
+
+def test_gloo_takes_the_network_of_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches workers that wait for one another at 127.0.1.1, and a user who is not asked."""
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    ray_worker.use_network_of_ray()
+    import psutil  # Ray's own, as in the product
+
+    name = os.environ["GLOO_SOCKET_IFNAME"]
+    here = [each.address for each in psutil.net_if_addrs()[name]]
+    assert ray.util.get_node_ip_address() in here
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "mine")
+    ray_worker.use_network_of_ray()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "mine"
 
 
 @pytest.mark.slow
