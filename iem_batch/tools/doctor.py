@@ -77,10 +77,11 @@ def doctor(address: str | None, run: str | None, source: str | None) -> None:
     if address is None and not os.environ.get("RAY_ADDRESS"):
         examinations, common = [examine(run, source)], list[Finding]()
     else:
-        from iem_batch.exec.ray.cluster import cluster
+        from iem_batch.exec.ray.executor import RayExecutor
         from iem_batch.exec.settings import ClusterSettings
 
-        with cluster(ClusterSettings(address=address)):
+        with RayExecutor(ClusterSettings(address=address)) as executor:
+            executor.join()
             examinations, common = examine_nodes(run, source)
     for line in finding_lines(examinations, common):
         print(line)

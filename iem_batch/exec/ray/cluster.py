@@ -4,7 +4,6 @@ import logging
 import os
 import shlex
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,12 @@ from iem_batch.errors import BackendUnavailableError
 from iem_batch.exec.settings import ClusterSettings
 
 CONNECT_TIMEOUT_S = 10.0
+
+_ASK_FOR_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+"""What every head answers, and nobody else."""
+
+_ASKS_WHO = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+"""What a head says to whoever shows no token, as we do."""
 
 WORKER_PROCESSES_PER_CPU = 3
 """Idle workers that Ray keeps for each CPU. By default it keeps one, and ends and starts the others
@@ -36,8 +41,6 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
         yield
         return
     address, origin = _address(settings)
-    if address != "local":
-        _require_cluster(address, origin)
     # Ray's usage report needs the internet; a job must not wait for it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     num_processes = WORKER_PROCESSES_PER_CPU * (os.cpu_count() or 1)
@@ -85,32 +88,33 @@ def _address(settings: ClusterSettings) -> tuple[str, str]:
     return os.environ.get("RAY_ADDRESS") or "local", "the environment variable RAY_ADDRESS"
 
 
-def _require_cluster(address: str, origin: str) -> None:
-    """Check that an address is one to join by, and that a Ray answers there.
+def require_cluster(settings: ClusterSettings) -> None:
+    """Check that the address is one to join by, if there is one, and that a Ray answers there.
 
     Ray itself would try for minutes.
 
     Raises:
         BackendUnavailableError: it is not, or none does.
     """
+    address, origin = _address(settings)
+    if address == "local":
+        return
     scheme, separator, rest = address.partition("://")
     host, _, port = (rest if separator else address).rpartition(":")
     if separator:
         use = "`ray job submit`" if scheme in ("http", "https") else "Ray Client"
         cause = f"that is an address for {use}; give HOST:PORT of the head, e.g. {host}:6379"
         raise _no_cluster(address, origin, cause)
-    if not port.isdigit():  # auto, and what Ray refuses at once
+    # Ray refuses at once what has no port, but for auto; that it speaks TLS is rare.
+    if not port.isdigit() or os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
         return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
-        if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
-            options = [("grpc.enable_http_proxy", 0)]
-            with grpc.insecure_channel(address, options) as channel:
-                grpc.channel_ready_future(channel).result(CONNECT_TIMEOUT_S)
-    except grpc.FutureTimeoutError as error:
-        raise _no_cluster(address, origin, "what answers there is no Ray") from error
-    except (OSError, OverflowError) as error:
-        raise _no_cluster(address, origin, str(error)) from error
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary(_ASK_FOR_ID)(b"", timeout=CONNECT_TIMEOUT_S)
+        except grpc.RpcError as error:
+            if error.code() not in _ASKS_WHO:
+                cause = f"no Ray answers there: {error.details()}"
+                raise _no_cluster(address, origin, cause) from error
 
 
 def _no_cluster(address: str, origin: str, cause: str) -> BackendUnavailableError:

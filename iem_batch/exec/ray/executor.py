@@ -9,7 +9,7 @@ import ray
 
 from iem_batch.exec.executor import EngineRoom
 from iem_batch.exec.local import LocalExecutor
-from iem_batch.exec.ray.cluster import cluster, has_cluster
+from iem_batch.exec.ray.cluster import cluster, has_cluster, require_cluster
 from iem_batch.exec.ray.engines import engines_on_gpus, resolve_on_cluster, room_for_engines
 from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.exec.settings import ClusterSettings
@@ -34,6 +34,9 @@ class RayExecutor:
         self._joined = ExitStack()
 
     def __enter__(self) -> Self:
+        """Begin; an address where no Ray is must not be found out after hours of planning."""
+        if not ray.is_initialized():
+            require_cluster(self._settings)
         return self
 
     def __exit__(
