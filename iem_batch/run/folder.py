@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iem_batch.errors import StepMissingError, StorageError
-from iem_batch.run.tables import encode_table
+from iem_batch.run.tables import ALONE, encode_table
 from iem_batch.storage.folder import Folder
 from iem_batch.storage.range_file import RangeFile
 
@@ -32,9 +32,9 @@ class RunFolder(Folder):
         """
         with self.open(name) as file:
             try:
-                # With its own threads pyarrow 26 aborts some processes that end soon after.
-                return pq.read_table(file, columns=columns, use_threads=False)
-            except (pa.ArrowException, OSError) as error:  # pyarrow raises either
+                table = pq.ParquetFile(file, **ALONE).read(columns, use_threads=False)
+                return table if columns is None else table.select(columns)
+            except (pa.ArrowException, OSError, KeyError) as error:  # pyarrow raises any of these
                 raise StorageError(f"{self.url_of(name)} is damaged: {error}") from error
 
     @contextmanager
@@ -82,7 +82,7 @@ class RunFolder(Folder):
         """
         if not self.exists(name):
             raise StepMissingError(
-                f"{self.url_of(name)} is not there; run `iem-batch {command}` first"
+                f"{self.url} has no finished {command}; run `iem-batch {command}` first", command
             )
 
 

@@ -14,6 +14,7 @@ from iem_batch.errors import StorageError
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.schema import MANIFEST
+from iem_batch.run.tables import ALONE
 from iem_batch.sources import Entry
 
 SHARDS_PER_FILE = 256
@@ -60,10 +61,10 @@ def all_entries(run: RunFolder, first: int, stop: int) -> Iterator[Entry]:
     """
     for number in range(first // SHARDS_PER_FILE, -(-stop // SHARDS_PER_FILE)):
         with run.open(layout.manifest_part(number)) as opened:
-            file = pq.ParquetFile(opened)
+            file = pq.ParquetFile(opened, **ALONE)
             start = number * SHARDS_PER_FILE
             for shard in range(max(first, start), min(stop, start + SHARDS_PER_FILE)):
-                yield from _entries(file.read_row_group(shard - start))
+                yield from _entries(file.read_row_group(shard - start, use_threads=False))
 
 
 def _one_file(shards: Iterable[list[Entry]]) -> tuple[int, bytes] | None:
@@ -86,7 +87,7 @@ def shard_entries(run: RunFolder, shard: int) -> list[Entry]:
     number, index = divmod(shard, SHARDS_PER_FILE)
     try:
         with run.open(layout.manifest_part(number)) as file:
-            table = pq.ParquetFile(file).read_row_group(index)
+            table = pq.ParquetFile(file, **ALONE).read_row_group(index, use_threads=False)
     except (FileNotFoundError, IndexError, pa.ArrowException) as error:
         raise StorageError(f"the manifest of {run.url} has no shard {shard}") from error
     return _entries(table)

@@ -5,6 +5,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+ALONE: dict[str, Any] = {"pre_buffer": False}
+"""For `pq.ParquetFile`, with `use_threads=False` for its reads: no thread of pyarrow is started.
+pyarrow 26 aborts some processes that end with one; `pq.read_table` starts them in any case."""
+
 
 def encode_table(table: pa.Table) -> bytes:
     """Encode rows so that the bytes depend on them alone, and on pyarrow's version.

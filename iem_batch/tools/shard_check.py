@@ -15,6 +15,7 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import read_entries
 from iem_batch.run.marks import Mark, Summary, read_mark
 from iem_batch.run.plan import shard_entries
+from iem_batch.run.tables import ALONE
 from iem_batch.sources import Source
 from iem_batch.steps.places import StartedStep
 
@@ -90,9 +91,10 @@ def _read(place: RunFolder, name: str, checksum: str, found: CheckedShard) -> pa
     if not name.endswith(".parquet"):
         return None
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data), **ALONE)
         columns = ("image_id", "uri", "error_class", "init_side")
-        return file.read([column for column in file.schema_arrow.names if column in columns])
+        known = [column for column in file.schema_arrow.names if column in columns]
+        return file.read(known, use_threads=False)
     except (pa.ArrowException, OSError) as error:  # pyarrow raises either
         found.findings.append(("unreadable", f"{name} is no Parquet file: {error}"))
         return None

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +69,32 @@ def test_a_damaged_file_is_named(run: RunFolder):
         run.read_table("x.parquet")
 
 
+def test_reading_a_table_starts_no_thread(run: RunFolder):
+    """pyarrow 26 aborts one process in sixty that ends while threads of its pools wait."""
+    run.write_table("x.parquet", pa.Table.from_pylist(ROWS * 9, schema=QUARANTINE))
+    code = f"""
+import os
+import pyarrow.parquet
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.schema import QUARANTINE
+before = len(os.listdir("/proc/self/task"))
+table = RunFolder({run.url!r}).read_table("x.parquet", ["message", "image_id"])
+assert table.column_names == ["message", "image_id"]
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
+def test_a_column_that_is_not_there_is_told(run: RunFolder):
+    run.write_table("x.parquet", pa.Table.from_pylist(ROWS, schema=QUARANTINE))
+    with pytest.raises(StorageError, match=r"x.parquet is damaged"):
+        run.read_table("x.parquet", ["rank"])
+
+
 def test_missing_step_names_the_command(run: RunFolder):
     with pytest.raises(
-        StepMissingError, match=r"/run/_SUCCESS is not there; run `iem-batch segment`"
+        StepMissingError, match=r"/run has no finished segment; run `iem-batch segment`"
     ):
         run.require(layout.SUCCESS, "segment")
     run.write_bytes(layout.SUCCESS, b"")

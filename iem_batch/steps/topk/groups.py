@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from iem_batch.errors import SettingsError
 from iem_batch.run import schema
+from iem_batch.run.tables import ALONE
 from iem_batch.steps.topk.settings import GROUP_BY_FOLDER, TopkSettings
 from iem_batch.storage.folder import Folder
 
@@ -70,7 +71,11 @@ def _read(url: str, columns: list[str]) -> pa.Table:
     data = _bytes(url)
     try:
         if data.startswith(b"PAR1"):
-            return pq.read_table(io.BytesIO(data), columns=columns).select(columns)
+            return (
+                pq.ParquetFile(io.BytesIO(data), **ALONE)
+                .read(columns, use_threads=False)
+                .select(columns)
+            )
         text = dict.fromkeys(columns, pa.string())  # else a group 007 becomes 7
         options = pacsv.ConvertOptions(include_columns=columns, column_types=text)
         return pacsv.read_csv(io.BytesIO(data), convert_options=options)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import TruthError
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.run.tables import ALONE
 from iem_batch.sources.parquet_columns import id_text
 from iem_batch.steps.evaluate.truth.picture import Meaning, read_labels
 from iem_batch.steps.evaluate.truth.protocol import require_shape
@@ -74,7 +75,8 @@ class MaskColumn:
         name, group, row = self._place[image_id]
         if self._group is None or self._group[0] != (name, group):
             with self._folder.open(name) as file:
-                table = pq.ParquetFile(file).read_row_group(group, columns=[self._column])
+                parquet = pq.ParquetFile(file, **ALONE)
+                table = parquet.read_row_group(group, [self._column], use_threads=False)
             self._group = (name, group), table[self._column].to_pylist()
         value = self._group[1][row]
         data = value["bytes"] if isinstance(value, dict) else value
@@ -93,7 +95,7 @@ class MaskColumn:
         where = self._folder.url_of(name)
         try:
             with self._folder.open(name) as file:
-                parquet = pq.ParquetFile(file)
+                parquet = pq.ParquetFile(file, **ALONE)
                 missing = {"image_id", self._column} - set(parquet.schema_arrow.names)
                 if missing:
                     raise TruthError(
@@ -102,7 +104,7 @@ class MaskColumn:
                         "--evaluate.column names that of the masks"
                     )
                 for group in range(parquet.num_row_groups):
-                    table = parquet.read_row_group(group, columns=["image_id"])
+                    table = parquet.read_row_group(group, ["image_id"], use_threads=False)
                     for row, value in enumerate(table["image_id"].to_pylist()):
                         image_id = id_text(value)
                         if image_id in self._place:
