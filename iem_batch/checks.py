@@ -1,4 +1,4 @@
-"""What is checked before work begins: values of settings, and packages that an extra installs.
+"""What is checked before work begins: names and values of settings, and packages of extras.
 
 A settings class says beside each field what its values must be, and checks itself when it is made:
 
@@ -10,9 +10,10 @@ A settings class says beside each field what its values must be, and checks itse
 `PlanSettings(limit=0)` raises "plan.limit is 0; it must be at least 1 or null".
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from numbers import Real
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
@@ -119,6 +120,25 @@ def _allows(kind: Any, value: Any) -> bool:
     return (value is None) == (kind is NoneType)
 
 
+TYPES = {
+    NoneType: "null",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+}
+
+
+def type_text(kind: Any) -> str:
+    """Say in words what a value must be, of which not even the type is right."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(map(type_text, inner))
+    if origin is Annotated and inner[0] in (int, float):
+        return f"{TYPES[inner[0]]}, {_text(kind)}"
+    return _text(kind)
+
+
 def _text(kind: Any) -> str:
     """Say in words what `_allows` allows."""
     origin, inner = get_origin(kind), get_args(kind)
@@ -130,7 +150,7 @@ def _text(kind: Any) -> str:
         return f"a list, each {_text(inner[0])}"
     if origin is Annotated:
         return " and ".join(rule.text for rule in kind.__metadata__)
-    return {NoneType: "null", int: "a number", float: "a number"}.get(kind, str(kind))
+    return TYPES.get(kind, "a mapping")
 
 
 @contextmanager
@@ -154,3 +174,26 @@ def needs_extra(
         raise kind(
             f"{what} needs {package}, which is not installed; pip install 'iem-batch[{extra}]'"
         ) from error
+
+
+LIKELY = 0.6
+"""Likeness from which a name is taken for a slip of another."""
+
+
+def did_you_mean(name: str, names: Iterable[str], own: str = "") -> str:
+    """Give the end of a message: the name that is most like one that does not exist, if any is.
+
+    Args:
+        name: what was given.
+        names: what exists. Of `section.setting` the second half is compared too.
+        own: section that is preferred among those that are equally like it.
+    """
+
+    def likeness(other: str) -> tuple[float, bool]:
+        bare, other_bare = name.lstrip("-"), other.lstrip("-")
+        halves = (other_bare, other_bare.rpartition(".")[2])
+        ratio = max(SequenceMatcher(None, bare.replace("-", "_"), half).ratio() for half in halves)
+        return ratio, other_bare.startswith(f"{own}.")
+
+    best = max(names, key=likeness)
+    return f"; did you mean {best}?" if likeness(best)[0] >= LIKELY else ""

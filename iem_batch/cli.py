@@ -1,165 +1,34 @@
 """The command line `iem-batch`: flags over a YAML file over what the run folder has stored."""
 
+import argparse
 import re
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ArgumentParser, Namespace
 
 import iem_batch
+from iem_batch.arguments import COMMANDS, SHORT, build_parser, join_lists, long_name
 from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
+from iem_batch.help_text import brief_help, overview
 from iem_batch.iem.backends import BACKENDS
 from iem_batch.interrupts import Interrupt, raising_interrupts
-from iem_batch.steps.registry import STEPS, Step
-from iem_batch.tools.registry import TOOLS, Tool
+from iem_batch.mistakes import in_words, no_command
+from iem_batch.steps.registry import STEPS
+from iem_batch.tools.registry import TOOLS
 
 if TYPE_CHECKING:
     from iem_batch.job import Job
+    from iem_batch.run.folder import RunFolder
 
-
-SHORT = {
-    "--limit": "plan.limit",
-    "--sample": "plan.sample",
-    "--shard-size": "plan.shard_size",
-    "-k": "topk.k",
-    "--fraction": "topk.fraction",
-    "--per-group": "topk.per_group",
-    "--rounds": "topk.rounds",
-    "--backbone": "segnet.backbone",
-    "--truth": "evaluate.truth",
-    "--truth-foreground": "evaluate.truth_foreground",
-    "--truth-ignore": "evaluate.truth_ignore",
-    "--ignore": "evaluate.ignore",
-    "--to": "COMMAND.to",
-    "--format": "apply.format",
-    "model": "apply.model",
-}
-"""Short flag or argument -> the setting it sets; COMMAND is the name of the command."""
-
-COMMANDS: dict[str, Step | Tool] = {**STEPS, **TOOLS}
-
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "source": {
-        "help": "images: a folder, tar, Parquet, LMDB or list of URLs; a local path or a URL"
-    },
-    "model": {"help": "the network: a run, its train/, a weights file; a local path or a URL"},
-    "run": {"help": "run folder: a local path or any fsspec URL, e.g. s3://bucket/run"},
-    "run?": {"nargs": "?", "default": ".", "help": "run folder; the current one if not given"},
-    "image": {"help": "an image of the run, by its image_id, or any image file"},
-    "--png": {"default": None, "help": "file for the picture; IMAGE.iem.png if not given"},
-    "out": {"help": "folder for what is written: a local path or any fsspec URL"},
-    "--address": {"default": None, "help": "Ray cluster to look at, e.g. auto or head:6379"},
-    "--run": {"default": None, "help": "folder to write to, read from and delete from"},
-    "--source": {"default": None, "help": "images to read one of"},
-    "--estimate": {
-        "action": "store_true",
-        "help": "time a sample of the images and print the hours and the cost of segment",
-    },
-    "--against": {
-        "nargs": "+",
-        "default": [],
-        "help": "other runs, evaluated before, to print beside this one",
-    },
-    "--extend": {
-        "action": "store_true",
-        "help": "add the images that the source has besides those planned, as new shards",
-    },
-    "--as-planned": {
-        "action": "store_true",
-        "help": "work on what was planned, without looking whether the source has changed",
-    },
-    "--shards": {
-        "default": None,
-        "metavar": "A:B",
-        "help": "do only the shards A to B - 1, so that several commands can share a run",
-    },
-    "--json": {"action": "store_true", "help": "print JSON instead of a table"},
-    "--reread": {
-        "action": "store_true",
-        "help": "read the source too, and compare the ids of all images",
-    },
-    "--quarantined": {
-        "action": "store_true",
-        "help": "also shards with images that were missing, unreadable or killed their worker",
-    },
-}
-
-
-def build_parser(command: str | None) -> tuple[ArgumentParser, ArgumentParser | None]:
-    """Make the parser of the command line.
-
-    Args:
-        command: the only command that gets its flags: making those of all takes a second.
-
-    Returns:
-        The parser, and that of the command.
-    """
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(
-        prog="iem-batch",
-        description=iem_batch.__doc__,
-        version=iem_batch.__version__,
-        allow_abbrev=False,
-    )
-    subcommands = parser.add_subcommands(required=True, dest="command")
-    chosen = None
-    for name, described in COMMANDS.items():
-        subparser = ArgumentParser(description=described.summary, allow_abbrev=False)
-        if name == command:
-            chosen = subparser
-            _add_arguments(subparser, name, described)
-        subcommands.add_subcommand(name, subparser, help=described.summary)
-    return parser, chosen
-
-
-def _add_arguments(parser: ArgumentParser, own: str, command: Step | Tool) -> None:
-    for name in command.arguments:
-        if name in SHORT and name not in ARGUMENTS:
-            setting = _setting(name, own)
-            kind = _type_of(setting)
-            parser.add_argument(name, type=kind, default=None, help=f"short for --{setting}")
-        else:
-            parser.add_argument(name.rstrip("?"), **ARGUMENTS[name])
-    if not {"run", "run?", "out"} & set(command.arguments):
-        return
-    parser.add_argument("--config", action="config", help="YAML file with any of the settings")
-    parser.add_argument("--local", action="store_true", help="work in this process, without Ray")
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="drop what this step and the later ones have made with other settings",
-    )
-    parser.add_argument(
-        "--accept-versions",
-        action="store_true",
-        help="resume a step that other versions of the code or its libraries have begun",
-    )
-    if command.paper:
-        parser.add_argument(
-            "--paper",
-            action="store_true",
-            help="the paper's exact recipe, whatever the defaults and the run's stored settings "
-            f"say, in {', '.join(command.paper)}; --config and flags go before it",
-        )
-    for section, kind in SECTIONS.items():
-        parser.add_class_arguments(kind, section)
-    parser.set_defaults(dict(command.defaults))
-
-
-def _type_of(setting: str) -> Any:
-    """Give the type of a setting, as its class declares it."""
-    section, _, name = setting.partition(".")
-    return get_type_hints(SECTIONS[section], include_extras=False)[name] | None
-
-
-def _setting(flag: str, command: str) -> str:
-    """Name the setting that a short flag of a command stands for."""
-    return SHORT[flag].replace("COMMAND", command)
+RAY_FLAGS = {"--cluster.address", "--cluster.num_workers", "--cluster.shards_per_worker"}
+"""Flags that mean nothing without Ray."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -184,29 +53,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _dispatch(arguments: Sequence[str]) -> None:
-    given = next((argument for argument in arguments if argument in COMMANDS), None)
-    parser, subparser = build_parser(given)
-    parsed = parser.parse_args(arguments)
-    command: str = parsed.command
-    assert subparser is not None
-    assert command == given
+    command = arguments[0] if arguments else ""
+    if command in ("-h", "--help"):
+        print(overview())
+        return
+    if command == "--version":
+        print(f"iem-batch {iem_batch.__version__}")
+        return
+    if not command:
+        raise SettingsError("give a command, as in `iem-batch run photos run`; see --help")
+    if command not in COMMANDS:
+        raise SettingsError(no_command(command))
+    parser, given = build_parser(command, brief_help), join_lists(arguments[1:])
+    parsed = _parse(parser, command, given)
     if command == "doctor":
-        _tool(command)(**{name: parsed.doctor[name] for name in ("address", "run", "source")})
+        _tool(command)(**{name: parsed[name] for name in ("address", "run", "source")})
         return
     # Only now: these import pyarrow and torch, and --help must not wait for them.
     from iem_batch.exec.open import open_executor
     from iem_batch.job import Job
     from iem_batch.run.folder import RunFolder
-    from iem_batch.run.layout import CONFIG
+    from iem_batch.run.marker import require_made
 
-    run = RunFolder(parsed[command].get("run") or parsed[command].out)
-    if run.exists(CONFIG):
-        stored = settings_from_yaml(run.read_bytes(CONFIG), run.url_of(CONFIG))
-        subparser.set_defaults(stored)
-    if parsed[command].get("paper"):
-        subparser.set_defaults(paper_settings(COMMANDS[command].paper))
-    options = subparser.instantiate(parser.parse_args(arguments)[command])
-    settings = _settings(options, command)
+    run = RunFolder(parsed.get("run") or parsed.out)
+    takes = set(COMMANDS[command].arguments)
+    if "run" in takes and not takes & {"source", "out"} and command != "demo":
+        require_made(run, a_run=command in STEPS)
+    places = _set_defaults(parser, command, parsed, run)
+    flags = {argument.partition("=")[0] for argument in given}
+    flags |= {f"--{long_name(flag, command)}" for flag in flags & SHORT.keys()}
+    try:
+        options = parser.instantiate(_parse(parser, command, given))
+        settings = _settings(options, command)
+    except SettingsError as error:
+        name = str(error).partition(" ")[0].removeprefix("--")
+        where = "" if f"--{name}" in flags else places.get(name)
+        raise SettingsError(f"{where}: {error}" if where else str(error)) from error
+    if options.local and (of_ray := sorted(flags & RAY_FLAGS)):
+        raise SettingsError(f"{of_ray[0]} is of Ray, which --local does without; drop one of them")
     with open_executor(settings.cluster, local=options.local) as executor:
         job = Job(
             run=run,
@@ -217,6 +101,42 @@ def _dispatch(arguments: Sequence[str]) -> None:
             shards=_shards(options.get("shards")),
         )
         _do(job, command, options)
+
+
+def _parse(parser: ArgumentParser, command: str, arguments: list[str]) -> Namespace:
+    try:
+        return parser.parse_args(arguments)
+    except argparse.ArgumentError as error:
+        raise SettingsError(in_words(str(error), command, parser)) from error
+
+
+def _set_defaults(
+    parser: ArgumentParser, command: str, parsed: Namespace, run: "RunFolder"
+) -> dict[str, str]:
+    """Take what the run has stored, the paper's recipe and the files of --config for defaults.
+
+    Returns:
+        Setting -> the file and the line that it comes from.
+    """
+    from iem_batch.run.layout import CONFIG
+
+    places: dict[str, str] = {}
+    if run.exists(CONFIG):
+        try:
+            stored, places = settings_from_yaml(run.read_bytes(CONFIG), run.url_of(CONFIG))
+        except SettingsError as error:
+            ours = f"this is iem-batch {iem_batch.__version__}"
+            raise SettingsError(f"{error}; has another version made the run? {ours}") from error
+        parser.set_defaults(stored)
+    if parsed.get("paper"):
+        parser.set_defaults(paper_settings(COMMANDS[command].paper))
+    for file in parsed.config:
+        if not Path(file).is_file():
+            raise SettingsError(f"--config is {file}; there is no such file")
+        sections, found = settings_from_yaml(Path(file).read_bytes(), file)
+        parser.set_defaults(sections)
+        places |= found
+    return places
 
 
 def _do(job: "Job", command: str, options: Namespace) -> None:
@@ -256,10 +176,14 @@ def _is_short(name: str) -> bool:
 def _settings(options: Namespace, command: str) -> Settings:
     """Put the settings together; a short flag that is given beats the long one."""
     settings = Settings(**{section: options[section] for section in SECTIONS})
+    if options.get("k") is not None:
+        if options.get("fraction") is not None:
+            raise SettingsError("-k and --fraction say the same; give one of them")
+        settings = replace(settings, topk=replace(settings.topk, fraction=None))
     for flag in SHORT:
         value = options.get(flag.lstrip("-").replace("-", "_"))
         if value is not None:
-            section, _, name = _setting(flag, command).partition(".")
+            section, _, name = long_name(flag, command).partition(".")
             changed = replace(getattr(settings, section), **{name: value})
             settings = replace(settings, **{section: changed})
     backend = settings.segment.backend

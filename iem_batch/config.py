@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from iem_batch.checks import Section, did_you_mean
 from iem_batch.errors import SettingsError
 from iem_batch.exec.settings import ClusterSettings, LimitSettings
 from iem_batch.iem.settings import IEMSettings
@@ -54,7 +55,7 @@ class Settings:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
 
 
-SECTIONS: dict[str, type] = {
+SECTIONS: dict[str, type[Section]] = {
     section.name: section.default_factory  # type: ignore[misc]
     for section in fields(Settings)
 }
@@ -113,23 +114,52 @@ def paper_settings(sections: Container[str]) -> dict[str, Any]:
     return {name: value for name, value in PAPER.items() if name.partition(".")[0] in sections}
 
 
-def settings_from_yaml(text: bytes, origin: str) -> dict[str, Any]:
-    """Read sections of settings; their names and values are checked by the parser of the flags.
+def settings_from_yaml(text: bytes, origin: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read sections of settings; their values are checked by the parser of the flags.
 
     Args:
         text: a YAML file.
         origin: its name, for the error message.
 
+    Returns:
+        section -> setting -> value, and "section.setting" -> the file and the line where it is.
+
     Raises:
-        SettingsError: it is not a YAML mapping.
+        SettingsError: it is not a YAML mapping of sections, or has a name that is none.
     """
     try:
-        sections = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{origin} is not YAML: {error}") from error
-    if not isinstance(sections, dict):
-        raise SettingsError(f"{origin} is not a mapping of sections")
-    return sections
+        root, sections = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text) or {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise SettingsError(f"{origin}, line {line}: this is not YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{origin} is not YAML: it is no text") from error
+    places: dict[str, str] = {}
+    for section, values in _pairs(
+        root, f"{origin}, line 1", "sections, as in `iem: {iterations: 9}`"
+    ):
+        place = f"{origin}, line {section.start_mark.line + 1}"
+        if section.value not in SECTIONS:
+            guess = did_you_mean(section.value, SECTIONS)
+            raise SettingsError(f"{place}: there is no section {section.value}{guess}")
+        names = list(SECTIONS[section.value].kinds)
+        shape = f"settings of {section.value}, such as {names[0]}"
+        for key, _ in _pairs(values, place, shape):
+            place = f"{origin}, line {key.start_mark.line + 1}"
+            if key.value not in names:
+                guess = did_you_mean(key.value, names)
+                raise SettingsError(f"{place}: {section.value} has no setting {key.value}{guess}")
+            places[f"{section.value}.{key.value}"] = place
+    return {name: values for name, values in sections.items() if values}, places
+
+
+def _pairs(node: yaml.Node | None, place: str, shape: str) -> list[tuple[Any, Any]]:
+    """List the names of a mapping of a YAML file with what stands behind them."""
+    if node is None or node.tag.endswith(":null"):
+        return []
+    if not isinstance(node, yaml.MappingNode):
+        raise SettingsError(f"{place}: there must be {shape}")
+    return list(node.value)
 
 
 def settings_to_yaml(settings: Settings) -> bytes:

@@ -53,7 +53,16 @@ class IntegrityError(IEMBatchError):
 
 
 class StepMissingError(IEMBatchError):
-    """A step needs the output of another step that has not finished."""
+    """A step needs the output of another step that has not finished.
+
+    Args:
+        message: for a person.
+        step: the step that has not finished; None where another cause is.
+    """
+
+    def __init__(self, message: str, step: str | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class BackendUnavailableError(IEMBatchError):

@@ -211,53 +211,6 @@ def test_evaluate_beside_another_run(finished: Path, call: Call, tmp_path: Path)
     assert "difference" in output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "message"),
-    [
-        (["segment", "nowhere", "run"], 1, "does not exist"),
-        (["topk", "run"], 1, "run `iem-batch fuse`"),
-        (["segment", "nowhere", "run", "--iem.sigma_px=-1"], 2, "iem.sigma_px is -1.0"),
-        (["segment", "nowhere", "run", "--segment.backend=gpu"], 2, "no backend 'gpu'"),
-        (["segment", "nowhere", "run", "--iem.sigma=1"], 2, "iem.sigma"),
-        (["segment", "photos", "run", "--decode.size_px=1"], 2, "a first mask of side"),
-        (["evaluate", "run"], 2, "--truth"),
-        (["status", "run"], 1, "run `iem-batch plan`"),
-    ],
-)
-def test_mistakes_end_in_one_clear_line(
-    call: Call,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    status: int,
-    message: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_folder(tmp_path / "photos", [textured_disc(0)])
-    got, _, error = call(*arguments, "--local")
-    assert got == status
-    assert message in error
-    assert "Traceback" not in error
-
-
-def test_steps_in_the_wrong_order_name_the_missing_one(
-    finished: Path, call: Call, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    call("plan", finished / "pictures", run, *QUICK)
-    for command, missing in {
-        "fuse": "segment",
-        "topk": "fuse",
-        "export": "topk",
-        "train": "export",
-        "predict": "train",
-        "refine": "predict",
-    }.items():
-        status, _, error = call(command, run, "--local")
-        assert status == 1
-        assert f"run `iem-batch {missing}`" in error
-
-
 def test_status(finished: Path, call: Call) -> None:
     status, output, _ = call("status", finished / "run")
     assert status == 0

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import iem_batch
-from iem_batch.cli import COMMANDS
+from iem_batch.arguments import COMMANDS, build_parser
+from iem_batch.help_text import brief_help
 from tests.calling import Call
 
 
@@ -27,9 +28,41 @@ def test_help_of_every_command(command: str, call: Call) -> None:
     """Catches a setting that the parser cannot show, of which it only warns."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        status, output, error = call(command, "--help")
+        status, output, error = call(command, "--help-all")
     assert (status, error) == (0, "")
     assert COMMANDS[command].summary in output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_first_page_of_help_is_short(command: str, call: Call) -> None:
+    """What the command does, three examples that can be called, and the flags of its own."""
+    status, output, error = call(command, "--help")
+    assert (status, error) == (0, "")
+    lines = output.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    assert COMMANDS[command].summary in lines
+    assert len(COMMANDS[command].examples) == 3
+    for example in COMMANDS[command].examples:
+        assert f"  iem-batch {command} {example}".rstrip() in lines
+        build_parser(command, brief_help).parse_args(example.split())
+
+
+def test_the_first_page_has_the_settings_of_its_step_alone(call: Call) -> None:
+    _, output, _ = call("train", "--help")
+    assert "--train.learning_rate 0.001" in output
+    assert "--iem.iterations" not in output
+    assert "--backbone" in output
+    _, output, _ = call("status", "--help")
+    assert "--train" not in output
+
+
+def test_the_commands_on_one_page(call: Call) -> None:
+    status, output, _ = call("--help")
+    assert status == 0
+    assert len(output.splitlines()) <= 40
+    for name, command in COMMANDS.items():
+        assert f"  {name:10}{command.summary}" in output.splitlines()
 
 
 @pytest.mark.parametrize("program", [["-m", "iem_batch"], ["jobs/iem.py"]])

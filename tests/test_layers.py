@@ -65,9 +65,12 @@ ALLOWED: dict[str, set[str]] = {
         *(*BASE, "storage", "images", "sources", "run", "iem.backends", "exec", "exec.ray", "job"),
         *("steps", "steps.registry", "steps.NAME", "notebook", "segnet", "model", "model_file"),
     },
+    "arguments": {"config", "steps.registry", "tools"},
+    "help_text": {"arguments", "config", "steps.registry"},
+    "mistakes": {*BASE, "arguments", "config", "help_text"},
     "cli": {
         *(*BASE, "config", "job", "run", "iem.backends", "exec", "steps", "steps.registry"),
-        "tools",
+        *("tools", "arguments", "help_text", "mistakes"),
     },
     "__main__": {"cli"},
 }

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from iem_batch.cli import COMMANDS, main
+from iem_batch.arguments import COMMANDS
+from iem_batch.cli import main
 from iem_batch.config import PAPER, SECTIONS
 from iem_batch.job import Job
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.layout import CONFIG
+from iem_batch.run.marker import adopt
 
 NOT_OF_THE_RECIPE = {
     "decode.max_pixels",
@@ -85,8 +89,9 @@ def run(tmp_path: Path) -> Path:
         "train": {"epochs": 3, "batch_size": 4, "horizontal_flips": True, "seed": 5},
         "predict": {"threshold": 0.4},
     }
-    (tmp_path / "run/_run").mkdir(parents=True)
-    (tmp_path / "run/_run/config.yaml").write_text(yaml.safe_dump(stored))
+    run = RunFolder(str(tmp_path / "run"))
+    adopt(run, "run")
+    run.write_bytes(CONFIG, yaml.safe_dump(stored).encode())
     return tmp_path / "run"
 
 

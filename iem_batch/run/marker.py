@@ -23,6 +23,8 @@ def adopt(place: RunFolder, kind: Kind) -> None:
     """
     found = kind_of(place)
     if found is None:
+        if place.kind() == "file":
+            raise RunMismatchError(f"{place.url} is a file; give a new or empty folder")
         require_empty(place)
         marker = {"kind": kind, "iem_batch": iem_batch.__version__}
         place.write_json(layout.MARKER, marker)
@@ -39,6 +41,29 @@ def kind_of(place: RunFolder) -> str | None:
     return kind
 
 
+def require_made(place: RunFolder, *, a_run: bool) -> None:
+    """Check that a folder is one of this program's.
+
+    Args:
+        place: the folder.
+        a_run: whether it must be a run.
+
+    Raises:
+        RunMismatchError: it is not; the message says how one is made.
+    """
+    kind = kind_of(place)
+    if kind == "run" or (kind is not None and not a_run):
+        return
+    if kind is not None:
+        raise RunMismatchError(f"{place.url} holds {kind}, and no run")
+    what = "it is a file" if place.kind() == "file" else "there is nothing"
+    if not place.is_empty():
+        what = f"it holds {_examples(place)}"
+    raise RunMismatchError(
+        f"{place.url} is no run: {what}; give the folder that `iem-batch run SOURCE RUN` made"
+    )
+
+
 def require_empty(place: RunFolder) -> None:
     """Check that nothing is in a folder, or that there is none.
 
@@ -47,12 +72,16 @@ def require_empty(place: RunFolder) -> None:
     """
     if place.is_empty():
         return
-    names = [file.name for file in islice(place.walk(), _EXAMPLES + 1)]
-    shown = ", ".join(names[:_EXAMPLES]) + ", ..." * (len(names) > _EXAMPLES)
     raise RunMismatchError(
-        f"{place.url} is not empty and was not made by iem-batch: it holds {shown or 'a folder'}; "
+        f"{place.url} is not empty and was not made by iem-batch: it holds {_examples(place)}; "
         "nothing of it is touched, so give a new or empty folder"
     )
+
+
+def _examples(place: RunFolder) -> str:
+    """Name the first files of a folder."""
+    names = [file.name for file in islice(place.walk(), _EXAMPLES + 1)]
+    return ", ".join(names[:_EXAMPLES]) + ", ..." * (len(names) > _EXAMPLES) or "a folder"
 
 
 def require_apart(run: RunFolder, source_url: str) -> None:

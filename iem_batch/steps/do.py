@@ -7,7 +7,12 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-from iem_batch.errors import NoImagesError, RunMismatchError
+from iem_batch.errors import (
+    NoImagesError,
+    RunMismatchError,
+    SettingsError,
+    StepMissingError,
+)
 from iem_batch.exec.journal import Journal
 from iem_batch.exec.step import ShardStep, WholeStep, Work, commit
 from iem_batch.job import Job
@@ -32,7 +37,7 @@ from iem_batch.run.marks import (
 from iem_batch.run.schema import VERSION
 from iem_batch.run.versions import code_versions
 from iem_batch.steps.card import write_card
-from iem_batch.steps.places import rounds, started_steps
+from iem_batch.steps.places import rounds, started_steps, wrong_order
 from iem_batch.steps.registry import STEPS, Step
 
 Built = ShardStep[Any] | WholeStep
@@ -51,7 +56,12 @@ def do(job: Job, name: str) -> None:
     if step.uses_engine:
         job = job.with_engine()
     module = import_module(f"iem_batch.steps.{name}.step")
-    built: Built = module.build(job)
+    try:
+        built: Built = module.build(job)
+    except StepMissingError as error:
+        if error.step not in STEPS:
+            raise
+        raise StepMissingError(wrong_order(job, name, error.step), error.step) from error
     if step.is_made_anew:
         assert isinstance(built, WholeStep)
         summary: Summary | None = _make_anew(built)
@@ -88,6 +98,9 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
     name = title(built.run, built.place, step.name)
     done = committed(built.place, step.name) & set(range(built.num_shards))
     every = range(built.num_shards)
+    if job.shards is not None and job.shards.start >= built.num_shards:
+        given = f"{job.shards.start}:{job.shards.stop}"
+        raise SettingsError(f"--shards is {given}; {name} has the shards 0:{built.num_shards}")
     todo = [shard for shard in job.shards or every if shard in every and shard not in done]
     if todo and done:
         print(f"{name}: {len(done):,} of {built.num_shards:,} shards were done before")

@@ -20,6 +20,8 @@ class Step:
     name: str
     summary: str
     """What it does, in a line of the command line's help."""
+    examples: tuple[str, ...] = ()
+    """What may stand behind its name, for the help."""
     arguments: tuple[str, ...] = ("run",)
     """Arguments of its command: names of `cli.ARGUMENTS` and short flags."""
     holds: str
@@ -67,6 +69,11 @@ STEPS = {
         Step(
             name="segment",
             summary="Run IEM on every image: masks and errors.",
+            examples=(
+                "photos run",
+                "photos run --local --limit 100",
+                "s3://bucket/photos s3://bucket/run --cluster.device gpu",
+            ),
             arguments=("source", "run", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="IEM's masks and their errors",
             rows="an image and first mask: its final mask (1-bit PNG, white is foreground), errors",
@@ -80,6 +87,11 @@ STEPS = {
         Step(
             name="fuse",
             summary="Fuse the masks of each image into one, by their vote and a graph cut.",
+            examples=(
+                "run",
+                "run --local",
+                "run --fuse.method dataset",
+            ),
             arguments=("run", "--shards"),
             holds="the one mask of each image",
             rows="an image: its mask, the vote of its masks of segment, errors and agreement",
@@ -92,6 +104,11 @@ STEPS = {
         Step(
             name="topk",
             summary="Select the masks of highest inpainting error, times agreement, in the run.",
+            examples=(
+                "run",
+                "run -k 1000",
+                "run --fraction 0.2 --overwrite",
+            ),
             arguments=("run", "-k", "--fraction", "--per-group", "--rounds"),
             holds="the images of highest score",
             of_plan=False,
@@ -100,7 +117,12 @@ STEPS = {
         Step(
             name="export",
             summary="Write the selected (image, mask) pairs as a corpus.",
-            arguments=("run", "--shards"),
+            examples=(
+                "run",
+                "run --format coco",
+                "run --format webdataset --export.size original --to corpus",
+            ),
+            arguments=("run", "--format", "--to", "--shards"),
             holds="(image, mask) pairs for training",
             rows="a selected (image, mask) pair",
             of_plan=False,
@@ -110,6 +132,11 @@ STEPS = {
         Step(
             name="train",
             summary="Train SegNet on the corpus.",
+            examples=(
+                "run",
+                "run --train.epochs 20",
+                "run --backbone my_package.networks:DeepLab",
+            ),
             arguments=("run", "--backbone"),
             holds="SegNet's weights and history",
             of_plan=False,
@@ -120,6 +147,11 @@ STEPS = {
         Step(
             name="predict",
             summary="Predict SegNet's mask for every image of the plan.",
+            examples=(
+                "run",
+                "run --local",
+                "run --predict.threshold 0.4",
+            ),
             arguments=("run", "--shards"),
             holds="SegNet's masks",
             rows="SegNet's mask of an image; its probability (8-bit PNG) if it was asked for",
@@ -131,6 +163,11 @@ STEPS = {
         Step(
             name="refine",
             summary="Make SegNet's masks better, by a graph cut or by IEM.",
+            examples=(
+                "run",
+                "run --local",
+                "run --refine.method iem",
+            ),
             arguments=("run", "--shards"),
             holds="SegNet's masks, refined",
             rows="SegNet's mask of an image, refined",
@@ -142,6 +179,11 @@ STEPS = {
         Step(
             name="upscale",
             summary="Bring masks to the size of their photos.",
+            examples=(
+                "run",
+                "run --upscale.masks fuse",
+                "run --upscale.encoding rle",
+            ),
             arguments=("run", "--shards"),
             holds="masks at the size of their photos",
             rows="a mask at the size of its photo",
@@ -151,7 +193,12 @@ STEPS = {
         Step(
             name="evaluate",
             summary="Measure masks against ground truth.",
-            arguments=("run", *TRUTH_FLAGS, "--against"),
+            examples=(
+                "run --truth masks",
+                "run --truth truth.json",
+                "run --truth masks --against other_run",
+            ),
+            arguments=("run", *TRUTH_FLAGS, "--format", "--against"),
             holds="scores against ground truth",
             of_plan=False,
             per_round=False,
@@ -161,6 +208,11 @@ STEPS = {
         Step(
             name="report",
             summary="Write one HTML page about the run.",
+            examples=(
+                "run",
+                "run --report.num_samples 50",
+                "run --report.seed 1",
+            ),
             holds="this page",
             of_plan=False,
             per_round=False,
@@ -169,6 +221,11 @@ STEPS = {
         Step(
             name="convert",
             summary="Copy the images of a source into Parquet or tar shards, byte for byte.",
+            examples=(
+                "photos.lmdb shards",
+                "photos shards --to tar",
+                "photos shards --shard-size 4096",
+            ),
             arguments=("source", "out", "--to", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="images as they were in the source",
             per_round=False,
@@ -179,6 +236,11 @@ STEPS = {
         Step(
             name="apply",
             summary="Make the masks of any photos with a network that is trained.",
+            examples=(
+                "run photos masks",
+                "run/train/weights.safetensors photos masks --local",
+                "run photos masks --format png",
+            ),
             arguments=("model", "source", "out", "--format", "--backbone", *EXTEND_FLAGS)
             + (*PLAN_FLAGS, "--shards"),
             holds="masks of photos, by a trained network",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
+from iem_batch.run import layout
+from iem_batch.run.marker import kind_of
 from iem_batch.run.marks import committed
 
 if TYPE_CHECKING:
@@ -18,10 +20,10 @@ def show(job: Job, image: str, png: str | None) -> None:
     """Draw one image of a run, or a photo that is in no run, and show it on a terminal too."""
     picture = _of_run(job, image) or _of_file(job, image)
     if picture is None:
-        raise SettingsError(f"{image} is neither an image of {job.run.url} nor a file")
+        raise SettingsError(f"there is no file {image}, and {_not_found(job, image)}")
     path = png or f"{PurePath(image).stem}.iem.png"
     picture.save(path)
-    if sys.stdout.isatty() and os.get_terminal_size(sys.stdout.fileno()).columns:
+    if sys.stdout.isatty() and all(os.get_terminal_size(sys.stdout.fileno())):
         _show_on_terminal(picture)
     print(f"show: -> {path}")
 
@@ -49,6 +51,24 @@ def _of_run(job: Job, image: str) -> "Image | None":
     for note in notes if picture else []:
         print(f"show: {note}")
     return picture
+
+
+def _not_found(job: Job, image: str) -> str:
+    """Say why an image is none of the run, and how one that may be meant is called."""
+    import pyarrow.compute as pc
+
+    if kind_of(job.run) is None:
+        return f"{job.run.url} is no run"
+    example = None
+    for shard in sorted(committed(job.run, "fuse")):
+        ids = job.run.read_table(layout.part("fuse", shard), ["image_id"])["image_id"]
+        like = ids.filter(pc.match_substring(ids, image))
+        if len(like):
+            return f"{job.run.url} has no image of this name; did you mean {like[0]}?"
+        example = example or (ids[0] if len(ids) else None)
+    if example is None:
+        return f"{job.run.url} has no fused masks yet"
+    return f"{job.run.url} has no image of this name; one of its images is {example}"
 
 
 def _of_file(job: Job, image: str) -> "Image | None":

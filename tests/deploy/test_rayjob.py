@@ -6,7 +6,9 @@ import pytest
 import yaml
 from jsonschema import ValidationError, validate
 
-from iem_batch.cli import build_parser
+from iem_batch.arguments import build_parser
+from iem_batch.config import settings_from_yaml
+from iem_batch.help_text import brief_help
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,14 +107,13 @@ def test_the_entry_point_is_a_command_line_that_parses(job):
     python, script, command, *arguments = job["spec"]["entrypoint"].split()
     assert python == "python"
     assert (ROOT / script).is_file()
-    parser, _ = build_parser(command)
-    config = arguments[arguments.index("--config") + 1]
-    assert (ROOT / config).is_file()
-    arguments[arguments.index(config)] = str(ROOT / config)
-    assert parser.parse_args([command, *arguments]).command == command
+    parsed = build_parser(command, brief_help).parse_args(arguments)
+    assert [(ROOT / config).is_file() for config in parsed.config] == [True]
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_configurations_parse(config):
-    parser, _ = build_parser("segment")
-    parser.parse_args(["segment", "photos", "run", "--config", str(config)])
+    parser = build_parser("segment", brief_help)
+    sections, _ = settings_from_yaml(config.read_bytes(), config.name)
+    parser.set_defaults(sections)
+    parser.instantiate(parser.parse_args(["photos", "run"]))

@@ -187,7 +187,7 @@ def test_rounds_by_hand(root: Path, tmp_path: Path, call: Call) -> None:
     for command in ("topk", "export", "train"):
         status, _, error = call(*again)
         assert status == 1
-        assert "run `iem-batch predict` first" in error
+        assert "predict first, which" in error
         assert not (run / "rounds").exists()
         assert call(command, run, "--local")[0] == 0
     assert call(*again)[0] == 1

@@ -212,7 +212,7 @@ def _read_model(job: Job) -> ModelFile:
 
 def _model_before(job: Job) -> Any:
     """Give the model that the last command on OUT was given."""
-    stored = settings_from_yaml(job.run.read_bytes(layout.CONFIG), job.run.url_of(layout.CONFIG))
+    stored, _ = settings_from_yaml(job.run.read_bytes(layout.CONFIG), job.run.url_of(layout.CONFIG))
     return stored.get("apply", {}).get("model")
 
 

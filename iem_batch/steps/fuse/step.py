@@ -69,7 +69,7 @@ def fused_so_far(run: RunFolder) -> list[int]:
     """
     shards = done_shards(run, "fuse")
     if not shards:
-        raise StepMissingError(f"{run.url} has no fused masks; run `iem-batch fuse` on it first")
+        raise StepMissingError(f"{run.url} has no fused masks; run `iem-batch fuse` first", "fuse")
     return shards
 
 

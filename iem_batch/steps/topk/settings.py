@@ -21,7 +21,7 @@ class TopkSettings(Section, name="topk"):
     The paper has k and one round, nothing else; all that follows `masks` is off by default.
     """
 
-    k: Annotated[int, at_least(0)] = 8000
+    k: Annotated[int, at_least(1)] = 8000
     """How many images are taken, those of highest score; all where there are fewer, so that small
     collections lose no label."""
 

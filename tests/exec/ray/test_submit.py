@@ -45,7 +45,7 @@ def test_a_failing_job_fails(nodes: Nodes, tmp_path: Path) -> None:
     """Catches a scheduler that is told all is well."""
     job = nodes.submit("topk", tmp_path / "nowhere")
     assert job.returncode != 0
-    assert "run `iem-batch fuse` first" in job.stdout
+    assert "nowhere is no run: there is nothing" in job.stdout
 
 
 def test_without_the_token_nothing_is_done(nodes: Nodes, tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_second_evaluation_leaves_nothing_of_the_first(run, folder):
 
 def test_nothing_to_evaluate(run, folder):
     truth = folder(other=TRUTH)
-    with pytest.raises(StepMissingError, match="run `iem-batch fuse`"):
+    with pytest.raises(StepMissingError, match="evaluate needs segment and fuse first"):
         evaluate(run, truth, None, DECODE)
     write_shard(run, "fuse", 0, [row("a.jpg", TRUTH)])
     with pytest.raises(TruthError, match=r"image a\.jpg, the truth has other\.png"):

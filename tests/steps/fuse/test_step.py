@@ -128,7 +128,7 @@ def test_another_engine_is_refused(run):
 def test_needs_the_masks_of_segment(tmp_path):
     run = RunFolder(str(tmp_path / "new"))
     plan_noise(run, tmp_path / "photos", ["a.jpg"])
-    with pytest.raises(StepMissingError, match="run `iem-batch segment`"):
+    with pytest.raises(StepMissingError, match="fuse needs segment first"):
         do(job_of(run, "cut"), "fuse")
 
 

@@ -70,7 +70,7 @@ def test_command_on_a_run_and_on_a_file(planned, tmp_path, monkeypatch, capsys):
     assert "show: -> hostile.png" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["show", "nothing.png", "run"])
-    assert "nothing.png is neither an image of" in capsys.readouterr().err
+    assert "there is no file nothing.png, and" in capsys.readouterr().err
 
 
 def test_photo_without_a_run(tmp_path, monkeypatch):
@@ -80,14 +80,14 @@ def test_photo_without_a_run(tmp_path, monkeypatch):
     assert columns_of_file("cat.iem.png") == 3
 
 
-@pytest.mark.parametrize("columns", [0, 100])
-def test_picture_on_a_terminal(tmp_path, columns):
-    """A terminal that does not say how wide it is gets the file's name alone."""
+@pytest.mark.parametrize(("rows", "columns"), [(30, 0), (0, 0), (0, 100), (30, 100)])
+def test_picture_on_a_terminal(tmp_path, rows, columns):
+    """A terminal that does not say how large it is gets the file's name alone."""
     pytest.importorskip("textual_image", reason="textual-image is not installed")
     Image.fromarray(textured_disc(0, 40, 60).image).save(tmp_path / "cat.jpg")
     code = f"from iem_batch.cli import main; main({['show', 'cat.jpg', *FLAGS]})"
     here, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 30, columns, 0, 0))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -102,7 +102,7 @@ def test_picture_on_a_terminal(tmp_path, columns):
     os.close(here)
     assert process.wait() == 0, said.decode()
     assert "show: -> cat.iem.png" in said.decode()
-    assert ("▀" in said.decode()) == bool(columns)
+    assert ("▀" in said.decode()) == bool(rows and columns)
 
 
 def test_long_captions_are_cut_at_their_start():

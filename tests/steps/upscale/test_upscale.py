@@ -134,7 +134,7 @@ def test_photo_whose_id_comes_again_keeps_its_mask(tmp_path):
 def test_other_masks_need_their_step(run, capsys):
     with pytest.raises(SystemExit):
         main(["upscale", run.url, "--local", "--upscale.masks", "refine"])
-    assert "run `iem-batch refine`" in capsys.readouterr().err
+    assert "refine first, which" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [{"method": "cubic"}, {"masks": "truth"}, {"encoding": "gif"}])
