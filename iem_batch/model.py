@@ -16,20 +16,15 @@ from torch import nn
 
 from iem_batch.given import decode_given
 from iem_batch.model_file import read_model_file
+from iem_batch.results import MAX_PLOTTED, Results
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.weights import ModelRecord, load_weights, read_record, settings_of
 from iem_batch.steps.upscale.upsampling import round_corners
 
-MAX_PLOTTED = 16
-"""Rows of a plot; more make a picture that no screen shows."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What `Model.predict` found."""
-
-    names: list[str]
-    """B names: the path, the URL, or the place in what was given."""
+class Prediction(Results):
+    """What `Model.predict` found; see `iem_batch.results.Results` for what it can do."""
 
     images: NDArray[np.uint8]
     """(B, S, S, 3) RGB, what the network saw."""
@@ -37,23 +32,11 @@ class Prediction:
     probabilities: NDArray[np.float32]
     """(B, S, S) in [0, 1]: how probably a pixel is foreground."""
 
-    masks: list[NDArray[np.bool_]]
-    """B masks, each (H, W) at the size of its photo; True is foreground. What a crop left out is
-    False."""
-
     threshold: float
     """Probability above which a pixel is foreground."""
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def plot(self) -> Image.Image:
-        """Draw each photo, what lies inside its mask, and the probability.
-
-        Returns:
-            A picture that a notebook shows by itself and that has `save`; of many images the first
-            `MAX_PLOTTED`.
-        """
+        """Draw each photo, what lies inside its mask, and the probability; see `Results.plot`."""
         from iem_batch.steps.report.panels import PHOTO, Panel, cut_out
         from iem_batch.steps.report.sheet import Row, draw_sheet
 
@@ -100,27 +83,26 @@ class Model:
             num_threads: passes at once on a CPU; None takes one for each processor.
 
         Raises:
-            ImageRejectedError: an image cannot be decoded; the message names it.
+            ImageRejectedError: no image can be used; the message names the first.
             SettingsError: something is not an image.
         """
         decode = self.record.decode
-        given = list(decode_given(images, decode))
-        size = decode.size_px
-        image_BSS3 = np.array([decoded.pixels for _, decoded in given], np.uint8)
-        image_BSS3 = image_BSS3.reshape(-1, size, size, 3)
+        given = decode_given(images, decode)
+        image_BSS3 = given.pixels(decode.size_px)
         probability_BSS = predict_probability(
             self.network, image_BSS3, num_threads=num_threads or os.cpu_count() or 1
         )
         least = self.record.threshold if threshold is None else threshold
         masks = [
             round_corners(probability_SS > least, decoded.width, decoded.height, decode.fit)
-            for (_, decoded), probability_SS in zip(given, probability_BSS, strict=True)
+            for decoded, probability_SS in zip(given.images, probability_BSS, strict=True)
         ]
         return Prediction(
-            names=[name for name, _ in given],
+            names=given.names,
+            masks=masks,
+            rejected=given.rejected,
             images=image_BSS3,
             probabilities=probability_BSS,
-            masks=masks,
             threshold=least,
         )
 

@@ -17,27 +17,23 @@ from iem_batch.iem.backends import load_backend, score_masks
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.results import MAX_PLOTTED, Results
 from iem_batch.steps.fuse.fusion import fuse_one
 from iem_batch.steps.fuse.settings import FuseSettings
 from iem_batch.steps.segment.settings import SegmentSettings
+from iem_batch.steps.upscale.upsampling import round_corners
 from iem_batch.storage.read_ahead import map_ahead
-
-MAX_PLOTTED = 16
-"""Rows of a plot; more make a picture that no screen shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segmentation:
-    """What `segment` found."""
-
-    names: list[str]
-    """B names: the path, or the place in what was given."""
+class Segmentation(Results):
+    """What `segment` found; see `iem_batch.results.Results` for what it can do."""
 
     images: NDArray[np.uint8]
     """(B, S, S, 3) RGB, what the engine saw."""
 
-    masks: NDArray[np.bool_]
-    """(B, S, S); True is foreground. An image can end with an empty or a full mask."""
+    squares: NDArray[np.bool_]
+    """(B, S, S), the masks of what it saw. An image can end with an empty or a full one."""
 
     errors: NDArray[np.float64]
     """(B,) inpainting errors E (Eq. 8) in [0, 4]: the higher, the surer; 0 where a mask is empty
@@ -46,20 +42,12 @@ class Segmentation:
     iem: IEMSettings
     """The settings the masks were made with."""
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def plot(self) -> Image.Image:
-        """Draw photo, mask, and what each side of the mask predicts of the other.
-
-        Returns:
-            A picture that a notebook shows by itself and that has `save`; of many images the first
-            `MAX_PLOTTED`.
-        """
+        """Draw photo, mask, and what each side of it predicts of the other; see `Results.plot`."""
         from iem_batch.steps.report.panels import draw_panels
         from iem_batch.steps.report.sheet import Row, draw_sheet
 
-        shown = zip(self.names, self.images, self.masks, self.errors, strict=True)
+        shown = zip(self.names, self.images, self.squares, self.errors, strict=True)
         return draw_sheet(
             [
                 Row(
@@ -93,26 +81,30 @@ def segment(
         num_threads: images worked on at once; None takes one for each processor.
 
     Raises:
-        ImageRejectedError: an image cannot be decoded; the message names it.
+        ImageRejectedError: no image can be used; the message names the first.
         SettingsError: something is not an image, or a setting cannot be used.
         BackendUnavailableError: the backend cannot run here.
+
+    Example:
+        >>> found = segment("photos")
+        >>> found["photos/cat.jpg"].masks[0]  # bool (H, W)
+        >>> found.save("masks")
     """
     iem, decode = iem or IEMSettings(), decode or DecodeSettings()
     first_masks, fuse = first_masks or SegmentSettings(), fuse or FuseSettings()
     threads = num_threads or os.cpu_count() or 1
-    named = [(name, decoded.pixels) for name, decoded in decode_given(images, decode)]
-    size = decode.size_px
-    image_BSS3 = np.array([pixels for _, pixels in named], np.uint8).reshape(-1, size, size, 3)
+    size, given = decode.size_px, decode_given(images, decode)
+    image_BSS3 = given.pixels(size)
     sides = first_masks.sides_px(size)
     first_SHW = centred_squares(size, size, sides)
     engine = load_backend(first_masks.backend)
     result = engine(
         image_BSS3,
-        np.broadcast_to(first_SHW, (len(named), *first_SHW.shape)),
+        np.broadcast_to(first_SHW, (len(given.names), *first_SHW.shape)),
         iem,
         num_threads=threads,
     )
-    best = int(result.error_BS.mean(axis=0).argmax()) if named else 0
+    best = int(result.error_BS.mean(axis=0).argmax()) if given.names else 0
     fused = map_ahead(
         partial(fuse_one, fuse.method, best),
         image_BSS3,
@@ -120,12 +112,18 @@ def segment(
         result.error_BS,
         num_threads=threads,
     )
-    mask_BHW = np.array(list(fused), np.bool_).reshape(-1, size, size)
-    scores = score_masks(engine, image_BSS3, mask_BHW, iem, threads)
+    mask_BSS = np.array(list(fused), np.bool_).reshape(-1, size, size)
+    scores = score_masks(engine, image_BSS3, mask_BSS, iem, threads)
+    masks = [
+        round_corners(mask_SS, decoded.width, decoded.height, decode.fit)
+        for mask_SS, decoded in zip(mask_BSS, given.images, strict=True)
+    ]
     return Segmentation(
-        names=[name for name, _ in named],
+        names=given.names,
+        masks=masks,
+        rejected=given.rejected,
         images=image_BSS3,
-        masks=mask_BHW,
+        squares=mask_BSS,
         errors=scores.error_BS[:, 0],
         iem=iem,
     )

@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "segnet": {*BASE, "images.settings"},
     "model_file": {*BASE, "storage"},
     "pretrained": {*BASE, "storage"},
+    "results": {*BASE},
     "given": {*BASE, "storage", "images"},
     "sources": {*BASE, "storage"},
     "run": {*BASE, "storage", "images", "sources"},
@@ -54,11 +55,12 @@ ALLOWED: dict[str, set[str]] = {
     "steps.train on Ray": {*BASE, "segnet", "exec", "exec.ray.executor", "steps.NAME"},
     # They fuse masks, bring them to the size of photos and draw pictures as the steps do.
     "notebook": {
-        *(*BASE, "storage", "images", "iem", "given", "steps.fuse.fusion", "steps.NAME.settings"),
-        *("steps.report.panels", "steps.report.sheet"),
+        *(*BASE, "storage", "images", "iem", "given", "results", "steps.fuse.fusion"),
+        *("steps.NAME.settings", "steps.report.panels", "steps.report.sheet"),
+        "steps.upscale.upsampling",
     },
     "model": {
-        *(*BASE, "images", "segnet", "given", "model_file"),
+        *(*BASE, "images", "segnet", "given", "results", "model_file"),
         *("steps.report.panels", "steps.report.sheet", "steps.upscale.upsampling"),
     },
     "tools": {

@@ -1,3 +1,5 @@
+import base64
+import io
 import re
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import iem_batch
 from iem_batch import segment
 from iem_batch.errors import ImageRejectedError, SettingsError
 from iem_batch.images.settings import DecodeSettings
@@ -53,8 +56,9 @@ def test_example_of_the_readme(tmp_path, monkeypatch):
     namespace = {}
     exec("\n".join(lines), namespace)
     result = namespace["result"]
-    assert result.masks.shape == (2, 128, 128)
-    assert result.masks.dtype == np.bool_
+    assert [mask.shape for mask in result.masks] == [(150, 200)] * 2
+    assert result.squares.shape == (2, 128, 128)
+    assert result.squares.dtype == result.masks[0].dtype == np.bool_
     assert result.errors.shape == (2,)
     assert (result.errors > 0).all()
     assert result.plot().size[0] > 128
@@ -76,12 +80,12 @@ def test_every_way_to_give_an_image_gives_the_same_mask(tmp_path):
         torch.from_numpy(picture),
     ]
     result = quick(given)
-    assert (result.masks == result.masks[0]).all()
-    assert 0 < result.masks[0].mean() < 1
+    assert (result.squares == result.squares[0]).all()
+    assert 0 < result.squares[0].mean() < 1
     assert len(set(result.errors)) == 1
     assert result.names[:3] == [str(path), str(path), "image 2"]
     for whole in (np.stack([picture] * 2), torch.stack([channels_first] * 2)):
-        assert (quick(whole).masks == result.masks[0]).all()
+        assert (quick(whole).squares == result.squares[0]).all()
     for one in (str(path), picture, channels_first, Image.open(path)):
         assert len(quick(one)) == 1
 
@@ -99,7 +103,7 @@ def test_same_masks_as_the_batch_job(tmp_path, picture_folder, method):
     paths = [picture_folder / row["image_id"] for row in rows]
     result = segment(paths, iem=IEM, decode=DECODE, first_masks=TWO, fuse=fuse)
     masks = np.stack([decode_mask(row["mask"]["bytes"]) for row in rows])
-    np.testing.assert_array_equal(result.masks, masks)
+    np.testing.assert_array_equal(result.squares, masks)
     np.testing.assert_array_equal(result.errors, [row["error"] for row in rows])
 
 
@@ -114,15 +118,18 @@ def test_of_several_first_masks_the_best():
 
 
 def test_nothing_gives_nothing():
-    assert quick([]).masks.shape == (0, SIZE_PX, SIZE_PX)
+    assert quick([]).squares.shape == (0, SIZE_PX, SIZE_PX)
 
 
 @pytest.mark.parametrize(
     ("images", "message"),
     [
         (3, "images is of type int"),
-        ([np.zeros((4, 4), np.uint8)], r"image 0 has the shape \(4, 4\)"),
-        (np.zeros((2, 3, 8, 8), np.uint8), r"must be \(H, W, 3\)"),
+        (
+            [np.zeros((4, 4, 2), np.uint8)],
+            r"image 0 has the shape \(4, 4, 2\); it must be \(H, W\)",
+        ),
+        (np.zeros((2, 3, 8, 8), np.uint8), r"C of 1, 3 or 4 channels"),
         ([np.zeros((4, 4, 3), np.int64)], "is int64"),
         ([np.full((4, 4, 3), 255.0)], "values from 255 to 255"),
         ([np.full((4, 4, 3), np.nan)], "values from nan"),
@@ -139,6 +146,87 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
     path.write_text("hello")
     with pytest.raises(ImageRejectedError, match=r"notes\.txt: begins with"):
         quick(path)
+
+
+def test_one_bad_file_does_not_lose_the_others(tmp_path):
+    """Missing, damaged and on a store that is not there: each is named, the good one has a mask."""
+    good, damaged = tmp_path / "good.png", tmp_path / "damaged.jpg"
+    Image.fromarray(textured_disc(1).image).save(good)
+    damaged.write_bytes(b"\xff\xd8\xff no more")
+    given = ["gone.jpg", damaged, good, "memory://bucket/none.jpg"]
+    result = quick(given)
+    assert result.names == [str(good)]
+    assert list(result.rejected) == ["gone.jpg", str(damaged), "memory://bucket/none.jpg"]
+    assert result.rejected["gone.jpg"] == "missing: No such file or directory"
+    assert "gone.jpg: missing" in result._repr_html_()
+    with pytest.raises(ImageRejectedError, match=r"gone\.jpg: No such file"):
+        quick(given[:2])
+
+
+def test_greys_alphas_bytes_and_folders(tmp_path):
+    """Each is the image that the batch job makes of the same file."""
+    picture = textured_disc(2, 60, 90).image
+    grey = picture[..., 0]
+    rgba = np.dstack([picture, np.where(grey > 99, 255, 0).astype(np.uint8)])
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    paths = [tmp_path / "photos" / name for name in ("a.png", "b.PNG", "below/c.png")]
+    for path, array in zip(paths, (grey, rgba, picture), strict=True):
+        Image.fromarray(array).save(path)
+    (tmp_path / "photos" / "notes.txt").write_text("no image")
+    of_files = quick(tmp_path / "photos")
+    assert of_files.names == [str(path) for path in paths]
+    arrays = [grey, rgba, torch.from_numpy(picture).movedim(2, 0)]
+    for given in (arrays, [path.read_bytes() for path in paths], [grey[..., None], *arrays[1:]]):
+        np.testing.assert_array_equal(quick(given).images, of_files.images)
+    np.testing.assert_array_equal(quick(grey).images, of_files.images[:1])
+    np.testing.assert_array_equal(quick(paths[1].read_bytes()).images, of_files.images[1:2])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SettingsError, match="empty is a folder without images"):
+        quick(tmp_path / "empty")
+
+
+def test_results_are_a_list_that_shows_itself(tmp_path):
+    pictures = [textured_disc(seed, 40 + seed, 60).image for seed in range(20)]
+    result = quick(pictures)
+    assert [mask.shape for mask in result.masks] == [picture.shape[:2] for picture in pictures]
+    third, last = result[2], result[-1]
+    assert (third.names, last.names) == (["image 2"], ["image 19"])
+    assert third.masks[0] is result.masks[2]
+    assert third.errors.tolist() == [result.errors[2]]
+    assert result["image 2"].names == third.names
+    assert [one.names[0] for one in result] == result.names
+    assert len(result[5:8]) == 3
+    with pytest.raises(IndexError):
+        result[20]
+    with pytest.raises(KeyError, match="is none of these images"):
+        result["cat.jpg"]
+    shown = result._repr_html_()
+    assert "The first 16 of 20 images" in shown
+    png = base64.b64decode(re.search(r"base64,([^\"]+)", shown)[1])
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.size == result.plot().size
+
+
+def test_saved_masks_are_named_like_the_photos_and_replace_nothing(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(textured_disc(1, 50, 70).image).save(tmp_path / folder / "cat.png")
+    result = quick([tmp_path / "a" / "cat.png", tmp_path / "b" / "cat.png"])
+    files = result.save(tmp_path / "masks")
+    assert [path.name for path in files] == ["cat.png", "cat-2.png"]
+    for path, mask in zip(files, result.masks, strict=True):
+        np.testing.assert_array_equal(decode_mask(path.read_bytes()), mask)
+    before = files[0].read_bytes()
+    with pytest.raises(SettingsError, match=r"cat\.png is there already"):
+        quick(textured_disc(0).image).save(tmp_path / "masks")[0] and result.save(
+            tmp_path / "masks"
+        )
+    assert files[0].read_bytes() == before
+
+
+def test_what_a_notebook_completes():
+    assert {"segment", "load", "IEMSettings", "DecodeSettings"} <= set(dir(iem_batch))
+    assert all(getattr(iem_batch, name) is not None for name in iem_batch.__all__)
 
 
 def test_empty_mask_can_be_plotted():
