@@ -46,11 +46,13 @@ class Decoded:
         pixels: uint8 (size_px, size_px, 3), RGB.
         width: of the original, in pixels, as displayed if EXIF orientation is followed.
         height: of the original, in pixels, as displayed in the same way.
+        loses_levels: whether `decode.range` percentile would keep much more of it.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
+    loses_levels: bool = False
 
 
 def decode(data: bytes, settings: DecodeSettings) -> Decoded:
@@ -175,14 +177,18 @@ def preprocess(
     width, height = size or image.size
     if settings.exif_orientation:
         width, height = image.width * divisor, image.height * divisor
-    if settings.resize == "antialias" or grey16.is_grey16(image):
+    is_grey16 = grey16.is_grey16(image)
+    loses_levels = (
+        is_grey16 and settings.range == "full" and grey16.loses_levels(grey16.values(image))
+    )
+    if settings.resize == "antialias" or is_grey16:
         # Pillow resizes its 16-bit modes by another rule, and their range is that of all pixels.
         image = Image.fromarray(_rgb(image, settings))
         pixels = np.asarray(to_square(image, settings, (width, height), divisor))
     else:
         # In the image's own mode: NEAREST commutes with any conversion of single pixels.
         pixels = _rgb(to_square(image, settings), settings)
-    return Decoded(pixels=pixels, width=width, height=height)
+    return Decoded(pixels=pixels, width=width, height=height, loses_levels=loses_levels)
 
 
 def _preprocess_rgb(

@@ -13,7 +13,7 @@ CUT_PERMILLE = 5
 """Of the pixels, below and above the range of `percentile` each."""
 
 FEW_LEVELS = 64
-"""A 16-bit image with fewer levels of 256 left has lost most of what it shows."""
+"""See `loses_levels`."""
 
 
 def is_grey16(image: Image.Image) -> bool:
@@ -41,6 +41,15 @@ def eight_bits(value_HW: NDArray[np.int32], range_: Range) -> NDArray[np.uint8]:
     low, high = (0, WHITE) if range_ == "full" else _percentiles(value_HW)
     inside_HW = np.clip(value_HW, low, high) - low
     return ((inside_HW * 255 + (high - low) // 2) // (high - low)).astype(np.uint8)
+
+
+def loses_levels(value_HW: NDArray[np.int32]) -> bool:
+    """Tell whether ``full`` leaves fewer than `FEW_LEVELS` of the values that an image has."""
+    is_found = np.zeros(WHITE + 1, np.bool_)
+    is_found[value_HW] = True
+    found = np.flatnonzero(is_found).astype(np.int32)
+    num_levels = len(np.unique(eight_bits(found, "full")))
+    return num_levels < min(FEW_LEVELS, len(found))
 
 
 def _percentiles(value_HW: NDArray[np.int32]) -> tuple[int, int]:

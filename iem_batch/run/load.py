@@ -31,6 +31,7 @@ class LoadedShard:
         height: B heights of the originals, in pixels.
         rejected: rows of `schema.QUARANTINE`, in the order of the plan.
         planned: how many images the shard was to load: B + len(rejected).
+        num_losing_levels: how many of the B would keep more with `decode.range` percentile.
     """
 
     shard: int
@@ -41,6 +42,7 @@ class LoadedShard:
     height: list[int]
     rejected: list[dict[str, str]]
     planned: int
+    num_losing_levels: int = 0
 
     def without_pixels(self) -> "LoadedShard":
         """Give the same without pixels, images of 0 x 0, where only ids and sizes are needed."""
@@ -74,6 +76,7 @@ def load_shard(
     image_BHW3 = np.empty((in_plan, settings.size_px, settings.size_px, 3), np.uint8)
     kept: list[tuple[str, str, int, int]] = []
     rejected: list[dict[str, str]] = []
+    num_losing_levels = 0
     for item in read_entries(source, entries, wanted):
         try:
             decoded = decode(data_of(item), settings)
@@ -83,6 +86,7 @@ def load_shard(
         if len(kept) == len(image_BHW3):  # of an estimated entry
             image_BHW3 = np.concatenate([image_BHW3, np.empty_like(image_BHW3)])
         image_BHW3[len(kept)] = decoded.pixels
+        num_losing_levels += decoded.loses_levels
         kept.append((item.image_id, item.uri, decoded.width, decoded.height))
     planned = len(kept) + len(rejected)
     if wanted is None and is_exact:
@@ -96,6 +100,7 @@ def load_shard(
         height=[height for _, _, _, height in kept],
         rejected=rejected,
         planned=planned,
+        num_losing_levels=num_losing_levels,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from iem_batch.errors import SourceError, StorageError
-from iem_batch.sources.formats import is_image_name
+from iem_batch.sources.formats import HEAD_BYTES, image_extension, is_image_name, lacks_extension
 from iem_batch.sources.pieces import name_below
 from iem_batch.sources.protocol import MAX_FILE_BYTES, Entry, IgnoredFile, RawImage, UnreadableImage
 from iem_batch.storage.folder import Folder
@@ -16,8 +16,8 @@ from iem_batch.storage.folder import Folder
 class FolderSource:
     """A folder tree of image files; an image's id is its path below the folder.
 
-    Files are chosen by extension and decoded by their content. Hidden files and folders, and names
-    that are not valid UTF-8, are ignored.
+    Files are chosen by extension, those without one by their first bytes, and decoded by their
+    content. Hidden files and folders, and names that are not valid UTF-8, are ignored.
     """
 
     exact_bytes: ClassVar[bool] = True
@@ -42,12 +42,21 @@ class FolderSource:
         try:
             for file in self.folder.walk():
                 uri = self.folder.url_of(file.name)
-                if (file.num_bytes is None and not file.is_lost) or not is_image_name(file.name):
+                is_file = file.num_bytes is not None or file.is_lost
+                if not is_file or not self._is_image(file.name):
                     yield IgnoredFile(uri=uri)
                 else:
                     yield Entry(uri=uri, start=0, stop=1, num_bytes=file.num_bytes or 0)
         except (StorageError, FileNotFoundError) as error:
             raise SourceError(f"cannot list {self.folder.url}: {error}") from error
+
+    def _is_image(self, name: str) -> bool:
+        if not lacks_extension(name):
+            return is_image_name(name)
+        try:
+            return image_extension(self.folder.read_range(name, 0, HEAD_BYTES)) is not None
+        except (StorageError, FileNotFoundError):  # nothing says that it was one
+            return False
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None

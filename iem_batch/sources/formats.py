@@ -75,12 +75,21 @@ def _is_tar(head: bytes) -> bool:
 
 def is_image_name(name: str) -> bool:
     """Tell whether a name is that of an image: by extension, and neither hidden nor not UTF-8."""
+    _, dot, extension = name.rpartition(".")
+    return bool(dot) and _can_be_taken(name) and extension.lower() in EXTENSIONS
+
+
+def lacks_extension(name: str) -> bool:
+    """Tell whether only its content tells if a file is an image; not hidden, nor not UTF-8."""
+    return "." not in name.rpartition("/")[2] and _can_be_taken(name)
+
+
+def _can_be_taken(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:  # the tables hold UTF-8 only
         return False
-    _, dot, extension = name.rpartition(".")
-    return bool(dot) and not is_hidden(name) and extension.lower() in EXTENSIONS
+    return not is_hidden(name)
 
 
 def is_hidden(name: str) -> bool:

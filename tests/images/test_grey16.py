@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from iem_batch.images.decode import decode, decode_whole
-from iem_batch.images.grey16 import eight_bits
+from iem_batch.images.grey16 import eight_bits, loses_levels
 from iem_batch.images.settings import DecodeSettings
 from tests.images.broken import encoded
 
@@ -68,3 +68,20 @@ def test_eight_bits_have_no_range() -> None:
     for image in (Image.fromarray(grey), Image.fromarray(np.stack([grey] * 3, -1))):
         found = decode_whole(encoded(image, "PNG"), PERCENTILE)
         np.testing.assert_array_equal(found[..., 0], grey)
+
+
+@pytest.mark.parametrize(
+    ("values", "is_lossy"),
+    [
+        (range(200, 3001), True),  # 12 levels
+        (range(63 * 257 - 128), True),  # 0 to 62
+        (range(63 * 257), False),  # 0 to 63: the last one is rounded up
+        (range(0, 65536, 9), False),
+        ([0, 65535], False),  # a scan in black and white has no more to show
+        (range(0, 257 * 40, 257), False),
+        ([5, 6], True),
+        ([7], False),
+    ],
+)
+def test_images_that_lose_their_levels(values: range | list[int], is_lossy: bool) -> None:
+    assert loses_levels(np.array([values], np.int32)) is is_lossy

@@ -66,6 +66,28 @@ def test_every_name_is_listed_and_read(tmp_path):
     assert [only(source, entry).image_id for entry in entries] == sorted(NAMES)
 
 
+def test_files_without_extension_are_told_by_their_content(tmp_path, as_nobody):
+    """Sets that name files by a hash or a number were empty."""
+    heads = {
+        "0a1b": b"\xff\xd8\xff\xe0",
+        "sub.d/42": b"\x89PNG\r\n\x1a\n",
+        "w": b"RIFF\0\0\0\0WEBPVP8 ",
+        "h": b"\0\0\0\x1cftypheic",
+        "a": b"\0\0\0\x1cftypavif",
+        "x": b"\xff\x0a\0\0",
+    }
+    others = {"README": b"BM is a kind of bitmap", "empty": b"", ".hidden": b"\xff\xd8\xff\xe0"}
+    others |= {"video": b"\0\0\0\x1cftypisom", "photo.txt": b"\xff\xd8\xff\xe0"}
+    store = MemoryFileSystem()
+    for name, data in (heads | others).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+        store.pipe_file(f"/nameless/{name}", data)
+    for source in (open_source(str(tmp_path)), open_source("memory://nameless")):
+        found = planned(source)
+        assert [only(source, entry).image_id for entry in found] == sorted(heads)
+
+
 def test_object_store_gives_what_a_disk_gives(tmp_path):
     fill(tmp_path, NAMES)
     store = MemoryFileSystem()

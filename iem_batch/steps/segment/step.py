@@ -17,6 +17,7 @@ from iem_batch.iem.backends import Segment, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.images.grey16 import FEW_LEVELS
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
@@ -37,6 +38,11 @@ def finish(job: Job, built: "SegmentStep", summary: Summary) -> None:
     if summary.quarantined:
         folder = job.run.url_of(layout.QUARANTINE)
         print(f"segment: {summary.quarantined:,} images not usable -> {folder}")
+    if num_losing := summary.facts.get("losing_levels"):
+        print(
+            f"segment: {num_losing:,} images of 16-bit grey keep fewer than {FEW_LEVELS} of their "
+            "levels in 8 bits; --decode.range percentile keeps more"
+        )
     if (estimate := read_estimate(job.run)) is not None:
         print(f"segment: {compare_with_truth(estimate, summary)}")
 
@@ -104,11 +110,18 @@ class SegmentStep(ImageStep):
             ),
             layout.part(layout.QUARANTINE, loaded.shard): rejected if loaded.rejected else None,
         }
-        return self.output(loaded, tables, {"sides": _sums_by_side(result, self.sides_px)})
+        facts = {
+            "sides": _sums_by_side(result, self.sides_px),
+            "losing_levels": loaded.num_losing_levels,
+        }
+        return self.output(loaded, tables, facts)
 
     def summarize(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
         """Give the number of masks and the mean of their errors for each first mask."""
-        return {"sides": _means_by_side([each["sides"] for each in facts])}
+        return {
+            "sides": _means_by_side([each["sides"] for each in facts]),
+            "losing_levels": sum(each.get("losing_levels", 0) for each in facts),
+        }
 
     def complete(self, summary: Summary) -> dict[str, str]:
         """Mark the run, once it is sure that no image is lost.

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from iem_batch.errors import BackendUnavailableError, SettingsError
+from iem_batch.errors import BackendUnavailableError, NoImagesError, SettingsError
 from iem_batch.iem.backends import BACKENDS, load_backend
 from iem_batch.iem.masks import centred_squares
 from iem_batch.run import schema
@@ -17,6 +18,7 @@ from iem_batch.run.marks import read_mark
 from iem_batch.run.plan import read_plan
 from iem_batch.steps.segment.settings import SegmentSettings
 from iem_batch.steps.segment.step import SegmentStep, _agreement
+from tests.calling import Call
 from tests.pictures import Picture
 from tests.steps.jobs import IEM, SIZE_PX
 
@@ -107,7 +109,9 @@ def test_a_shard_without_a_single_good_image(segmented: Segmented, picture_folde
     """Catches an engine or a table that cannot take zero images."""
     for file in picture_folder.iterdir():
         file.write_bytes(b"")
-    run = segmented(shard_size=12).run
+    with pytest.raises(NoImagesError, match="not one of 12 images could be used: 12 empty"):
+        segmented(shard_size=12)
+    run = RunFolder(str(picture_folder.parent / "run"))
     assert rows_of(run, 1) == []
     assert read_mark(run, "segment", 0).facts["sides"]["12"] == {"count": 0, "sum_error": 0.0}
 
@@ -166,3 +170,20 @@ def test_a_worker_without_the_engine_says_so(
     )
     with pytest.raises(BackendUnavailableError, match="torch cannot run here: no compiler"):
         step.open_engine(1)
+
+
+def test_images_of_which_8_bits_leave_little_are_told_in_a_line(
+    tmp_path: Path, picture_folder: Path, local: Call
+) -> None:
+    ramp = np.linspace(200, 3000, 64 * 80).astype(np.uint16).reshape(64, 80)
+    for name in ("a.png", "b.tif"):
+        Image.fromarray(ramp).save(picture_folder / name)
+    flags = ["--segment.init_shares=[0.4]", "--iem.iterations", "1", "--shard-size", "5"]
+    for run, more, line in (
+        ("full", [], "segment: 2 images of 16-bit grey keep fewer than 64 of their levels"),
+        ("percentile", ["--decode.range", "percentile"], ""),
+    ):
+        status, output, error = local("segment", picture_folder, tmp_path / run, *flags, *more)
+        assert status == 0, error
+        assert line in output
+        assert ("16-bit" in output) == bool(line)

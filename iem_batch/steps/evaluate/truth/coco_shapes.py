@@ -65,7 +65,7 @@ def _draw_polygon(polygon: Any, height: int, width: int) -> NDArray[np.bool_]:
 def _points(polygon: Any) -> NDArray[np.float64]:
     is_numbers = isinstance(polygon, list) and all(map(_is_number, polygon))
     if not is_numbers or len(polygon) < 6 or len(polygon) % 2:
-        raise ValueError("a polygon is not a list of x and y of at least three points")
+        raise ValueError("a polygon is not a list of finite x and y of three points or more")
     return np.array(polygon, np.float64).reshape(-1, 2)
 
 
