@@ -5,6 +5,7 @@ IEMBatchError
 ├── SourceError              the image collection cannot be listed or opened
 ├── TruthError               the ground truth cannot be used for the images of a run
 ├── StorageError             the run folder cannot be read or written
+│   ├── CredentialsError     a store does not accept who asks
 │   └── TooLargeError        a file has more bytes than may be read
 ├── RunMismatchError         the run folder belongs to another plan or other settings
 ├── IntegrityError           counts do not add up: an image was lost or counted twice
@@ -38,6 +39,10 @@ class TruthError(IEMBatchError):
 
 class StorageError(IEMBatchError):
     """The run folder cannot be read or written."""
+
+
+class CredentialsError(StorageError):
+    """A store does not accept the credentials it is asked with, whatever it is asked for."""
 
 
 class TooLargeError(StorageError):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from iem_batch.storage import object_store
 from tests import s3
 from tests.calling import call, local  # noqa: F401 - fixtures of all tests
 from tests.pictures import Picture, textured_disc, write_folder
@@ -89,6 +90,22 @@ def s3_server(s3_address: socket.socket, tmp_path_factory: pytest.TempPathFactor
 def s3_bucket(s3_server: str) -> str:
     """The s3:// URL of a new, empty bucket; this process, its children and Ray can use it."""
     return f"s3://{s3.new_bucket()}"
+
+
+@pytest.fixture
+def changed_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Changes environment variables for clients made from now on; None takes one away."""
+
+    def change(**variables: str | None) -> None:
+        for name, value in variables.items():
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+        object_store._client.cache_clear()
+
+    yield change
+    object_store._client.cache_clear()
 
 
 @pytest.fixture(scope="session")

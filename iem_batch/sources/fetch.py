@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from iem_batch.errors import StorageError, TooLargeError
+from iem_batch.errors import CredentialsError, StorageError, TooLargeError
 from iem_batch.sources.download import Downloader
 from iem_batch.sources.protocol import RawImage, UnreadableImage
 from iem_batch.storage.folder import Folder
@@ -46,7 +46,8 @@ def fetch(
         settings: how web servers are asked, and how many bytes an image may have.
 
     Raises:
-        StorageError: there are several, and no host has answered.
+        StorageError: there are several, and no host has answered; or a store does not accept the
+            credentials, which says nothing about an image.
     """
     read = partial(_fetch, Downloader(settings), allow_local, settings.max_bytes)
     unasked: list[UnreadableImage] | None = []
@@ -84,6 +85,8 @@ def _fetch(
         return unreadable("too_large", str(error))
     except OptedOutError as error:
         return unreadable("opted_out", str(error))
+    except CredentialsError:
+        raise
     except WebError as error:
         answered = "busy" if error.may_pass else "refused"
         return unreadable("unreachable" if error.status is None else answered, str(error))
@@ -107,8 +110,11 @@ def _read(url: str, max_bytes: int) -> bytes:
     folder, _, name = url.rpartition("/")
     try:
         data = Folder(folder).read_range(name, 0, max_bytes + 1)
+    except CredentialsError:
+        raise
     except StorageError as error:
-        raise WebError(str(error)) from error
+        is_refused = isinstance(error.__cause__, PermissionError)
+        raise WebError(str(error), status=403 if is_refused else None) from error
     if len(data) > max_bytes:
         raise TooLargeError(f"it has more than the {max_bytes} bytes of web.max_mb")
     return data

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Literal, cast
 
 import fsspec
 
-from iem_batch.errors import IEMBatchError, StorageError
-from iem_batch.storage import object_store
+from iem_batch.errors import CredentialsError, IEMBatchError, StorageError
+from iem_batch.storage import object_store, store_errors
 from iem_batch.storage.local_files import replace_file
 from iem_batch.storage.object_store import Location
 from iem_batch.storage.store_pages import store_pages
@@ -221,8 +221,13 @@ class Folder:
             StorageError: anything else went wrong.
         """
         filesystem, path = self._locate(name)
-        with self._explained("read", name):
-            return cast(bytes, filesystem.cat_file(path, start=start, end=stop))
+        try:
+            with self._explained("read", name):
+                return cast(bytes, filesystem.cat_file(path, start=start, end=stop))
+        except StorageError as error:
+            if store_errors.error_code(error) != "InvalidRange":  # the file ends before `start`
+                raise
+            return b""
 
     def walk(self) -> Iterator[FoundFile]:
         """List all files below the folder, in the order of their names; see `walk`.
@@ -267,13 +272,12 @@ class Folder:
         except NotADirectoryError as error:  # a parent is a file, so the name is absent
             raise FileNotFoundError(*error.args) from error
         except Exception as error:
-            raise StorageError(
-                f"cannot {action} {self.url_of(name)}: {self._cause(error)}"
-            ) from error
+            kind = CredentialsError if store_errors.concerns_credentials(error) else StorageError
+            raise kind(f"cannot {action} {self.url_of(name)}: {self._cause(error)}") from error
 
     def _cause(self, error: Exception) -> str:
         if isinstance(error, OSError) and error.strerror:
             return error.strerror
         if not self.is_local:
-            return object_store.cause(error, self._location.scheme)
+            return store_errors.cause(error, self._location.scheme)
         return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Object stores: their URLs, their clients and what their errors mean.
+"""Object stores: their URLs and their clients; `store_errors` says what their errors mean.
 
 Only this file, `folder` and `web` use fsspec or a store's own client.
 
@@ -254,22 +254,3 @@ def _delete_keys(filesystem: Any, bucket: str, keys: Sequence[str]) -> None:
     done = filesystem.call_s3("delete_objects", Bucket=bucket, Delete=request)
     for refused in done.get("Errors", ()):
         raise PermissionError(f"{refused['Key']}: {refused['Code']}")
-
-
-def cause(error: Exception, scheme: str) -> str:
-    """Say in one line what went wrong and, where that is known, what to do.
-
-    Clients of object stores raise their own types, which need not be importable here.
-    """
-    text = redacted(" ".join(str(error).split()))
-    kind = type(error).__name__
-    credentials = STORES[scheme].credentials
-    if isinstance(error, FileNotFoundError):
-        return text
-    if isinstance(error, PermissionError):
-        return f"access denied ({text}); check {credentials}, and what the store allows them"
-    if kind in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
-        return f"{text}; set {credentials}, or add ?anon=true to the URL of a public bucket"
-    if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError"):
-        return f"{text}; check AWS_ENDPOINT_URL, and the network"
-    return f"{kind}: {text}" if text else kind

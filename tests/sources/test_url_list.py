@@ -1,14 +1,16 @@
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from iem_batch.errors import StorageError
-from iem_batch.sources import download, open_source
+from iem_batch.errors import CredentialsError, StorageError
+from iem_batch.sources import WebSettings, download, open_source
 from iem_batch.sources.tar import TarSource
+from iem_batch.storage.folder import Folder
+from tests import s3
 from tests.sources.test_tar import image, read_all, tar_of
 
 
@@ -177,3 +179,25 @@ def test_archive_on_a_web_server(server: Server, name: str) -> None:
     assert isinstance(source, TarSource)
     assert open_source(source.url) == source
     assert read_all(source, 1) == ({"a.jpg": image("a.jpg"), "b.jpg": image("b.jpg")}, {})
+
+
+def test_objects_of_a_list(
+    tmp_path: Path, s3_server: str, changed_environment: Callable[..., None]
+) -> None:
+    """Wrong credentials are no quarantined images; one object that is not ours is."""
+    own, other = s3.new_bucket(readable=True), s3.new_bucket()
+    for bucket in (own, other):
+        Folder(f"s3://{bucket}").write_bytes("a b%20.jpg", image("a"))
+    Folder(f"s3://{own}").write_bytes("large.jpg", bytes(1_000_001))
+    Folder(f"s3://{own}").write_bytes("empty.jpg", b"")
+    urls = [f"s3://{own}/{name}.jpg" for name in ("a b%20", "large", "gone", "empty")]
+    urls.append(f"s3://{other}/a b%20.jpg")
+    path = write_list(tmp_path / "list", *urls)
+    source = open_source(path, WebSettings(max_mb=1.0))
+    changed_environment(AWS_ACCESS_KEY_ID="test:reader", AWS_SECRET_ACCESS_KEY="reading")
+    images, reasons = read_all(source)
+    assert images == {urls[0]: image("a"), urls[3]: b""}
+    assert reasons == {urls[1]: "too_large", urls[2]: "missing", urls[4]: "refused"}
+    changed_environment(AWS_SECRET_ACCESS_KEY="wrong")
+    with pytest.raises(CredentialsError, match="access denied .*; check AWS_ACCESS_KEY_ID"):
+        read_all(source)

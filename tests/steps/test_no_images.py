@@ -45,3 +45,11 @@ def test_photos_that_are_gone_when_the_corpus_is_made(
     status, _, error = local("export", run, *flags)
     assert status == 1
     assert error.endswith("export: not one of 2 images could be used: 2 not_an_image\n")
+
+
+def test_one_image_is_enough(tmp_path: Path, local: Call) -> None:
+    write_folder(tmp_path / "photos", [textured_disc(0)])
+    (tmp_path / "photos" / "gone.jpg").symlink_to("nowhere")
+    status, output, error = local("segment", tmp_path / "photos", tmp_path / "run", *QUICK)
+    assert status == 0, error
+    assert "1 image not usable" in output or "1 images not usable" in output

@@ -1,7 +1,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,22 +16,6 @@ from tests import s3
 from tests.faulty_proxy import Faults, every, faulty_proxy
 
 MB = 1 << 20
-
-
-@pytest.fixture
-def changed_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Changes environment variables for clients made from now on; None takes one away."""
-
-    def change(**variables: str | None) -> None:
-        for name, value in variables.items():
-            if value is None:
-                monkeypatch.delenv(name, raising=False)
-            else:
-                monkeypatch.setenv(name, value)
-        object_store._client.cache_clear()
-
-    yield change
-    object_store._client.cache_clear()
 
 
 @contextmanager
