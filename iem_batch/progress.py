@@ -11,6 +11,8 @@ from typing import Protocol, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from iem_batch.words import count
+
 SECONDS_BETWEEN_LINES = 10.0
 
 RATE_OVER_S = 300.0
@@ -76,7 +78,7 @@ class ShardProgress:
         rate = self.images_per_second
         parts = ["" if rate is None else f"{rate:,.0f} images/s", f"{self.num_ok:,} ok"]
         parts.append(f"{self.num_quarantined:,} quarantined" if self.num_quarantined else "")
-        parts.append(f"{self.num_failed:,} shards failed" if self.num_failed else "")
+        parts.append(f"{count(self.num_failed, 'shard')} failed" if self.num_failed else "")
         left = self.seconds_left
         parts.append(f"{timedelta(seconds=round(left))} left" if left else "")
         return ", ".join(filter(None, parts))
@@ -99,7 +101,7 @@ class _Lines(ShardProgress):
         if now - self._last_line < SECONDS_BETWEEN_LINES and not finished:
             return
         self._last_line = now
-        line = f"{self._step}: {self.num_done:,}/{self.num_shards:,} shards, {self.counts}"
+        line = f"{self._step}: {self.num_done:,}/{count(self.num_shards, 'shard')}, {self.counts}"
         print(line, file=self._stream, flush=True)
 
 
@@ -113,6 +115,37 @@ class _Bar(ShardProgress):
 
     def show(self) -> None:
         self._bar.update(self._task, completed=self.num_done, counts=self.counts)
+
+
+class EpochLines:
+    """Prints how a training goes: a line now and then with the time left, and the last one."""
+
+    def __init__(self, total: int) -> None:
+        """Begin the clock.
+
+        Args:
+            total: epochs at most.
+        """
+        self._total = total
+        self._first: tuple[int, float] | None = None
+        self._last_line = -SECONDS_BETWEEN_LINES
+
+    def show(self, epoch: int, seconds: float, line: str) -> None:
+        """Print the line of an epoch, unless one was printed just before.
+
+        Args:
+            epoch: it, counted from 1.
+            seconds: how long it took.
+            line: what it came to.
+        """
+        now = time.monotonic()
+        first, began = self._first = self._first or (epoch, now - seconds)
+        left = (self._total - epoch) * (now - began) / (epoch - first + 1)
+        if now - self._last_line < SECONDS_BETWEEN_LINES and epoch < self._total:
+            return
+        self._last_line = now
+        time_left = f", {timedelta(seconds=round(left))} left" if left else ""
+        print(f"{line}{time_left}", file=sys.stderr, flush=True)
 
 
 @contextmanager

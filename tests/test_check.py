@@ -52,7 +52,7 @@ def test_an_image_that_has_come_back_is_taken_in_as_if_it_had_never_been_gone(
     (tmp_path / "disc_003.jpg").rename(picture_folder / "disc_003.jpg")
     status, output, error = local("retry", run, "--quarantined")
     assert status == 0, error
-    assert "retry: 2 quarantined images in 2 shards of segment" in output
+    assert "retry: 2 quarantined images in 2 shards" in output
     assert "segment: 11 images with masks" in output
     [left] = (run / "quarantine").iterdir()
     (tmp_path / "disc_007.jpg").rename(picture_folder / "disc_007.jpg")
@@ -95,7 +95,7 @@ def test_failed_shards_are_done(local: Call, tmp_path: Path, picture_folder: Pat
     obstacle.mkdir(parents=True)
     status, _, error = local("segment", picture_folder, run)
     assert status == 1
-    assert "1 shards of segment failed" in error
+    assert "1 shard of segment failed" in error
     assert "cannot write" in error
     assert read_failures(folder, "segment")[1].attempts == 3
     obstacle.rmdir()

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from iem_batch import progress
-from iem_batch.progress import ShardProgress, shard_progress
+from iem_batch.progress import EpochLines, ShardProgress, shard_progress
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_counts(clock: list[float]) -> None:
     counter.done(Mark(90, quarantined=10))
     assert counter.counts == "50 images/s, 90 ok, 10 quarantined, 0:00:10 left"
     counter.failed(7)
-    assert counter.counts == ("50 images/s, 90 ok, 10 quarantined, 1 shards failed, 0:00:08 left")
+    assert counter.counts == ("50 images/s, 90 ok, 10 quarantined, 1 shard failed, 0:00:08 left")
 
 
 def test_the_rate_is_that_of_the_last_minutes(clock: list[float]) -> None:
@@ -69,3 +69,26 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         counter.done(Mark(6))
     assert "2/2" in stream.getvalue()
     assert "11 ok, 1 quarantined" in stream.getvalue()
+
+
+def test_epochs_are_told_now_and_then(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """75 epochs of 2 s: the first, one each 10 s, and the last; 2 s for each that is left."""
+    lines = EpochLines(75)
+    for epoch in range(1, 76):
+        clock[0] += 2.0
+        lines.show(epoch, 2.0, f"epoch {epoch}")
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[:2] == ["epoch 1, 0:02:28 left", "epoch 6, 0:02:18 left"]
+    assert shown[-2:] == ["epoch 71, 0:00:08 left", "epoch 75"]
+    assert len(shown) == 16
+
+
+def test_a_training_that_goes_on_counts_from_there(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = EpochLines(12)
+    clock[0] = 30.0
+    lines.show(10, 30.0, "epoch 10")
+    assert capsys.readouterr().err == "epoch 10, 0:01:00 left\n"

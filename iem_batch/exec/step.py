@@ -22,6 +22,7 @@ from iem_batch.run.deletion import delete_own
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Mark, Summary, write_mark
 from iem_batch.storage.read_ahead import map_ahead
+from iem_batch.words import count
 
 MAX_FAILURES_SHOWN = 5
 
@@ -250,7 +251,7 @@ def raise_failures(step: str, failures: dict[int, str]) -> None:
         f"  shard {shard}: {failures[shard]}" for shard in sorted(failures)[:MAX_FAILURES_SHOWN]
     ]
     raise ShardsFailedError(
-        f"{len(failures)} shards of {step} failed:\n"
+        f"{count(len(failures), 'shard')} of {step} failed:\n"
         + "\n".join(shown)
         + "\nWhat was done is kept; run the same command again to do the rest."
     )

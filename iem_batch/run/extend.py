@@ -23,6 +23,7 @@ from iem_batch.run.plan import Plan, add_example, cut_into_shards, read_plan
 from iem_batch.run.schema import GONE
 from iem_batch.sources import Entry, Source
 from iem_batch.sources.protocol import without_format
+from iem_batch.words import count
 
 GONE_TABLE = "_run/gone.parquet"
 """The pieces of the plan that the source no longer has."""
@@ -52,7 +53,7 @@ class SourceChange:
     def __str__(self) -> str:
         """Say it in a line, e.g. "50 new images (a.jpg, ...), 3 are gone (b.jpg, ...)"."""
         counts = {
-            "new": f"{self.num_new:,} new images",
+            "new": f"{count(self.num_new, 'new image')}",
             "gone": f"{self.num_gone - self.num_gone_before:,} are gone",
             "changed": f"{self.num_changed:,} have changed",
         }
@@ -287,9 +288,9 @@ def _refusal(run: RunFolder, source: Source, change: SourceChange) -> str:
     place = without_format(source.url)
     if change.num_repeated:
         return (
-            f"{place} has new pieces with the ids of {change.num_repeated:,} images of {run.url} "
-            f"(of {', '.join(change.repeated_examples)}), which are done; give them other ids, or "
-            "use a new run folder"
+            f"{place} has new pieces with the ids of {count(change.num_repeated, 'image')} of "
+            f"{run.url} (of {', '.join(change.repeated_examples)}), which are done; give them "
+            "other ids, or use a new run folder"
         )
     return (
         f"{place} has changed since {run.url} was planned: {change}. Images that have changed are "

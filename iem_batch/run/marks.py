@@ -15,6 +15,7 @@ from iem_batch.run import layout
 from iem_batch.run.differences import changes, refusal
 from iem_batch.run.folder import RunFolder
 from iem_batch.storage.read_ahead import map_ahead
+from iem_batch.words import count
 
 Kind = TypeVar("Kind", "Mark", "Failure", "StepRecord", "Summary")
 
@@ -51,7 +52,7 @@ class Mark:
     def __post_init__(self) -> None:
         if self.planned != self.ok + self.quarantined:
             raise IntegrityError(
-                f"shard {self.shard}: {self.planned} images planned, {self.ok} ok and "
+                f"shard {self.shard}: {count(self.planned, 'image')} planned, {self.ok} ok and "
                 f"{self.quarantined} quarantined; they do not add up"
             )
 
@@ -217,8 +218,8 @@ def require_summary(place: RunFolder, step: str) -> Summary:
     lacks = f"{place.url_of(step)} has all shards and was not completed"
     if missing:
         lacks = (
-            f"{len(missing)} of {num_shards} shards of {place.url_of(step)} are not done, the "
-            f"first is {missing[0]}"
+            f"{len(missing)} of {count(num_shards, 'shard')} of {place.url_of(step)} are not done, "
+            f"the first is {missing[0]}"
         )
     raise ShardsFailedError(f"{lacks}; run `iem-batch {step}` again")
 
@@ -270,9 +271,9 @@ def add_up(
             outputs.update(f"{name} {checksum}\n".encode())
     if foreign:
         raise RunMismatchError(
-            f"{len(foreign)} shards of {place.url_of(step)}, the first is {foreign[0]}, were done "
-            "by another command with other settings that was at work at the same time; do the "
-            "step again with --overwrite, by one command"
+            f"{count(len(foreign), 'shard')} of {place.url_of(step)}, the first is {foreign[0]}, "
+            "were done by another command with other settings that was at work at once; do "
+            "the step again with --overwrite, by one command"
         )
     return Summary(
         num_shards=len(shards),

@@ -39,6 +39,7 @@ from iem_batch.run.versions import code_versions
 from iem_batch.steps.card import write_card
 from iem_batch.steps.places import rounds, started_steps, wrong_order
 from iem_batch.steps.registry import STEPS, Step
+from iem_batch.words import count
 
 Built = ShardStep[Any] | WholeStep
 
@@ -103,7 +104,7 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
         raise SettingsError(f"--shards is {given}; {name} has the shards 0:{built.num_shards}")
     todo = [shard for shard in job.shards or every if shard in every and shard not in done]
     if todo and done:
-        print(f"{name}: {len(done):,} of {built.num_shards:,} shards were done before")
+        print(f"{name}: {len(done):,} of {count(built.num_shards, 'shard')} were done before")
     if todo and isinstance(built, WholeStep):
         with Journal(built.run, built.place, step.name, in_process=False):
             _compute(built, record)
@@ -115,7 +116,7 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
         return summary
     left = len(set(range(built.num_shards)) - committed(built.place, step.name))
     if left:
-        print(f"{name}: {left:,} of {built.num_shards:,} shards are left for other commands")
+        print(f"{name}: {left:,} of {count(built.num_shards, 'shard')} are left for other commands")
         return None
     return _complete(built, record)
 
@@ -207,7 +208,7 @@ def _grow(job: Job, step: Step, place: RunFolder, num_shards: int) -> None:
     ]
     if stale:
         print(
-            f"{step.name}: {num_shards - before.num_shards:,} shards are new; "
+            f"{step.name}: {count(num_shards - before.num_shards, 'shard')} are new; "
             f"{', '.join(reversed(stale))} were made without them and stay as they are until "
             "`iem-batch topk --overwrite`"
         )

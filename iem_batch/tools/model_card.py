@@ -8,6 +8,7 @@ from iem_batch.metrics import METRICS
 from iem_batch.segnet.weights import ModelRecord
 from iem_batch.steps.evaluate.evaluation import Evaluation, MethodScores
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label
+from iem_batch.words import count
 
 _HEAD = {
     "library_name": "iem_batch",
@@ -56,7 +57,7 @@ def model_card(record: ModelRecord, to: str, evaluation: Evaluation | None) -> b
     counts = ["The file does not say."]
     if training is not None:
         counts = [
-            f"{training.pairs:,} photos with labels that were made without labels, "
+            f"{count(training.pairs, 'photo')} with labels that were made without labels, "
             f"{training.epochs} epochs, round {training.round} of selection and training.",
             f"In the last epoch the loss was {training.loss:.4f} and the IoU with these labels "
             f"{100 * training.iou:.1f} %, which is no measure of truth.",
@@ -99,8 +100,8 @@ def _figures(evaluation: Evaluation | None) -> Iterator[str]:
     samples = f"{settings.resamples:,} bootstrap samples over images, seed {settings.seed}"
     intervals = f"; in brackets 95 % intervals of {samples}" if settings.resamples else ""
     yield (
-        f"{evaluation.num_images:,} images with truth at {evaluation.size}, means over images in "
-        f"percent, as labelled{intervals}. These images were among the unlabelled "
+        f"{count(evaluation.num_images, 'image')} with truth at {evaluation.size}, means over "
+        f"images in percent, as labelled{intervals}. These images were among the unlabelled "
         "ones of the run; truth took no part in training."
     )
     heads = ["method", "images", *(METRIC_LABELS[name] for name in METRICS)]

@@ -13,6 +13,7 @@ from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_pla
 from iem_batch.sources import Source, open_source
 from iem_batch.sources.protocol import without_format
 from iem_batch.steps.do import drop, grow
+from iem_batch.words import count
 
 
 def plan(job: Job, source: str, estimate: bool = False, extend: bool = False) -> None:
@@ -62,7 +63,7 @@ def ensure_plan(
         planned, change = extend_plan(job.run, opened)
         grow(job, planned.num_shards)
         if change is not None:
-            print(f"plan: {change}; {planned.num_shards:,} shards now")
+            print(f"plan: {change}; {count(planned.num_shards, 'shard')} now")
         return planned
     change = None if as_planned else find_change(job.run, opened)
     if change is not None:
@@ -115,24 +116,26 @@ def _estimate(job: Job, planned: Plan) -> None:
 
 def plan_lines(planned: Plan) -> list[str]:
     """Say what is planned, what of it is estimated, and what was not understood."""
-    images = f"{planned.num_images:,} images"
+    images = count(planned.num_images, "image")
     if not planned.is_exact:
         images = f"about {images}, estimated from the beginnings of archives"
     size = f"{planned.num_bytes / 1e6:,.1f} MB"
     if not planned.is_exact_bytes:
         size = f"about {size}" if planned.num_bytes else "size known when they are read"
-    lines = [f"{images} ({size}) in {planned.num_shards:,} shards"]
+    lines = [f"{images} ({size}) in {count(planned.num_shards, 'shard')}"]
     if planned.num_repeats:
         lines.append(
-            f"{planned.num_repeats:,} of them have the id of an earlier image and go to "
-            "quarantine as duplicate"
+            f"{count(planned.num_repeats, 'image')} with the id of an earlier one, to be "
+            "quarantined as duplicate"
         )
     if planned.num_gone:
-        lines.append(f"{planned.num_gone:,} of them are gone from the source; their rows stay")
+        lines.append(
+            f"{count(planned.num_gone, 'image')} gone from the source, with rows that stay"
+        )
     if planned.num_unreadable:
         examples = ", ".join(planned.unreadable_examples)
-        lines.append(f"{planned.num_unreadable:,} files cannot be read, such as {examples}")
+        lines.append(f"{count(planned.num_unreadable, 'file')} cannot be read, such as {examples}")
     if planned.num_ignored:
         examples = ", ".join(planned.ignored_examples)
-        lines.append(f"{planned.num_ignored:,} other files are not images, such as {examples}")
+        lines.append(f"{count(planned.num_ignored, 'other file')}, no image, such as {examples}")
     return lines

@@ -12,6 +12,7 @@ from iem_batch.run.plan import read_plan
 from iem_batch.steps.do import do, drop, made_of
 from iem_batch.steps.places import started_steps
 from iem_batch.steps.quarantine import quarantine_part, quarantined_shards
+from iem_batch.words import count
 
 HEALABLE = frozenset(("missing", "unreadable", "unreachable", "busy", REASON))
 """Reasons that say something of the storage or the machine; all others stay what they are."""
@@ -27,7 +28,7 @@ def retry(job: Job, quarantined: bool) -> None:
     shards = healable_shards(job.run) if quarantined else {}
     if shards:
         num_images = sum(reasons.total() for reasons in shards.values())
-        print(f"retry: {num_images:,} quarantined images in {len(shards):,} shards of segment")
+        print(f"retry: {count(num_images, 'quarantined image')} in {count(len(shards), 'shard')}")
         _reopen(job, sorted(shards))
         do(job, "segment")
         return

@@ -18,6 +18,7 @@ from iem_batch.run.marks import committed, read_failures, read_marks
 from iem_batch.run.plan import read_plan
 from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
+from iem_batch.words import count
 
 MAX_FAILURES_SHOWN = 5
 
@@ -43,6 +44,8 @@ class StepStatus:
     """At that rate; None if it is not known, or nobody is at work."""
     finished: float | None = None
     """When the last shard was committed, in seconds since 1970."""
+    is_optional: bool = False
+    """Whether it is done only when it is asked for."""
     drivers: list[dict[str, Any]] = field(default_factory=list)
     """The commands at work: host, pid, and seconds since their last sign of life."""
 
@@ -53,14 +56,16 @@ class StepStatus:
 
     @property
     def state(self) -> str:
-        """One of not started, running, partly done, failed, done."""
+        """One of not started, not asked for, running, partly done, failed, done."""
         if self.shards_done == self.num_shards:
             return "done"
         if self.drivers:
             return "running"
         if self.failed:
             return "failed"
-        return "partly done" if self.shards_done else "not started"
+        if self.shards_done:
+            return "partly done"
+        return "not asked for" if self.is_optional else "not started"
 
 
 def status(job: Job, json: bool) -> None:
@@ -75,7 +80,7 @@ def status(job: Job, json: bool) -> None:
 
 
 def run_status(job: Job) -> list[StepStatus]:
-    """Look at every step that has been started, and at those that `run` would do next.
+    """Look at every step, started or not.
 
     Raises:
         StepMissingError: the run has not been planned.
@@ -87,9 +92,13 @@ def run_status(job: Job) -> list[StepStatus]:
     if all(each.step.of_run for each in started):
         names = {each.title for each in started}
         found += [
-            StepStatus(step=name, num_shards=plan.num_shards if step.of_plan else None)
+            StepStatus(
+                step=name,
+                num_shards=plan.num_shards if step.of_plan else None,
+                is_optional=step.is_optional,
+            )
             for step in STEPS.values()
-            if step.of_run and not step.is_optional
+            if step.of_run
             for place in [job.place if step.per_round else job.run]
             if (name := title(job.run, place, step.name)) not in names
         ]
@@ -155,8 +164,8 @@ def images_per_second(commits: Sequence[tuple[float, int, float]]) -> float | No
 def status_table(steps: list[StepStatus]) -> Table:
     """Lay out the status for a terminal."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("step", "state"):
-        table.add_column(heading, no_wrap=True)
+    table.add_column("step", overflow="fold")  # that of a corpus elsewhere is as long as its path
+    table.add_column("state", no_wrap=True)
     for heading in ("shards", "ok", "quarantined", "images/s", "last (UTC)"):
         table.add_column(heading, justify="right", no_wrap=True)
     for step in steps:
@@ -189,7 +198,7 @@ def status_notes(steps: list[StepStatus]) -> list[str]:
         if step.drivers:
             time_left = step.seconds_left
             about = "" if time_left is None else f", about {_duration(time_left)} to go"
-            notes.append(f"{step.step}: {step.shards_running:,} shards in flight{about}")
+            notes.append(f"{step.step}: {count(step.shards_running, 'shard')} in flight{about}")
         for shard, error in list(step.failed.items())[:MAX_FAILURES_SHOWN]:
             notes.append(f"{step.step}: shard {shard} failed: {error}")
         if len(step.failed) > MAX_FAILURES_SHOWN:

@@ -26,6 +26,7 @@ from iem_batch.steps.registry import STEPS
 from iem_batch.storage.local_files import is_unfinished_write
 from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
 from iem_batch.tools.shard_check import check_shard, check_whole, id_hashes, image_ids
+from iem_batch.words import count
 
 EXAMPLES = 10
 """Findings of one kind that are printed; the others are counted."""
@@ -87,13 +88,14 @@ def verify(job: Job, json: bool, reread: bool) -> None:
     else:
         for line in (*result.findings.lines(), *result.not_ours.lines()):
             print(line)
+        size = f"{result.files['bytes'] / 1e6:,.1f} MB"
         print(
-            f"verify: {result.files['count']:,} files ({result.files['bytes'] / 1e6:,.1f} MB) of "
-            f"{', '.join(result.steps) or 'no step'} read, {result.num_images:,} images; "
-            f"{f'{num_faults:,} faults' if num_faults else 'all is well'}"
+            f"verify: {count(result.files['count'], 'file')} ({size}) of "
+            f"{', '.join(result.steps) or 'no step'} read, {count(result.num_images, 'image')}; "
+            f"{count(num_faults, 'fault') if num_faults else 'all is well'}"
         )
     if num_faults:
-        raise VerificationError(f"{job.run.url} has {num_faults:,} faults")
+        raise VerificationError(f"{job.run.url} has {count(num_faults, 'fault')}")
 
 
 def check(job: Job, source: Source | None) -> Verification:
@@ -131,7 +133,8 @@ def _check_step(
     if missing := sorted(set(range(num_shards)) - done):
         findings.add(
             "not done",
-            f"{len(missing):,} of {num_shards:,} shards of {started.title}, first {missing[0]}",
+            f"{len(missing):,} of {count(num_shards, 'shard')} of {started.title}, "
+            f"first {missing[0]}",
         )
     summary = read_summary(place, step.name)
     if summary is not None and missing:

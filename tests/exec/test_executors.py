@@ -82,7 +82,7 @@ def run(
 
 def assert_only_shard_1_failed(executor: Executor, step: FaultyStep, error: str) -> None:
     told = Told()
-    with pytest.raises(ShardsFailedError, match=f"1 shards of segment failed:\n  shard 1: {error}"):
+    with pytest.raises(ShardsFailedError, match=f"1 shard of segment failed:\n  shard 1: {error}"):
         executor.run(work_of(step), SHARDS, told)
     assert committed(step.run, step.name) == {0, 2, 3}
     assert sorted(mark.shard for mark in told.marks) == [0, 2, 3]

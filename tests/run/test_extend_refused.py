@@ -86,7 +86,7 @@ def test_ids_of_planned_images_that_come_again_before_them_are_refused_by_name(
     with pytest.raises(RunMismatchError) as caught:
         ensure_plan(job, source, "run", extend=True)
     assert str(caught.value) == (
-        f"{source} has new pieces with the ids of 1 images of {job.run.url} (of "
+        f"{source} has new pieces with the ids of 1 image of {job.run.url} (of "
         f"{source}/b.parquet), which are done; give them other ids, or use a new run folder"
     )
     assert read_plan(job.run) == extended

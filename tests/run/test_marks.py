@@ -279,7 +279,7 @@ def test_marks_of_a_command_with_other_settings_are_refused(run: RunFolder) -> N
     for shard, digest in enumerate(["ours", "theirs", "ours"]):
         write_mark(run, "segment", mark(shard, settings_digest=digest))
     assert add_up(run, "segment", range(3), first_of_each).planned == 15
-    with pytest.raises(RunMismatchError, match="1 shards of .*, the first is 1"):
+    with pytest.raises(RunMismatchError, match="1 shard of .*, the first is 1"):
         add_up(run, "segment", range(3), first_of_each, "ours")
 
 

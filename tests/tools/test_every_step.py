@@ -170,7 +170,7 @@ def test_a_shard_that_failed_is_done_by_retry(done: Done, name: str) -> None:
     reopen(place, step, [1])
     obstacle = Path(place.url, layout.mark(step, 1))
     obstacle.mkdir()
-    with pytest.raises(ShardsFailedError, match=f"1 shards of {step} failed"):
+    with pytest.raises(ShardsFailedError, match=f"1 shard of {step} failed"):
         do(started.job, step)
     assert list(read_failures(place, step)) == [1]
     assert {row.step: row.state for row in run_status(job)}[started.title] == "failed"

@@ -47,6 +47,7 @@ from iem_batch.steps.apply.outputs import (
 )
 from iem_batch.steps.apply.settings import ApplySettings
 from iem_batch.steps.image_step import ImageStep
+from iem_batch.words import count
 
 MODEL_FOLDER = "_run/model"
 QUARANTINE = "_run/quarantine"
@@ -87,7 +88,7 @@ def finish(job: Job, built: "ApplyStep", summary: Summary) -> None:
     delete_own(job.run, *(f"{MODEL_FOLDER}/{name}" for name in sorted(others)))
     is_png = built.apply.format == "png"
     first = MASKS if is_png else f"{_part(0)} ..."
-    print(f"apply: masks of {summary.ok:,} images -> {job.run.url_of(first)}")
+    print(f"apply: masks of {count(summary.ok, 'image')} -> {job.run.url_of(first)}")
     if summary.quarantined:
         print(f"apply: {summary.quarantined:,} not usable -> {job.run.url_of(QUARANTINE)}")
 

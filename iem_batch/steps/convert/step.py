@@ -30,6 +30,7 @@ from iem_batch.sources.formats import image_extension
 from iem_batch.sources.tar_members import ID_COMMENT
 from iem_batch.steps.convert.settings import ConvertSettings
 from iem_batch.steps.image_step import ImageStep
+from iem_batch.words import count
 
 ROWS_IN_A_GROUP = 64
 """Few, so that a reader of some images of a file reads not much more than these."""
@@ -44,7 +45,7 @@ def build(job: Job) -> "ConvertStep":
 
 def finish(job: Job, built: "ConvertStep", summary: Summary) -> None:
     """Say what came out."""
-    print(f"convert: {summary.ok:,} images -> {job.run.url_of(built.part_name(0))} ...")
+    print(f"convert: {count(summary.ok, 'image')} -> {job.run.url_of(built.part_name(0))} ...")
     if summary.quarantined:
         print(f"convert: {summary.quarantined:,} not readable -> {job.run.url_of(QUARANTINE)}")
 

@@ -15,6 +15,7 @@ from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.bootstrap import interval
 from iem_batch.steps.evaluate.evaluation import Evaluation, per_image_files, read_evaluation
 from iem_batch.steps.evaluate.table import label
+from iem_batch.words import count
 
 SCORES = ("iou", "best_iou")
 
@@ -95,7 +96,7 @@ def comparison_table(comparison: Comparison) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
-        title=f"IoU on the {comparison.num_images:,} images all runs have, percent",
+        title=f"IoU on the {count(comparison.num_images, 'image')} all runs have, percent",
         caption="difference: from the first row, image by image, with its 95 % interval",
     )
     table.add_column("run", overflow="fold")

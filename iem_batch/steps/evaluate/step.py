@@ -41,6 +41,7 @@ from iem_batch.steps.evaluate.truth import CocoMasks, MaskFolder, Truth, open_tr
 from iem_batch.steps.fuse.choose import dataset_side
 from iem_batch.steps.fuse.step import fused_so_far
 from iem_batch.storage.read_ahead import map_ahead
+from iem_batch.words import count
 
 
 @dataclass(kw_only=True)
@@ -136,9 +137,8 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
         Console().print(table)
     print(*notes(evaluation), sep="\n")
     if evaluation.num_in_truth is not None:
-        print(
-            f"evaluate: {evaluation.num_images:,} of {evaluation.num_in_truth:,} images with truth"
-        )
+        with_truth = count(evaluation.num_in_truth, "image")
+        print(f"evaluate: {evaluation.num_images:,} of {with_truth} with truth")
     print(f"evaluate: -> {job.run.url_of(SUMMARY)}")
 
 

@@ -12,6 +12,7 @@ from iem_batch.steps.evaluate.evaluation import Evaluation, MethodScores
 from iem_batch.steps.evaluate.methods import EARLIER_ROUND
 from iem_batch.steps.evaluate.published import quoted_rows
 from iem_batch.steps.registry import MASKS, STEPS
+from iem_batch.words import count
 
 LABELS = {
     **{name: STEPS[name].masks for name in MASKS},
@@ -47,7 +48,9 @@ def rich_tables(evaluation: Evaluation) -> Iterator[Table]:
     """Lay out the means and their intervals, and published figures below them if asked for."""
     settings = evaluation.settings
     for polarity, meaning in POLARITIES.items():
-        heading = f"{evaluation.num_images:,} images at {evaluation.size}, percent, {meaning}"
+        heading = (
+            f"{count(evaluation.num_images, 'image')} at {evaluation.size}, percent, {meaning}"
+        )
         table = _table(heading)
         for scores in evaluation.methods:
             cells = _cells(getattr(scores, polarity), getattr(scores, f"{polarity}_interval"))
@@ -85,7 +88,7 @@ def verdict(evaluation: Evaluation) -> str:
 
     own = best([scores for scores in evaluation.methods if scores.method not in BASELINES])
     others = [scores for scores in evaluation.methods if scores.method in BASELINES]
-    line = f"evaluate: IoU of {evaluation.num_images:,} images: {said(own)}"
+    line = f"evaluate: IoU of {count(evaluation.num_images, 'image')}: {said(own)}"
     if others:
         rival = best(others)
         is_below = rival.as_labelled["iou"] > own.as_labelled["iou"]

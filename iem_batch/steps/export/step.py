@@ -28,6 +28,7 @@ from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.export.target import complete_corpus, corpus_place
 from iem_batch.steps.registry import up_to
 from iem_batch.steps.topk.labels import Labels, selected_labels
+from iem_batch.words import count
 
 
 def build(job: Job) -> "ExportStep":
@@ -71,7 +72,7 @@ def finish(job: Job, built: "ExportStep", summary: Summary) -> None:
     """Say what came out, and what is missing."""
     folder = built.place.url
     if built.is_elsewhere:
-        print(f"export: {summary.ok:,} pairs as {built.export.format} -> {folder}")
+        print(f"export: {count(summary.ok, 'pair')} as {built.export.format} -> {folder}")
         if read_record(job.place, "export") is None:
             print(
                 f"export: SegNet is trained on {job.place.url_of('export')}, which is not there "
@@ -79,7 +80,7 @@ def finish(job: Job, built: "ExportStep", summary: Summary) -> None:
             )
     else:
         folder = built.place.url_of(built.name)
-        print(f"{title(job.run, built.place, 'export')}: {summary.ok:,} rows -> {folder}")
+        print(f"{title(job.run, built.place, 'export')}: {count(summary.ok, 'row')} -> {folder}")
     if turned := summary.facts["turned"]:
         print(
             f"export: {turned:,} of {summary.ok:,} masks turned: what lies at their frame was "

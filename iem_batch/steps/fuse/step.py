@@ -32,6 +32,7 @@ from iem_batch.steps.lines import say_rows
 from iem_batch.steps.mask_columns import mask_columns
 from iem_batch.steps.places import done_shards
 from iem_batch.storage.read_ahead import map_ahead
+from iem_batch.words import count
 
 
 def build(job: Job) -> "FuseStep":
@@ -127,8 +128,9 @@ class FuseStep(ImageStep):
             by_image.setdefault(row["image_id"], []).append(row)
         if missing := [image_id for image_id in images.image_id if image_id not in by_image]:
             raise SourceError(
-                f"{len(missing)} images of {self.plan.source_url} have come back since they were "
-                f"segmented, the first is {missing[0]}; run `iem-batch retry --quarantined`"
+                f"{count(len(missing), 'image')} of {self.plan.source_url} have come back since "
+                f"they were segmented, the first is {missing[0]}; run `iem-batch retry "
+                "--quarantined`"
             )
         masks = [by_image[image_id] for image_id in images.image_id]
         fused = list(map_ahead(self._fuse, images.image_BHW3, masks, num_threads=num_threads))

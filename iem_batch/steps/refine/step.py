@@ -30,6 +30,7 @@ from iem_batch.steps.lines import say_rows
 from iem_batch.steps.mask_columns import mask_columns
 from iem_batch.steps.refine.settings import RefineSettings
 from iem_batch.storage.read_ahead import map_ahead
+from iem_batch.words import count
 
 SURELY_BACKGROUND, SURELY_FOREGROUND = 0.1, 0.9
 """Probabilities below and above which a pixel is not in doubt."""
@@ -110,9 +111,9 @@ class RefineStep(ImageStep):
         if predicted_id != images.image_id:
             changed = sorted(set(predicted_id) ^ set(images.image_id))
             raise SourceError(
-                f"{len(changed)} images of {self.plan.source_url} have vanished or come back since "
-                f"they were predicted, the first is {changed[0]}; run `iem-batch predict` again "
-                "with --overwrite"
+                f"{count(len(changed), 'image')} of {self.plan.source_url} have vanished or come "
+                f"back since they were predicted, the first is {changed[0]}; run `iem-batch "
+                "predict` again with --overwrite"
             )
         pictures = [schema.decode_pixels(row["bytes"]) for row in predictions[column].to_pylist()]
         masks: Iterable[NDArray[np.generic]] = pictures

@@ -17,6 +17,7 @@ from iem_batch.steps.report import svg
 from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, Survey
 from iem_batch.steps.train.layout import HISTORY
 from iem_batch.storage.read_ahead import map_ahead
+from iem_batch.words import count
 
 IOU_BINS = np.arange(26) / 25
 COARSE_ERROR_BINS = ERROR_BINS[::5]
@@ -80,7 +81,7 @@ def _error_and_iou(run: RunFolder) -> Iterator[Chart]:
     if counts.any():
         yield Chart(
             title="Error and IoU",
-            text=f"{counts.sum():,} images with ground truth. The larger a dot, the more images.",
+            text=f"{count(counts.sum(), 'image')} with ground truth. The larger a dot, the more.",
             svg=svg.density(
                 "iou",
                 COARSE_ERROR_BINS,

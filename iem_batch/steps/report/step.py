@@ -34,6 +34,7 @@ from iem_batch.steps.report.gallery import Card, Sources, draw_cards
 from iem_batch.steps.report.panels import LABELS, PHOTO, Panel
 from iem_batch.steps.report.survey import Survey, survey
 from iem_batch.steps.topk.selection import read_selection
+from iem_batch.words import count
 
 GALLERIES = {
     "best": ("Highest error", "What IEM is surest of."),
@@ -238,7 +239,8 @@ def _without_photo(plan: Plan, galleries: Iterable[Gallery]) -> Iterator[str]:
         card.image_id for card in cards if PHOTO not in {panel.label for panel in card.panels}
     }
     if missing:
-        yield f"{len(missing):,} photos are not shown: {plan.source_url} does not have them now."
+        shown = f"{count(len(missing), 'photo')} cannot be shown"
+        yield f"{shown}: {plan.source_url} does not have them now."
 
 
 def _panel_labels(galleries: Iterable[Gallery]) -> list[str]:

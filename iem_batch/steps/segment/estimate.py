@@ -14,6 +14,7 @@ from iem_batch.exec.step import ShardOutput, ShardStep
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary
+from iem_batch.words import count
 
 SAMPLE_IMAGES = 256
 """Images that are timed, at most."""
@@ -25,6 +26,9 @@ WARM_UP_IMAGES = 8
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 """Numbers of workers that a person is shown."""
+
+SHORTEST_H = 1 / 60
+"""Less is told in seconds, and no number of workers is shown that would make it less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,16 +137,19 @@ def estimate_lines(estimate: Estimate) -> list[str]:
     )
     load_ms, compute_ms = per_image
     lines = [
-        f"{sample.num_images:,} images timed with {estimate.backend}: {load_ms:.2f} ms to load one "
-        f"and {compute_ms:.2f} ms to compute it, {estimate.images_per_second:,.0f} images/s for "
-        "each worker"
+        f"{count(sample.num_images, 'image')} timed with {estimate.backend}: {load_ms:.2f} ms to "
+        f"load one and {compute_ms:.2f} ms to compute it, {estimate.images_per_second:,.0f} "
+        "images/s for each worker"
     ]
-    for num_workers in sorted({*WORKERS, estimate.num_workers}):
-        now = " (the cluster now)" if num_workers == estimate.num_workers else ""
+    now = estimate.num_workers
+    # More workers than have a minute of work each would mostly be started and stopped.
+    worth_it = {n for n in WORKERS if estimate.hours(n) >= SHORTEST_H}
+    for num_workers in sorted({*worth_it, now}):
+        here = " (the cluster now)" if num_workers == now else ""
         cost = f", cost {estimate.cost(num_workers):,.2f}" if estimate.cost(num_workers) else ""
-        lines.append(
-            f"{num_workers:3d} workers: {estimate.hours(num_workers):,.2f} hours{cost}{now}"
-        )
+        hours = estimate.hours(num_workers)
+        time_it_takes = f"{hours:,.2f} hours" if hours >= SHORTEST_H else f"{3600 * hours:.0f} s"
+        lines.append(f"{count(num_workers, 'worker')}: {time_it_takes}{cost}{here}")
     return lines
 
 
@@ -152,9 +159,10 @@ def compare_with_truth(estimate: Estimate, summary: Summary) -> str:
     expected_ms = 1000 * (sample.load_s + sample.compute_s) / sample.num_images
     took_ms, took_h = 1000 * summary.seconds / summary.planned, elapsed_s / 3600
     rate = summary.planned / max(elapsed_s, 1e-3)
+    workers = count(estimate.num_workers, "worker")
     return (
         f"estimated {expected_ms:.2f} ms of work for an image, took {took_ms:.2f} ms; estimated "
-        f"{estimate.hours(estimate.num_workers):.2f} hours with {estimate.num_workers} workers, "
-        f"took {took_h:.2f} from the first shard to the last at {rate:,.0f} images/s, "
+        f"{estimate.hours(estimate.num_workers):.2f} hours with {workers}, took {took_h:.2f} from "
+        f"the first shard to the last at {rate:,.0f} images/s, "
         f"{rate / estimate.images_per_second:.1f} times the estimate for one worker"
     )

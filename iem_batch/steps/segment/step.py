@@ -25,6 +25,7 @@ from iem_batch.run.marks import Summary
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.segment.estimate import compare_with_truth, read_estimate
 from iem_batch.steps.segment.settings import SegmentSettings
+from iem_batch.words import count
 
 
 def build(job: Job) -> "SegmentStep":
@@ -34,14 +35,14 @@ def build(job: Job) -> "SegmentStep":
 
 def finish(job: Job, built: "SegmentStep", summary: Summary) -> None:
     """Say what came out."""
-    print(f"segment: {summary.ok:,} images with masks -> {job.run.url_of(built.name)}")
+    print(f"segment: {count(summary.ok, 'image')} with masks -> {job.run.url_of(built.name)}")
     if summary.quarantined:
         folder = job.run.url_of(layout.QUARANTINE)
-        print(f"segment: {summary.quarantined:,} images not usable -> {folder}")
+        print(f"segment: {count(summary.quarantined, 'image')} not usable -> {folder}")
     if num_losing := summary.facts.get("losing_levels"):
         print(
-            f"segment: {num_losing:,} images of 16-bit grey keep fewer than {FEW_LEVELS} of their "
-            "levels in 8 bits; --decode.range percentile keeps more"
+            f"segment: {count(num_losing, 'image')} of 16-bit grey keep fewer than {FEW_LEVELS} of "
+            "their levels in 8 bits; --decode.range percentile keeps more"
         )
     if (estimate := read_estimate(job.run)) is not None:
         print(f"segment: {compare_with_truth(estimate, summary)}")
@@ -131,7 +132,7 @@ class SegmentStep(ImageStep):
         """
         if self.plan.is_exact and summary.planned != self.plan.num_images:
             raise IntegrityError(
-                f"{self.run.url} was planned with {self.plan.num_images:,} images and has "
+                f"{self.run.url} was planned with {count(self.plan.num_images, 'image')} and has "
                 f"{summary.planned:,}"
             )
         return {layout.SUCCESS: self.run.write_bytes(layout.SUCCESS, b"")}

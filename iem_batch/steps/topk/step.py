@@ -28,6 +28,7 @@ from iem_batch.steps.topk.histogram import histogram_table
 from iem_batch.steps.topk.labels import Labels, labels_of
 from iem_batch.steps.topk.scores import SCORES
 from iem_batch.steps.topk.selection import TABLE, Selection
+from iem_batch.words import count
 
 Search = Callable[[Query], Candidates]
 """Finds the candidates of all shards."""
@@ -85,11 +86,10 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     score = SCORES[selection.by].label
     cut = "" if selection.cut is None else f", {score} down to {selection.cut:.4f}"
     among = f"among {labels.place.url_of(labels.step)}"
-    taken = f"{selection.num_selected:,} of {selection.num_images:,} images"
+    taken = f"{selection.num_selected:,} of {count(selection.num_images, 'image')}"
     if selection.takes_all:
-        taken = (
-            f"all {selection.num_selected:,} images that can be labels, of {selection.num_images:,}"
-        )
+        labels_of_it = count(selection.num_selected, "image")
+        taken = f"all {labels_of_it} that can be labels, of {selection.num_images:,}"
     print(
         f"topk: {taken}{cut}; {selection.num_undefined:,} empty or full masks left out; {among} -> "
         f"{built.place.url_of(TABLE)}"
@@ -100,7 +100,7 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
         (selection.num_gone, "because they can no longer be read"),
     ):
         if number:
-            print(f"topk: {number:,} images left out {why}")
+            print(f"topk: {count(number, 'image')} left out {why}")
 
 
 def select(job: Job, labels: Labels, made: Summary, search: Search) -> tuple[Selection, pa.Table]:

@@ -18,6 +18,7 @@ from iem_batch.errors import SettingsError, StorageError
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary
+from iem_batch.words import count
 
 ROWS_AT_ONCE = 64
 """Rows of a file that are decoded at once; bounds the memory."""
@@ -69,8 +70,10 @@ def find_pairs(place: RunFolder, exported: Summary) -> PairFiles:
     num_pairs = _files(exported, held_back=False)
     shape_HW = _first_shape_with_two_sides(place, num_pairs)
     if shape_HW is None:
-        count = sum(num_pairs.values())
-        found = f"{count} pairs, whose masks are all empty or full" if count else "no pairs"
+        number = sum(num_pairs.values())
+        found = (
+            f"{count(number, 'pair')}, whose masks are all empty or full" if number else "no pairs"
+        )
         raise SettingsError(
             f"SegNet cannot learn from {place.url_of('export')}: it has {found}; "
             "select other images with `iem-batch topk`"

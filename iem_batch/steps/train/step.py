@@ -8,6 +8,7 @@ from functools import partial
 from iem_batch.errors import StepMissingError
 from iem_batch.exec.step import ShardOutput, WholeStep
 from iem_batch.job import Job
+from iem_batch.progress import EpochLines
 from iem_batch.run import schema
 from iem_batch.run.deletion import delete_own
 from iem_batch.run.marks import Summary, require_summary
@@ -78,9 +79,14 @@ def build(job: Job) -> WholeStep:
 def _train(job: Job, work: TrainWork, learned: Learned) -> ShardOutput:
     assert work.settings.epochs != "auto"
     total = work.settings.epochs
+    lines = EpochLines(total)
 
     def show(record: EpochRecord | Collapse) -> None:
-        print(epoch_line(record, total), file=sys.stderr, flush=True)
+        line = epoch_line(record, total)
+        if isinstance(record, Collapse) or record.collapsed_to is not None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            lines.show(record.epoch, record.seconds, line)
 
     if job.executor.name == "ray":
         from iem_batch.steps.train.on_ray import train_on_ray

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from iem_batch.steps.export.settings import FEWEST_TO_HOLD_BACK
 from iem_batch.steps.topk.selection import Selection
 from iem_batch.steps.topk.settings import TopkSettings
+from iem_batch.words import count
 
 LOW_AGREEMENT = 0.7
 """IoU with labels held back below which SegNet has not learned what they have in common."""
@@ -50,11 +51,11 @@ def verdict(learned: Learned) -> str:
         why = "export.val_share holds none back"
         if learned.num_labels < FEWEST_TO_HOLD_BACK:
             why = f"fewer than {FEWEST_TO_HOLD_BACK} are too few for that"
-        line = f"none of the {learned.num_labels:,} labels was held back to see how well SegNet "
-        line += f"has learned them, as {why}"
+        line = f"none of the {count(learned.num_labels, 'label')} was held back to see how well "
+        line += f"SegNet has learned them, as {why}"
         return f"{line}; {_more(learned)}" if few else line
     percent = f"{100 * learned.agreement:.0f} % of the {learned.num_held_back:,} held-back labels"
-    labels = f"{learned.num_labels:,} labels"
+    labels = count(learned.num_labels, "label")
     if learned.agreement >= LOW_AGREEMENT:
         line = f"SegNet agrees with {percent}, of {labels} in all"
         return f"{line}, which are few; {_more(learned)}" if few else line

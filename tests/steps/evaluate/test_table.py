@@ -68,7 +68,7 @@ def test_quoted_rows_are_marked(evaluated):
 )
 def test_verdict(evaluated, fused, settings, said):
     line = verdict(evaluated(~TRUTH, fused, **settings))
-    assert line.startswith(f"evaluate: IoU of 1 images: {said}")
+    assert line.startswith(f"evaluate: IoU of 1 image: {said}")
     assert line.endswith(said) == ("baseline" not in said)
 
 

@@ -136,7 +136,7 @@ def test_photos_that_have_come_back(run):
     """Without masks they would be lost: neither fused nor in quarantine."""
     rejected = schema.quarantine_row("b.jpg", "/photos/b.jpg", "empty", "no bytes")
     write_shard(run, "segment", 0, [row("a.jpg", SQUARES[4])], [rejected])
-    with pytest.raises(SourceError, match=r"1 images of .* have come back .* the first is b\.jpg"):
+    with pytest.raises(SourceError, match=r"1 image of .* have come back .* the first is b\.jpg"):
         build(job_of(run, "cut").with_engine()).load(0)
 
 

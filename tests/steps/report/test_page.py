@@ -266,7 +266,7 @@ def test_photos_and_truth_are_gone(planned, tmp_path):
     shutil.rmtree(tmp_path / "photos")
     shutil.rmtree(tmp_path / "truth")
     _, page = report(planned)
-    assert "4 photos are not shown" in page.text
+    assert "4 photos cannot be shown" in page.text
     assert "The ground truth is not shown" in page.text
     alts = {attributes["alt"].partition(" mask of ")[0] for attributes in page.all("img")}
     assert alts == {"vote", "IEM", "SegNet", "SegNet, refined"}

@@ -112,6 +112,9 @@ def test_plan_estimate_and_the_summary_of_the_run(
     main(["plan", *arguments, "--estimate", "--cluster.worker_price_per_hour=1e6"])
     printed = capsys.readouterr().out
     assert "12 images timed with torch" in printed
+    assert printed.count("estimate: ") == 2
+    assert "estimate: 1 worker: " in printed
+    assert " s, cost " in printed
     assert ", cost " in printed
     stored = read_estimate(RunFolder(str(tmp_path / "run")))
     assert stored is not None

@@ -106,7 +106,7 @@ def test_photo_that_has_vanished_is_counted(run, tmp_path, capsys):
     (tmp_path / "photos" / "1.png").unlink()
     rows = upscaled(run)
     assert [row["image_id"] for row in rows] == ["0.png", "2.png", "3.png"]
-    assert "1 images had a mask but can no longer be read" in capsys.readouterr().out
+    assert "1 image had a mask but can no longer be read" in capsys.readouterr().out
     assert read_mark(run, "upscale", 0).quarantined == 1
 
 
