@@ -47,6 +47,8 @@ class TrainingSummary:
     """Of the last epoch: binary cross-entropy in nats, mean over pixels."""
     iou: float
     """Of the last epoch: IoU of prediction and label, in [0, 1]."""
+    held_back_iou: float | None = None
+    """IoU with labels that were not learned; None if none were held back."""
     round: int = 1
     """Which round of selection and training it was, counted from 1."""
 

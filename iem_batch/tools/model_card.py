@@ -62,6 +62,9 @@ def model_card(record: ModelRecord, to: str, evaluation: Evaluation | None) -> b
             f"In the last epoch the loss was {training.loss:.4f} and the IoU with these labels "
             f"{100 * training.iou:.1f} %, which is no measure of truth.",
         ]
+        if training.held_back_iou is not None:
+            held_back = 100 * training.held_back_iou
+            counts.append(f"With labels that it did not learn the IoU was {held_back:.1f} %.")
     parts = [
         "# Foreground masks of photos, learned without labels",
         f"{network}, by iem_batch {record.version} (Inpainting Error Maximization, "

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 RECORD = ModelRecord(
     segnet=SegNetSettings(width=4, num_blocks=1),
     decode=DecodeSettings(size_px=32),
-    training=TrainingSummary(pairs=1234, epochs=4, loss=0.25, iou=0.5),
+    training=TrainingSummary(pairs=1234, epochs=4, loss=0.25, iou=0.5, held_back_iou=0.375),
     procedure=("segment: Inpainting Error Maximization", "train: once"),
 )
 
@@ -73,6 +73,7 @@ def test_what_is_shipped_is_run_by_its_card(
     record = {"model.json"} if to != "safetensors" else set()
     assert files == {"README.md", ship_module.FILES[to], *record}
     card = (out / "README.md").read_text()
+    assert "With labels that it did not learn the IoU was 37.5 %." in card
     example = re.search(r"^## Use\n\n((?:    .*\n)+)", card, re.M)
     assert example is not None
     lines = [line.strip().replace("THIS_FOLDER", str(out)) for line in example[1].splitlines()]

@@ -20,7 +20,12 @@ def model_record(job: Job, num_pairs: int, result: EpochRecord) -> ModelRecord:
         decode=settings.decode,
         threshold=settings.predict.threshold,
         training=TrainingSummary(
-            pairs=num_pairs, epochs=result.epoch, loss=result.loss, iou=result.iou, round=job.round
+            pairs=num_pairs,
+            epochs=result.epoch,
+            loss=result.loss,
+            iou=result.iou,
+            held_back_iou=result.val_iou,
+            round=job.round,
         ),
         procedure=procedure(settings, job.round),
     )
