@@ -47,8 +47,8 @@ class TrainSettings(Section, name="train"):
 
     epochs: Literal["auto"] | Annotated[int, at_least(1)] = "auto"
     """Most passes over the corpus; the paper makes 50. auto makes 4, since many more learn the
-    labels' errors, and more than that of a corpus so small that 4 are less than 225 optimizer
-    steps."""
+    labels' errors, and more of a corpus so small that 4 are less than 450 optimizer steps: up to
+    30, or those that 225 steps take."""
 
     batch_size: Annotated[int, at_least(1)] = 16
     """Most images in one optimizer step, over all workers. An epoch is cut into the fewest such

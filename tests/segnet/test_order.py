@@ -25,8 +25,11 @@ def sets(shares: list[Share]) -> list[set[int]]:
     ("num_images", "shuffle_images", "epochs"),
     [
         (8000, 65_536, 4),  # 500 steps an epoch
-        (900, 65_536, 4),  # 57: 4 epochs are 228 steps
-        (880, 65_536, 5),  # 55: 4 would be 220
+        (1800, 65_536, 4),  # 113: 4 epochs are 452 steps
+        (1790, 65_536, 5),  # 112: 4 would be 448
+        (240, 65_536, 30),  # 15: 30 epochs are 450
+        (200, 65_536, 30),  # 13: 450 steps would take 35, and 225 take 18
+        (100, 65_536, 33),  # 7: 30 epochs are 210
         (31, 65_536, 113),  # 2
         (31, 10, 57),  # windows of 7 or 8 images are a step each, 4 in all
         (1, 65_536, 225),
