@@ -132,7 +132,7 @@ def test_server_that_never_ends_costs_its_image(
     server: Server, read: Read, behaviour: Behaviour, reason: str
 ) -> None:
     server.behaviours = {"/a": GOOD, "/slow": behaviour, "/b": GOOD}
-    images, reasons = read("/a", "/slow", "/b", timeout_s=1.0)
+    images, reasons = read("/a", "/slow", "/b", timeout_s=6.0)
     assert list(images) == ["/a", "/b"]
     assert reasons == {"/slow": reason}
     assert server.count("/slow") <= 3
@@ -145,7 +145,7 @@ def test_host_that_never_answers_is_given_up(
     monkeypatch.setattr(download, "MAX_SILENT", 20)
     paths = [f"/{n}" for n in range(200)]
     server.behaviours = {"/ok": GOOD, **dict.fromkeys(paths, hang)}
-    images, reasons = read("/ok", *paths, timeout_s=0.6)
+    images, reasons = read("/ok", *paths, timeout_s=9.0)
     assert list(images) == ["/ok"]
     assert reasons == dict.fromkeys(paths, "unreachable")
     assert len(server.requests) < 60
