@@ -38,7 +38,7 @@ def formats() -> tuple[str, ...]:
     found = list(_FORMATS)
     if importlib.util.find_spec("PIL.AvifImagePlugin"):
         found.append("AVIF")
-    if importlib.util.find_spec("pillow_heif"):
+    with contextlib.suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
         found.append("HEIF")
     return tuple(found)
