@@ -1,6 +1,8 @@
 """The command line `iem-batch`: flags over a YAML file over what the run folder has stored."""
 
 import argparse
+import io
+import os
 import re
 import signal
 import sys
@@ -37,18 +39,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: those after the program's name; None takes the process's own.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not in a notebook
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            _main(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads on, as after `| head`: end as others do, and let Python's end not complain.
+        for number in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _main(arguments: Sequence[str]) -> None:
+    """Do a command; what goes wrong becomes a line and an exit status."""
     try:
         with raising_interrupts():
-            _dispatch(sys.argv[1:] if arguments is None else arguments)
+            _dispatch(arguments)
     except SettingsError as error:
         _fail(str(error), 2)
     except IEMBatchError as error:
         _fail(str(error), 1)
+    except BrokenPipeError:  # of standard output: what a store breaks off is a StorageError
+        raise
     except OSError as error:
         _fail(f"{type(error).__name__}: {error}", 1)
-    except KeyboardInterrupt as raised:
-        # Ray Train has a handler of its own, which raises without saying which signal it was.
-        interrupt = raised if isinstance(raised, Interrupt) else Interrupt(signal.SIGINT)
+    except Interrupt as interrupt:
         _fail(str(interrupt), interrupt.status)
 
 

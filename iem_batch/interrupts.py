@@ -49,21 +49,26 @@ def raising_interrupts() -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in _WORDS}
+    received: list[signal.Signals] = []
+
+    def first(number: int, frame: FrameType | None) -> NoReturn:
+        received.append(signal.Signals(number))
+        for other in _WORDS:
+            if signal.getsignal(other) is not signal.SIG_IGN:
+                signal.signal(other, _second)
+        raise Interrupt(received[0])
+
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, _first)
+            signal.signal(number, first)
     try:
         yield
+    except KeyboardInterrupt as raised:
+        # Ray raises one of its own instead, which does not say which signal it was.
+        raise Interrupt(received[0] if received else signal.SIGINT) from raised
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _first(number: int, frame: FrameType | None) -> NoReturn:
-    for other in _WORDS:
-        if signal.getsignal(other) is not signal.SIG_IGN:
-            signal.signal(other, _second)
-    raise Interrupt(signal.Signals(number))
 
 
 def _second(number: int, frame: FrameType | None) -> NoReturn:

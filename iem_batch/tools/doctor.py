@@ -4,15 +4,15 @@ import importlib.metadata
 import os
 import platform
 import resource
+import shlex
 import shutil
 import socket
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -23,15 +23,17 @@ from iem_batch.images import fast_jpeg
 from iem_batch.run.deletion import delete_own
 from iem_batch.run.folder import RunFolder
 from iem_batch.sources import Entry, open_source
-
-Level = Literal["ok", "note", "problem"]
-"""A note is no fault: something that is not there and need not be."""
+from iem_batch.tools.findings import (
+    Examination,
+    Finding,
+    Level,
+    clock_problems,
+    differences,
+    finding_lines,
+)
 
 TIMEOUT_S = 120.0
 """For a node of a cluster to answer."""
-
-MAX_SKEW_S = 5.0
-"""Clocks may differ by so much; object stores refuse requests that differ by minutes."""
 
 GIB = 1 << 30
 MIN_SHARED_MEMORY = 2 * GIB
@@ -40,27 +42,6 @@ MAX_DISK_USE = 0.95
 """Where a disk is fuller, Ray writes no objects to it."""
 MIN_OPEN_FILES = 4096
 PACKAGES = ("torch", "ray", "pyarrow", "pillow", "numpy", "fsspec")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line of the report."""
-
-    name: str
-    level: Level
-    detail: str
-    cure: str = ""
-    """What to do about it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examination:
-    """What was found on one machine."""
-
-    host: str
-    findings: list[Finding]
-    clock: float
-    """Seconds since 1970 at the end, as the machine counts."""
 
 
 def doctor(address: str | None, run: str | None, source: str | None) -> None:
@@ -114,21 +95,6 @@ def examine_nodes(run: str | None, source: str | None) -> tuple[list[Examination
     return sorted(found, key=lambda each: each.host), common + differences(found)
 
 
-def clock_problems(examination: Examination, sent: float, received: float) -> list[Finding]:
-    """Compare a node's clock with ours.
-
-    Args:
-        examination: what the node has found, with its time.
-        sent: ours, before it was asked.
-        received: ours, when it had answered; it lies at least as far off as what is reported.
-    """
-    skew = max(sent - examination.clock, examination.clock - received)
-    if skew <= MAX_SKEW_S:
-        return []
-    detail = f"the clock of {examination.host} is wrong by at least {skew:.0f} s"
-    return [Finding(name="clock", level="problem", detail=detail, cure="run chrony on every node")]
-
-
 def examine(run: str | None, source: str | None) -> Examination:
     """Look at this machine.
 
@@ -138,7 +104,7 @@ def examine(run: str | None, source: str | None) -> Examination:
     """
     findings = [_versions(), _processors(), *_engines(), _fast_decoding()]
     findings += [_shared_memory(Path("/dev/shm")), _disk(Path(tempfile.gettempdir()))]
-    findings.append(_open_files())
+    findings += [_open_files(), _home(), _file_names(), _python()]
     if run is not None:
         findings.append(_run_folder(run))
     if source is not None:
@@ -223,6 +189,31 @@ def _open_files() -> Finding:
     return Finding(name="open files", level="problem", detail=detail, cure=cure)
 
 
+def _home() -> Finding:
+    try:
+        return Finding(name="home", level="ok", detail=str(Path.home()))
+    except RuntimeError:
+        detail = "the user has none, and Ray Train does not start without"
+        cure = "set HOME before `ray start`; Ray on this machine alone gets one"
+        return Finding(name="home", level="problem", detail=detail, cure=cure)
+
+
+def _file_names() -> Finding:
+    """Nodes that read names of files differently do not find one another's."""
+    encoding = sys.getfilesystemencoding()
+    detail = f"names of files are read as {encoding}"
+    if encoding == "utf-8":
+        return Finding(name="file names", level="ok", detail=detail)
+    cure = "set PYTHONUTF8=1 or LC_ALL=C.UTF-8, on every node before `ray start`"
+    return Finding(name="file names", level="problem", detail=detail, cure=cure)
+
+
+def _python() -> Finding:
+    level: Level = "ok" if shlex.quote(sys.executable) == sys.executable else "note"
+    cure = "" if level == "ok" else "install it elsewhere if other programs use this Ray too"
+    return Finding(name="Python", level=level, detail=sys.executable, cure=cure)
+
+
 def _run_folder(url: str) -> Finding:
     """Do what every shard does: write, read, delete."""
     name = f".doctor-{uuid.uuid4().hex}"
@@ -253,34 +244,3 @@ def _source(url: str) -> Finding:
     except (IEMBatchError, OSError) as error:
         return Finding(name="source", level="problem", detail=f"{type(error).__name__}: {error}")
     return Finding(name="source", level="ok", detail=f"read {image.image_id} from {url}")
-
-
-def differences(examinations: list[Examination]) -> list[Finding]:
-    """Compare machines that are to work together: one run is one version of everything."""
-    by_version: dict[str, list[str]] = {}
-    for examination in examinations:
-        (versions,) = [item for item in examination.findings if item.name == "versions"]
-        by_version.setdefault(versions.detail, []).append(examination.host)
-    if len(by_version) == 1:
-        detail = f"the same versions on {len(examinations)} nodes"
-        return [Finding(name="nodes", level="ok", detail=detail)]
-    detail = "; ".join(f"{', '.join(hosts)}: {text}" for text, hosts in by_version.items())
-    cure = "start all nodes from one image, or install with pip -c constraints.txt on each"
-    return [Finding(name="nodes", level="problem", detail=detail, cure=cure)]
-
-
-def finding_lines(examinations: list[Examination], common: list[Finding]) -> list[str]:
-    """Put findings into lines for a person; what several machines share is said once."""
-    hosts_of: dict[Finding, list[str]] = {}
-    for examination in examinations:
-        for finding in examination.findings:
-            hosts_of.setdefault(finding, []).append(examination.host)
-    lines = []
-    for finding, hosts in [*hosts_of.items(), *((finding, []) for finding in common)]:
-        everywhere = len(hosts) in (0, len(examinations))
-        where = "" if everywhere else f" on {', '.join(hosts)}"
-        mark = {"ok": "ok  ", "note": "-   ", "problem": "NO  "}[finding.level]
-        lines.append(f"{mark}{finding.name}{where}: {finding.detail}")
-        if finding.cure:
-            lines.append(f"      -> {finding.cure}")
-    return lines

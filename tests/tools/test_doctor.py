@@ -6,7 +6,8 @@ import pytest
 
 from iem_batch.cli import main
 from iem_batch.tools import doctor
-from iem_batch.tools.doctor import GIB, Examination, Finding, differences, examine, finding_lines
+from iem_batch.tools.doctor import GIB, examine
+from iem_batch.tools.findings import Examination, Finding, differences, finding_lines
 from tests.pictures import Picture, write_folder
 
 

@@ -5,9 +5,11 @@ import os
 import shlex
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import ray
@@ -86,6 +88,17 @@ def _address(settings: ClusterSettings) -> tuple[str, str]:
     if settings.address is not None:
         return settings.address, "cluster.address"
     return os.environ.get("RAY_ADDRESS") or "local", "the environment variable RAY_ADDRESS"
+
+
+def provide_home() -> None:
+    """Give this process and its children a home, where a container's user has none.
+
+    Without one neither Ray nor Ray Train starts, whether or not they would look into it.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
 
 
 def require_cluster(settings: ClusterSettings) -> None:

@@ -9,7 +9,7 @@ import ray
 
 from iem_batch.exec.executor import EngineRoom
 from iem_batch.exec.local import LocalExecutor
-from iem_batch.exec.ray.cluster import cluster, has_cluster, require_cluster
+from iem_batch.exec.ray.cluster import cluster, has_cluster, provide_home, require_cluster
 from iem_batch.exec.ray.engines import engines_on_gpus, resolve_on_cluster, room_for_engines
 from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.exec.settings import ClusterSettings
@@ -35,6 +35,7 @@ class RayExecutor:
 
     def __enter__(self) -> Self:
         """Begin; an address where no Ray is must not be found out after hours of planning."""
+        provide_home()
         if not ray.is_initialized():
             require_cluster(self._settings)
         return self

@@ -1,8 +1,11 @@
 """Where the cut falls among the scores, for a terminal."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from rich.bar import Bar
 from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from iem_batch.steps.topk.candidates import ERROR_BINS
@@ -11,6 +14,19 @@ from iem_batch.steps.topk.selection import Selection
 
 MAX_ROWS = 20
 BAR_WIDTH = 32
+
+
+@dataclass(frozen=True)
+class _Bar:
+    count: int
+    most: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw in blocks, where the encoding of the terminal has them."""
+        if options.ascii_only:
+            yield "#" * (BAR_WIDTH * self.count // self.most)
+        else:
+            yield Bar(self.most, 0, self.count, width=BAR_WIDTH)
 
 
 def histogram_table(selection: Selection) -> Table:
@@ -36,7 +52,7 @@ def histogram_table(selection: Selection) -> Table:
         holds_cut = selection.cut is not None and low <= selection.cut < high
         table.add_row(
             f"{low:.2f} to {high:.2f}",
-            Bar(max(most, 1), 0, count, width=BAR_WIDTH),
+            _Bar(count, max(most, 1)),
             f"{count:,}",
             f"{int(selected[row].sum()):,}" + (" cut" if holds_cut else "    "),
         )

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -179,16 +179,17 @@ def _forwarding(progress: EpochProgress) -> Iterator[Queue]:
     records = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here, **again})
 
     def forward() -> None:
-        while (record := records.get()) is not None:
-            progress(record)
+        with suppress(RayError):  # the training has failed, and the queue with it
+            while (record := records.get()) is not None:
+                progress(record)
 
     thread = threading.Thread(target=forward, daemon=True)
     thread.start()
     try:
         yield records
-    finally:
         records.put(None)
         thread.join()
+    finally:
         records.shutdown(force=True)
 
 

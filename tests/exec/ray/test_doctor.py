@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.tools.doctor import Examination, clock_problems, examine_nodes
+from iem_batch.tools.doctor import examine_nodes
+from iem_batch.tools.findings import Examination, clock_problems
 
 
 @pytest.mark.ray
