@@ -107,9 +107,14 @@ def test_doing_it_again_does_nothing(finished: Path, call: Call) -> None:
         }
 
     before = written()
-    status, _, error = call("run", finished / "pictures", run, "--local")
+    status, output, error = call("run", finished / "pictures", run, "--local")
     assert status == 0, error
     assert written() == before
+    masks, network, truth, *further = output.partition("\n\nmasks: ")[2].splitlines()
+    assert masks.startswith("12 of 12 images have one; those of an image from other first masks")
+    assert network.startswith("network: none of the 12 labels was held back")
+    assert truth.startswith("truth: IoU of 12 images: ")
+    assert {line.partition(":")[0] for line in further} == {"next"}
 
 
 def test_a_run_with_a_lost_mark_does_only_that_shard(

@@ -9,11 +9,12 @@ from iem_batch.errors import SettingsError
 from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.steps.do import do
+from iem_batch.tools.conclusion import conclusion
 from iem_batch.tools.plan import ensure_plan
 
 
 def run(job: Job, source: str, extend: bool = False, as_planned: bool = False) -> None:
-    """Do all steps, from images to report, and print the time each took."""
+    """Do all steps, from images to report, and print the time each took and what came out."""
     ensure_plan(job, source, "run", extend=extend, as_planned=as_planned)
     steps: dict[str, Callable[[], None]] = {
         "segment": lambda: do(job, "segment"),
@@ -30,6 +31,7 @@ def run(job: Job, source: str, extend: bool = False, as_planned: bool = False) -
         step()
         seconds[name] = time.monotonic() - started
     print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+    print("", *conclusion(job), sep="\n")
 
 
 def _round(job: Job, *, is_last: bool) -> dict[str, Callable[[], None]]:

@@ -30,6 +30,7 @@ from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
 from iem_batch.steps.report.step import PAGE
 from iem_batch.tools import pipeline
+from iem_batch.tools.conclusion import conclusion
 from iem_batch.tools.plan import ensure_plan
 from iem_batch.tools.retry import retry
 from iem_batch.tools.status import run_status
@@ -115,6 +116,14 @@ def test_every_step_has_a_row_in_the_status(done: Done) -> None:
     for names, job in done.folders():
         states = {row.step: row.state for row in run_status(job)}
         assert states == {done.title(name): "done" for name in names}
+
+
+def test_what_went_wrong_is_told_at_the_end(done: Done) -> None:
+    lines = list(conclusion(done.run))
+    assert lines[0].startswith("masks: 12 of 13 images have one")
+    assert (
+        f"not usable: 1 image (1 not_an_image), by name in {done.run.run.url}/quarantine" in lines
+    )
 
 
 def test_every_step_is_verified(done: Done) -> None:

@@ -132,14 +132,14 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
 
     evaluation = read_evaluation(job.run)
     assert evaluation is not None
-    print(verdict(evaluation))
+    print(f"evaluate: {verdict(evaluation)}")
     for table in rich_tables(evaluation):
         Console().print(table)
     print(*notes(evaluation), sep="\n")
     if evaluation.num_in_truth is not None:
         with_truth = count(evaluation.num_in_truth, "image")
         print(f"evaluate: {evaluation.num_images:,} of {with_truth} with truth")
-    print(f"evaluate: -> {job.run.url_of(SUMMARY)}")
+    print(f"evaluate: -> {job.run.url_of(SUMMARY)}, image by image in {job.run.url_of(PER_IMAGE)}")
 
 
 def evaluate(

@@ -1,6 +1,7 @@
 """How an evaluation is shown on a terminal, in percent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -23,11 +24,8 @@ LABELS = {
 METRIC_LABELS = dict(zip(METRICS, ("accuracy", "IoU", "mIoU", "DICE"), strict=True))
 """How a metric is called in tables."""
 
-POLARITIES = {
-    "as_labelled": "as labelled",
-    "best_polarity": "best polarity: the better of mask and complement, for each image and metric",
-}
-"""Field of `MethodScores` -> what it means."""
+NUM_SHOWN = 3
+"""Images that are named of those with the lowest and the highest IoU."""
 
 
 def label(method: str, num_rounds: int = 1) -> str:
@@ -45,27 +43,46 @@ def label(method: str, num_rounds: int = 1) -> str:
 
 
 def rich_tables(evaluation: Evaluation) -> Iterator[Table]:
-    """Lay out the means and their intervals, and published figures below them if asked for."""
+    """Lay out the means and their intervals; where published figures are asked for, beside these.
+
+    Those are of the better polarity, so they have a table of their own.
+    """
     settings = evaluation.settings
-    for polarity, meaning in POLARITIES.items():
-        heading = (
-            f"{count(evaluation.num_images, 'image')} at {evaluation.size}, percent, {meaning}"
+    heading = f"{count(evaluation.num_images, 'image')} at {evaluation.size}, percent"
+    table = _table(f"{heading}, as labelled", [*METRIC_LABELS.values(), "best polarity"])
+    for names, scores in _rows(evaluation):
+        best = _cells(scores.best_polarity, scores.best_polarity_interval, ["iou"])
+        cells = _cells(scores.as_labelled, scores.as_labelled_interval, METRICS)
+        table.add_row(names, f"{scores.num_images:,}", *cells, *best)
+    table.caption = "best polarity: IoU of the better of mask and complement, image by image"
+    if settings.resamples:
+        table.caption += (
+            f"; below each mean its {100 * COVERAGE:.0f} % interval, by bootstrap over images "
+            f"({settings.resamples:,} samples, seed {settings.seed})"
         )
-        table = _table(heading)
-        for scores in evaluation.methods:
-            cells = _cells(getattr(scores, polarity), getattr(scores, f"{polarity}_interval"))
-            name = label(scores.method, evaluation.num_rounds)
-            table.add_row(name, f"{scores.num_images:,}", *cells)
-        if polarity == "best_polarity":
-            for name, metrics in quoted_rows(settings.quote, settings.format):
-                shown = (f"{metrics[key]:.1f}" if key in metrics else "-" for key in METRICS)
-                table.add_row(name, "", *shown)
-        if settings.resamples:
-            table.caption = (
-                f"below each mean its {100 * COVERAGE:.0f} % interval, by bootstrap over images "
-                f"({settings.resamples:,} samples, seed {settings.seed})"
+    yield table
+    if settings.quote:
+        table = _table(f"{heading}, best polarity for each metric", METRIC_LABELS.values())
+        for names, scores in _rows(evaluation):
+            table.add_row(
+                names, f"{scores.num_images:,}", *_cells(scores.best_polarity, {}, METRICS)
             )
+        for name, metrics in quoted_rows(settings.quote, settings.format):
+            shown = (f"{metrics[key]:.1f}" if key in metrics else "-" for key in METRICS)
+            table.add_row(name, "", *shown)
         yield table
+
+
+def _rows(evaluation: Evaluation) -> Iterator[tuple[str, MethodScores]]:
+    """Give the methods with their names; those that have equal scores once, with all names."""
+    names: dict[str, list[str]] = {}
+    first: dict[str, MethodScores] = {}
+    for scores in evaluation.methods:
+        key = repr((scores.num_images, scores.as_labelled, scores.best_polarity))
+        first.setdefault(key, scores)
+        names.setdefault(key, []).append(label(scores.method, evaluation.num_rounds))
+    for key, scores in first.items():
+        yield "\n= ".join(names[key]), scores
 
 
 def verdict(evaluation: Evaluation) -> str:
@@ -88,7 +105,7 @@ def verdict(evaluation: Evaluation) -> str:
 
     own = best([scores for scores in evaluation.methods if scores.method not in BASELINES])
     others = [scores for scores in evaluation.methods if scores.method in BASELINES]
-    line = f"evaluate: IoU of {count(evaluation.num_images, 'image')}: {said(own)}"
+    line = f"IoU of {count(evaluation.num_images, 'image')}: {said(own)}"
     if others:
         rival = best(others)
         is_below = rival.as_labelled["iou"] > own.as_labelled["iou"]
@@ -125,23 +142,27 @@ def notes(evaluation: Evaluation) -> Iterator[str]:
     scores = next(each for each in evaluation.methods if each.method == "fuse")
     for name, images in (("lowest", scores.worst_images), ("highest", scores.best_images)):
         if images:
-            listed = ", ".join(f"{image_id} {100 * iou:.0f}" for image_id, iou in images.items())
-            yield f"{label(scores.method)}, {name} IoU: {listed}"
+            some = islice(images.items(), NUM_SHOWN)
+            listed = ", ".join(f"{image_id} {100 * iou:.0f}" for image_id, iou in some)
+            more = ", ..." * (len(images) > NUM_SHOWN)
+            yield f"{label(scores.method)}, {name} IoU: {listed}{more}"
 
 
-def _table(title: str) -> Table:
+def _table(title: str, columns: Iterable[str]) -> Table:
     table = Table(
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, title=title, title_justify="left"
     )
     table.add_column("method")
     table.add_column("images", justify="right")
-    for name in METRIC_LABELS.values():
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=" " not in name)
     return table
 
 
-def _cells(means: Mapping[str, float], intervals: Mapping[str, list[float]]) -> Iterator[str]:
-    for name in METRICS:
+def _cells(
+    means: Mapping[str, float], intervals: Mapping[str, list[float]], metrics: Iterable[str]
+) -> Iterator[str]:
+    for name in metrics:
         cell = f"{100 * means[name]:.1f}"
         if name in intervals:
             low, high = intervals[name]

@@ -45,7 +45,7 @@ def test_hours_and_cost() -> None:
     ours = estimate(0, worker=0.5, head=0.25)
     assert ours.hours(4) == 2.5
     assert ours.cost(4) == 2.5 * (4 * 0.5 + 0.25)
-    assert "  4 workers: 2.50 hours, cost 5.62 (the cluster now)" in estimate_lines(ours)
+    assert "4 workers: 2.50 hours, cost 5.62 (the cluster now)" in estimate_lines(ours)
     assert "cost" not in "".join(estimate_lines(estimate(0)))
 
 

@@ -1,0 +1,60 @@
+"""What a run came to, in a few lines of words: the end of the command `run`."""
+
+from collections.abc import Iterator
+
+import pyarrow.compute as pc
+
+from iem_batch.job import Job
+from iem_batch.run import layout
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marks import read_summary, require_summary
+from iem_batch.steps.evaluate.evaluation import read_evaluation
+from iem_batch.steps.evaluate.table import verdict
+from iem_batch.steps.places import done_shards
+from iem_batch.steps.report.accounts import rejections
+from iem_batch.steps.report.step import PAGE
+from iem_batch.storage.read_ahead import map_ahead
+from iem_batch.tools.retry import HEALABLE
+from iem_batch.words import count
+
+
+def conclusion(job: Job) -> Iterator[str]:
+    """Say how many masks a run has, how good they are, what went wrong and what to do next.
+
+    Args:
+        job: at a run whose steps are done.
+    """
+    run = job.run
+    masks = require_summary(run, "fuse")
+    line = f"masks: {masks.ok:,} of {count(masks.planned, 'image')} have one"
+    agreement = mean_agreement(run)
+    if agreement is not None:
+        line += f"; those of an image from other first masks agree by {100 * agreement:.0f} % (IoU)"
+    yield line
+    trained = read_summary(job.place, "train")
+    if trained is not None:
+        yield f"network: {trained.facts['verdict']}"
+    evaluation = read_evaluation(run)
+    if evaluation is not None:
+        yield f"truth: {verdict(evaluation)}"
+    found = rejections(run)
+    if found:
+        number = count(sum(each.num_images for each in found), "image")
+        reasons = ", ".join(f"{each.num_images:,} {each.reason}" for each in found)
+        yield f"not usable: {number} ({reasons}), by name in {run.url_of(layout.QUARANTINE)}"
+    yield f"next: look at {run.url_of(PAGE)}"
+    if any(each.reason in HEALABLE for each in found):
+        yield f"next: `iem-batch retry {run.url} --quarantined` tries again what may be back"
+    if evaluation is None:
+        yield f"next: with some true masks, `iem-batch evaluate {run.url} --truth MASKS`"
+    yield f"next: `iem-batch apply {run.url} PHOTOS OUT` makes masks of other photos"
+
+
+def mean_agreement(run: RunFolder) -> float | None:
+    """Average the agreement of all images, in [0, 1]; None where each had one first mask."""
+    total, number = 0.0, 0
+    names = [layout.part("fuse", shard) for shard in done_shards(run, "fuse")]
+    for table in map_ahead(lambda name: run.read_table(name, ["agreement"]), names):
+        number += len(table) - table["agreement"].null_count
+        total += pc.sum(table["agreement"]).as_py() or 0.0
+    return total / number if number else None
