@@ -35,7 +35,7 @@ FUSED = scores("fuse", 0.558)
 
 def test_below_its_labels() -> None:
     assert said(FUSED, scores("predict", 0.533, 0.558, -0.041, -0.009)) == (
-        "evaluate: IoU of 50 images: IEM 55.8; "
+        "IoU of 50 images: IEM 55.8; "
         "SegNet is below its labels here: 53.3 against 55.8 (-4.1 to -0.9)"
     )
 
@@ -72,7 +72,7 @@ def test_later_rounds_are_compared_with_the_first_labels() -> None:
 
 
 def test_nothing_trained() -> None:
-    assert said(FUSED) == "evaluate: IoU of 50 images: IEM 55.8"
+    assert said(FUSED) == "IoU of 50 images: IEM 55.8"
 
 
 def test_paired_by_image() -> None:
