@@ -1,7 +1,7 @@
 """What a command at work writes into the run folder for people and for other commands.
 
-RUN/_run/drivers/HOST-PID.json says which shards it has in flight; it is renewed while the command
-lives and deleted when it ends, so one that is left over tells of a process that was killed.
+RUN/_run/drivers/HOST-MACHINE-PID.json says which shards it has in flight; it is renewed while the
+command lives and deleted when it ends, so one that is left over tells of a process that was killed.
 RUN/_run/failures/STEP/part-00000.json says why a shard could not be done; it is deleted when the
 shard is done after all. Nothing here decides what the output is.
 """
@@ -18,7 +18,7 @@ from typing import Self
 
 from iem_batch.errors import StorageError
 from iem_batch.exec.attempts import Attempt, Attempts
-from iem_batch.processes import birth
+from iem_batch.processes import birth, machine
 from iem_batch.run import layout
 from iem_batch.run.deletion import delete_leniently, delete_own, delete_unfinished_writes
 from iem_batch.run.folder import RunFolder, title
@@ -37,6 +37,8 @@ class Driver:
     """A command at work on a run, by its own last sign of life."""
 
     host: str
+    machine: str
+    """Where the pid counts, see `iem_batch.processes.machine`."""
     pid: int
     born: str
     """When the process began, as the machine counts; a later one of the same pid has another."""
@@ -52,12 +54,12 @@ class Driver:
     @property
     def name(self) -> str:
         """Name of its file."""
-        return f"{layout.DRIVERS}/{self.host}-{self.pid}.json"
+        return f"{layout.DRIVERS}/{self.host}-{self.machine}-{self.pid}.json"
 
     @property
     def alive(self) -> bool:
         """Whether it still runs; on other machines, whether it gave a sign lately."""
-        if self.host == socket.gethostname():
+        if self.machine == machine():
             return birth(self.pid) == self.born
         # A clock that was set back makes the age negative: then the sign is new.
         return time.time() - self.seen < SECONDS_OF_SILENCE
@@ -174,6 +176,7 @@ class Journal:
         in_flight = list(self._attempts.in_flight.values()) if self._attempts else []
         return Driver(
             host=socket.gethostname(),
+            machine=machine(),
             pid=os.getpid(),
             born=birth(os.getpid()) or "",
             seen=round(time.time(), 3),

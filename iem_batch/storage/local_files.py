@@ -1,21 +1,19 @@
 """Reading and writing local files whole, and deleting what a killed process has left of a write."""
 
-import hashlib
 import os
 import re
 import secrets
-import socket
 import stat
 import time
 from pathlib import Path
 
 from iem_batch.errors import StorageError, TooLargeError
-from iem_batch.processes import birth
+from iem_batch.processes import birth, machine
 
 SECONDS_TO_WRITE = 600.0
 """A hidden file of another machine that is untouched for so long is taken for abandoned."""
 
-_HIDDEN = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp", re.DOTALL)
+_HIDDEN = re.compile(r"\..*\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp", re.DOTALL)
 
 
 def read_file(path: str, max_bytes: int) -> bytes:
@@ -51,7 +49,7 @@ def replace_file(path: str, data: bytes) -> None:
     """
     folder, base = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
-    writer = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    writer = f"{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     hidden = os.path.join(folder, f".{base}.{writer}.tmp")
     try:
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -82,14 +80,9 @@ def delete_unfinished_writes(folder: str) -> None:
 
 
 def _is_abandoned(file: Path, writer: re.Match[str]) -> bool:
-    if writer["host"] == _host():
+    if writer["machine"] == machine():
         return birth(int(writer["pid"])) is None
     try:
         return time.time() - file.stat().st_mtime > SECONDS_TO_WRITE
     except FileNotFoundError:  # it has just been finished
         return False
-
-
-def _host() -> str:
-    # A hash, because names of hosts may be long and hold what separates the parts of a name.
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]

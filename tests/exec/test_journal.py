@@ -1,6 +1,5 @@
 import os
 import socket
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,18 @@ import pytest
 from iem_batch.errors import StorageError
 from iem_batch.exec.attempts import Attempt
 from iem_batch.exec.journal import Driver, Journal, drivers
-from iem_batch.processes import birth
+from iem_batch.processes import birth, machine
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import read_failures
 
-GONE = {"host": socket.gethostname(), "pid": 2**22 - 1, "born": "0", "seen": 0.0}
+GONE = {
+    "host": socket.gethostname(),
+    "machine": machine(),
+    "pid": 2**22 - 1,
+    "born": "0",
+    "seen": 0.0,
+}
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def test_unfinished_writes_of_the_dead_are_deleted_and_of_the_living_are_not(
     run: RunFolder,
 ) -> None:
     """Catches hidden files that stay for ever, and a write cut off from under another command."""
-    written_by_dead = f"{sha256(socket.gethostname().encode()).hexdigest()[:8]}-{GONE['pid']}"
+    written_by_dead = f"{machine()}-{GONE['pid']}"
     names = [
         f"{name}.{written_by_dead}-01234567.tmp"
         for name in (

@@ -11,6 +11,7 @@ import pytest
 from iem_batch.errors import StepMissingError
 from iem_batch.exec.attempts import Attempt
 from iem_batch.exec.journal import Journal, drivers
+from iem_batch.processes import machine
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import DRIVERS, failure, mark
 from iem_batch.run.marks import read_mark, write_mark
@@ -113,12 +114,14 @@ def test_dead_commands_are_not_at_work(tmp_path: Path) -> None:
     """Catches a command that was killed a week ago shown as running, or another of its number."""
     run = RunFolder(str(tmp_path / "run"))
     record = {"step": "segment", "in_process": True, "in_flight": {"3": 1}}
-    here = {"host": socket.gethostname(), "seen": time.time()}
-    far = {"host": "elsewhere", "pid": 1, "born": "1"}
+    here = {"host": socket.gethostname(), "machine": machine(), "seen": time.time()}
+    far = {"host": "elsewhere", "machine": "x", "pid": 1, "born": "1"}
+    container = here | {"machine": "y", "pid": 2**22 - 1, "born": "0"}
     cases = {
         "another of its number": (here | {"pid": os.getpid(), "born": "0"}, False),
         "gone": (here | {"pid": 2**22 - 1, "born": "0"}, False),
         "silent": (far | {"seen": time.time() - 3600}, False),
+        "a container of the same name": (container, True),
         "elsewhere": (far | {"seen": time.time()}, True),
         "its clock is ahead": (far | {"seen": time.time() + 1e6}, True),
     }
