@@ -1,6 +1,6 @@
 """Entry point: ray job submit --working-dir . -- python jobs/iem.py segment SOURCE RUN."""
 
-from iem_batch.cli import main
+from iem_batch.__main__ import main
 
 if __name__ == "__main__":
     main()

@@ -138,3 +138,22 @@ def test_nothing_of_our_own_ray_is_left(
     while left := [pid for pid in theirs if birth(pid) is not None]:
         assert time.monotonic() < deadline, [name_of(pid) for pid in left]
         time.sleep(0.2)
+
+
+def test_while_the_program_is_still_imported() -> None:
+    """Catches the traceback of an import, which takes the first half of a second."""
+    code = """
+import os, signal, sys
+import iem_batch.__main__ as program
+
+class Interrupting:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "iem_batch.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting)
+program.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "iem-batch: interrupted\n")
