@@ -11,5 +11,5 @@ class RefineSettings(Section, name="refine"):
     """How SegNet's masks are made better, image by image."""
 
     method: Literal["cut", "iem"] = "cut"
-    """`cut`: a graph cut by the colours and edges of the photo, from SegNet's probabilities; `iem`:
-    IEM started from SegNet's masks, as in the paper."""
+    """`cut`: a graph cut by the colours and edges of the photo, from SegNet's probabilities and the
+    mask of fuse; `iem`: IEM started from SegNet's masks, as in the paper."""

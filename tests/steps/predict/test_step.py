@@ -103,14 +103,17 @@ def test_a_graph_cut_starts_from_the_probabilities(segmented: Segmented) -> None
     """Catches a cut of another image, and a mask scored that is not the one stored."""
     step = segmented(shard_size=5)
     predicted(step)
+    do(job_at(step.run), "fuse")
     do(job_at(step.run), "refine")
     loaded = step.load(1)
     predictions = step.run.read_table(part("predict", 1)).to_pylist()
     rows = step.run.read_table(part("refine", 1)).to_pylist()
-    masks = [
-        cut_out(image_HW3, schema.decode_pixels(row["probability"]["bytes"]))
-        for image_HW3, row in zip(loaded.image_BHW3, predictions, strict=True)
-    ]
+    labels = step.run.read_table(part("fuse", 1)).to_pylist()
+    masks = []
+    for image_HW3, row, label in zip(loaded.image_BHW3, predictions, labels, strict=True):
+        probability = schema.decode_pixels(row["probability"]["bytes"]).astype(int)
+        of_label = 255 * schema.decode_mask(label["mask"]["bytes"])
+        masks.append(cut_out(image_HW3, ((2 * probability + of_label) // 3).astype(np.uint8)))
     scores = load_backend("torch")(
         loaded.image_BHW3, np.array(masks)[:, None], replace(IEM, iterations=0), num_threads=1
     )
@@ -132,18 +135,21 @@ def test_an_image_that_vanished_after_it_was_predicted_is_named(
     """Catches masks that slip to the next image when one is missing."""
     step = segmented(shard_size=5)
     predicted(step)
+    do(job_at(step.run), "fuse")
     (picture_folder / "disc_006.png").unlink()
     with pytest.raises(SourceError, match="the first is disc_006.png"):
         build_refine(job_at(step.run)).load(1)
 
 
 def test_a_shard_without_a_single_good_image(segmented: Segmented, picture_folder: Path) -> None:
-    for file in picture_folder.iterdir():
+    for file in sorted(picture_folder.iterdir())[:5]:
         file.write_bytes(b"")
     step = segmented(shard_size=5)
     predicted(step)
-    do(job_at(step.run), "refine")
+    for name in ("fuse", "refine"):
+        do(job_at(step.run), name)
     assert len(step.run.read_table(part("refine", 0))) == 0
+    assert len(step.run.read_table(part("refine", 1))) == 5
 
 
 def test_a_threshold_that_is_no_probability_is_refused() -> None:
