@@ -1,10 +1,7 @@
 """The command line `iem-batch`: flags over a YAML file over what the run folder has stored."""
 
 import argparse
-import io
-import os
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +17,7 @@ from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_y
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.help_text import brief_help, overview
 from iem_batch.iem.backends import BACKENDS
-from iem_batch.interrupts import Interrupt, raising_interrupts
+from iem_batch.interrupts import Interrupt, for_the_reader, raising_interrupts
 from iem_batch.mistakes import in_words, no_command
 from iem_batch.steps.registry import STEPS
 from iem_batch.tools.registry import TOOLS
@@ -39,19 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: those after the program's name; None takes the process's own.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not in a notebook
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        try:
-            _main(sys.argv[1:] if arguments is None else arguments)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # Nobody reads on, as after `| head`: end as others do, and let Python's end not complain.
-        for number in (1, 2):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-        sys.exit(128 + signal.SIGPIPE)
+    with for_the_reader():
+        _main(sys.argv[1:] if arguments is None else arguments)
 
 
 def _main(arguments: Sequence[str]) -> None:
@@ -92,9 +78,11 @@ def _dispatch(arguments: Sequence[str]) -> None:
     from iem_batch.exec.open import open_executor
     from iem_batch.job import Job
     from iem_batch.run.folder import RunFolder
-    from iem_batch.run.marker import require_made
+    from iem_batch.run.marker import require_lasting, require_made
 
-    run = RunFolder(parsed.get("run") or parsed.out)
+    place: str = parsed.get("run") or parsed.out
+    require_lasting(place)
+    run = RunFolder(place)
     takes = set(COMMANDS[command].arguments)
     if "run" in takes and not takes & {"source", "out"} and command != "demo":
         require_made(run, a_run=command in STEPS)

@@ -1,8 +1,13 @@
-"""Ctrl-C and SIGTERM, a spot machine's notice: end in good order, or at once when asked again."""
+"""Who wants a command to end: Ctrl-C, SIGTERM, a reader that has gone.
+
+It ends in good order, or at once when asked again.
+"""
 
 import contextlib
+import io
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +74,27 @@ def raising_interrupts() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def for_the_reader() -> Iterator[None]:
+    """Write in the block what its reader can read, and end as others do where nobody reads on.
+
+    Raises:
+        SystemExit: of status 141, that of SIGPIPE: the reader has gone, as after `| head`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not in a notebook
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        for number in (1, 2):  # Python writes there as it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _second(number: int, frame: FrameType | None) -> NoReturn:

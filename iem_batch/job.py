@@ -1,11 +1,13 @@
 """One call of the command line: where it works, with which settings, and who runs its steps."""
 
+import sys
 from dataclasses import dataclass, replace
 
 from iem_batch.config import Settings, settings_to_yaml
 from iem_batch.errors import RunMismatchError
 from iem_batch.exec.executor import Executor
 from iem_batch.exec.journal import drivers
+from iem_batch.iem.backends import FAST
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 
@@ -53,6 +55,13 @@ class Job:
         if self.settings.segment.backend != "auto":
             return self
         segment = replace(self.settings.segment, backend=self.executor.fastest_engine())
+        if segment.backend not in FAST:
+            print(
+                f"the engine is {segment.backend}, many times slower than native, for all of this "
+                "run: install a C++ compiler, then iem_batch again (iem-batch doctor says more), "
+                "and begin with --overwrite --segment.backend=auto",
+                file=sys.stderr,
+            )
         return replace(self, settings=replace(self.settings, segment=segment))
 
     def require_alone(self) -> None:

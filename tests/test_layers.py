@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "steps.registry": set(),
     "steps.NAME.settings": {*BASE, *RECORDS},
     "config": {*BASE, *SETTINGS, "tools.settings", "steps.NAME.settings"},
-    "job": {*BASE, "config", "run", "exec"},
+    "job": {*BASE, "config", "run", "exec", "iem.backends"},
     "steps": {*BASE, "images", "sources", "run", "iem.result", "exec", "job", "steps.registry"},
     "steps.NAME": {
         *(*BASE, "storage", "images", "sources", "run", "iem", "segnet", "exec", "job"),

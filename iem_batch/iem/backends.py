@@ -98,6 +98,11 @@ BACKENDS = {
 }
 
 
+FAST = ("cuda", "native")
+"""Those for more than a few images; the others are there to check them, and where nothing else is.
+"""
+
+
 def resolve(name: str) -> str:
     """Turn `auto` into the fastest backend of this machine, and check any other name.
 

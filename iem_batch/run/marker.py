@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Literal
 
 import iem_batch
-from iem_batch.errors import RunMismatchError
+from iem_batch.errors import RunMismatchError, SettingsError
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 
@@ -62,6 +62,25 @@ def require_made(place: RunFolder, *, a_run: bool) -> None:
     raise RunMismatchError(
         f"{place.url} is no run: {what}; give the folder that `iem-batch run SOURCE RUN` made"
     )
+
+
+def require_lasting(place: str) -> None:
+    """Check that a job submitted to Ray writes to no relative path: it would lie in a package.
+
+    Ray unpacks what was submitted on the head, works in it, and deletes it when it needs the room.
+
+    Args:
+        place: a path or URL, as it was given.
+
+    Raises:
+        SettingsError: it is relative.
+    """
+    is_submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    if is_submitted and "://" not in place and not os.path.isabs(place):
+        raise SettingsError(
+            f"{place} is a relative path, and a job's own folder is deleted with the job; give an "
+            "absolute path that every node reaches, or a URL"
+        )
 
 
 def require_empty(place: RunFolder) -> None:

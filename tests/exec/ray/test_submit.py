@@ -48,6 +48,13 @@ def test_a_failing_job_fails(nodes: Nodes, tmp_path: Path) -> None:
     assert "nowhere is no run: there is nothing" in job.stdout
 
 
+def test_a_relative_run_is_refused(nodes: Nodes) -> None:
+    """Catches a run in the package of the job, which is lost with it."""
+    job = nodes.submit("topk", "runs/1")
+    assert job.returncode != 0
+    assert "runs/1 is a relative path" in job.stdout
+
+
 def test_without_the_token_nothing_is_done(nodes: Nodes, tmp_path: Path) -> None:
     """Catches a cluster that anyone can use."""
     job = nodes.with_token(secrets.token_hex(32)).submit("topk", tmp_path / "nowhere")
