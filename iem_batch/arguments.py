@@ -17,6 +17,7 @@ SHORT = {
     "--limit": "plan.limit",
     "--sample": "plan.sample",
     "--shard-size": "plan.shard_size",
+    "--engine": "segment.engine",
     "-k": "topk.k",
     "--fraction": "topk.fraction",
     "--per-group": "topk.per_group",

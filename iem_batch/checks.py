@@ -10,6 +10,8 @@ A settings class says beside each field what its values must be, and checks itse
 `PlanSettings(limit=0)` raises "plan.limit is 0; it must be at least 1 or null".
 """
 
+import importlib
+import socket
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,6 +176,38 @@ def needs_extra(
         raise kind(
             f"{what} needs {package}, which is not installed; pip install 'iem-batch[{extra}]'"
         ) from error
+
+
+def import_named(setting: str, path: str, users: str) -> Any:
+    """Import what a setting names.
+
+    Args:
+        setting: its name, for messages.
+        path: its value, "package.module:Class".
+        users: which machines need it, for messages: "every machine that ...".
+
+    Raises:
+        SettingsError: it cannot be imported here, or is not there.
+    """
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise SettingsError(f'{setting} is {path!r}; write it as "package.module:Class"')
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise SettingsError(
+            f"{setting}: {module_name} cannot be imported on {socket.gethostname()}: "
+            f"{first_line(error)}. Install it, or put its folder on PYTHONPATH, on every machine "
+            f"that {users}"
+        ) from error
+    if not hasattr(module, name):
+        raise SettingsError(f"{setting} is {path!r}, and {module_name} has no such name")
+    return getattr(module, name)
+
+
+def first_line(error: Exception) -> str:
+    """Say in one line what was raised."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 LIKELY = 0.6

@@ -90,8 +90,8 @@ def _dispatch(arguments: Sequence[str]) -> None:
     flags = {argument.partition("=")[0] for argument in given}
     flags |= {f"--{long_name(flag, command)}" for flag in flags & SHORT.keys()}
     try:
-        options = parser.instantiate(_parse(parser, command, given))
-        settings = _settings(options, command)
+        options = parser.instantiate(_with_short(_parse(parser, command, given), command))
+        settings = _settings(options)
     except SettingsError as error:
         name = str(error).partition(" ")[0].removeprefix("--")
         where = "" if f"--{name}" in flags else places.get(name)
@@ -180,19 +180,22 @@ def _is_short(name: str) -> bool:
     return any(short in SHORT for short in (flag, f"-{flag}", f"--{flag}"))
 
 
-def _settings(options: Namespace, command: str) -> Settings:
+def _with_short(parsed: Namespace, command: str) -> Namespace:
+    """Set what short flags stand for, before settings that belong together are checked."""
+    for flag in SHORT:
+        value = parsed.get(flag.lstrip("-").replace("-", "_"))
+        if value is not None:
+            parsed[long_name(flag, command)] = value
+    return parsed
+
+
+def _settings(options: Namespace) -> Settings:
     """Put the settings together; a short flag that is given beats the long one."""
     settings = Settings(**{section: options[section] for section in SECTIONS})
     if options.get("k") is not None:
         if options.get("fraction") is not None:
             raise SettingsError("-k and --fraction say the same; give one of them")
         settings = replace(settings, topk=replace(settings.topk, fraction=None))
-    for flag in SHORT:
-        value = options.get(flag.lstrip("-").replace("-", "_"))
-        if value is not None:
-            section, _, name = long_name(flag, command).partition(".")
-            changed = replace(getattr(settings, section), **{name: value})
-            settings = replace(settings, **{section: changed})
     backend = settings.segment.backend
     if backend not in ("auto", *BACKENDS):
         raise SettingsError(f"there is no backend {backend!r}; use auto, {', '.join(BACKENDS)}")

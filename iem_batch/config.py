@@ -77,6 +77,8 @@ PAPER: dict[str, Any] = {
     "iem.smoothing": True,
     "iem.boundary_only": True,
     "segment.init_shares": (44 / 128, 78 / 128, 92 / 128),
+    "segment.engine": None,
+    "segment.engine_args": {},
     "fuse.method": "dataset",
     "topk.k": 8000,
     "topk.by": "error",

@@ -11,7 +11,7 @@ IEMBatchError
 ├── IntegrityError           counts do not add up: an image was lost or counted twice
 ├── StepMissingError         a step needs the output of one that has not run
 ├── BackendUnavailableError  an engine cannot run on this machine, or a package is missing; says why
-├── DeviceLostError          a GPU stopped working under a process; another worker can go on
+├── DeviceLostError          a GPU or an engine stopped working under a process; another can go on
 ├── ShardsFailedError        a run ended with shards that could not be done
 ├── NoImagesError            a step is done, and has not one image
 ├── WorkerKilledError        a child process died or was stopped while it worked on a shard
@@ -75,7 +75,7 @@ class BackendUnavailableError(IEMBatchError):
 
 
 class DeviceLostError(IEMBatchError):
-    """A GPU stopped working under this process, which can use it no more; another worker can."""
+    """A GPU or an engine stopped working under this process for good; another process can go on."""
 
 
 class ShardsFailedError(IEMBatchError):

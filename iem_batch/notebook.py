@@ -106,7 +106,7 @@ def segment(
     )
     best = int(result.error_BS.mean(axis=0).argmax()) if given.names else 0
     fused = map_ahead(
-        partial(fuse_one, fuse.method, best),
+        partial(fuse_one, fuse.method_for(first_masks=True), best),
         image_BSS3,
         result.mask_BSHW,
         result.error_BS,

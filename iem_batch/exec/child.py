@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any, ParamSpec, Self, TypeVar, cast
 
-from iem_batch.errors import WorkerKilledError
+from iem_batch.errors import DeviceLostError, WorkerKilledError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,7 +62,8 @@ class Child:
             What the function returned. What it raised is raised here.
 
         Raises:
-            WorkerKilledError: the child died or did not answer in time; says how.
+            WorkerKilledError: the child died, is of no use any more (`DeviceLostError`), or did
+                not answer in time; says how.
         """
         process = self._process or self._start()
         self._process = process
@@ -78,6 +79,9 @@ class Child:
             succeeded, value = pickle.load(process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
             raise WorkerKilledError(_how_it_ended(self._end(process))) from error
+        if isinstance(value, DeviceLostError):
+            self._end(process)
+            raise WorkerKilledError(str(value)) from value
         if not succeeded:
             raise value
         return cast(T, value)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+from iem_batch.errors import DeviceLostError
 from iem_batch.exec.executor import EngineRoom
 from iem_batch.exec.isolate import do_alone
 from iem_batch.exec.journal import Journal
@@ -52,7 +53,8 @@ class LocalExecutor:
                             )
                 except Exception as error:  # noqa: BLE001 - whatever a step raises is its shard's
                     cause = f"{type(error).__name__}: {error}"
-                    if attempts.failed(attempt.shard, cause):
+                    lost = isinstance(error, DeviceLostError)
+                    if attempts.failed(attempt.shard, cause, lost=lost):
                         journal.failed(attempt, cause)
                         progress.failed(attempt.shard)
                 else:

@@ -1,6 +1,6 @@
 """From a planned shard to pixels; whatever cannot be used becomes a row."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -47,6 +47,28 @@ class LoadedShard:
     def without_pixels(self) -> "LoadedShard":
         """Give the same without pixels, images of 0 x 0, where only ids and sizes are needed."""
         return replace(self, image_BHW3=self.image_BHW3[:, :0, :0])
+
+    def reject(self, messages: Mapping[int, str], reason: str) -> "LoadedShard":
+        """Move images to those that could not be used.
+
+        Args:
+            messages: place in B -> what happened.
+            reason: of all of them.
+        """
+        kept = [b for b in range(len(self.image_id)) if b not in messages]
+        rows = [
+            quarantine_row(self.image_id[b], self.uri[b], reason, messages[b])
+            for b in sorted(messages)
+        ]
+        return replace(
+            self,
+            image_BHW3=self.image_BHW3[kept],
+            image_id=[self.image_id[b] for b in kept],
+            uri=[self.uri[b] for b in kept],
+            width=[self.width[b] for b in kept],
+            height=[self.height[b] for b in kept],
+            rejected=[*self.rejected, *rows],
+        )
 
 
 def load_shard(

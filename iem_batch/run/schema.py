@@ -82,6 +82,12 @@ MASKS = _schema(
 
 agreement: mean IoU with the image's masks from the other first masks; null where there is none."""
 
+ENGINE_MASKS = _schema([(field.name, field.type) for field in MASKS] + [("vote", IMAGE)])
+"""segment/ by another engine than IEM: one row for each image.
+
+vote: its soft mask, an 8-bit PNG, 255 = certainly foreground. The mask is where that is above one
+half. init_side and agreement are null, and iterations 0: there is no first mask."""
+
 FUSED = _schema(
     [
         *_IMAGE_FIELDS,

@@ -4,9 +4,7 @@ Which code is imported is decided by the settings alone. Files from storage hold
 which settings they belong to; they are compared with the settings, never followed.
 """
 
-import importlib
 import json
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from iem_batch.checks import first_line, import_named
 from iem_batch.errors import SettingsError
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.settings import SegNetSettings
@@ -43,7 +42,7 @@ def make_network(settings: SegNetSettings) -> nn.Module:
     except Exception as error:
         raise SettingsError(
             f"segnet.backbone {settings.backbone} cannot be made with segnet.backbone_args "
-            f"{settings.backbone_args}: {_line(error)}"
+            f"{settings.backbone_args}: {first_line(error)}"
         ) from error
     _check_contract(network, settings.backbone)
     return network
@@ -96,24 +95,12 @@ def share_statistics(network: nn.Module, sum_over_workers: Callable[[Tensor], ob
 
 
 def _import_class(path: str) -> type[nn.Module]:
-    module_name, _, name = path.partition(":")
-    if not module_name or not name:
-        raise SettingsError(f'segnet.backbone is {path!r}; write it as "package.module:Class"')
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise SettingsError(
-            f"segnet.backbone: {module_name} cannot be imported on {socket.gethostname()}: "
-            f"{_line(error)}. Install it, or put its folder on PYTHONPATH, on every machine that "
-            "trains or predicts"
-        ) from error
-    kind = getattr(module, name, None)
+    kind = import_named("segnet.backbone", path, "trains or predicts")
     # Only a class of modules is called: settings may come from somebody else's run folder.
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        found = "has no such name" if kind is None else f"has {type(kind).__name__} {name} there"
         raise SettingsError(
-            f"segnet.backbone is {path!r}; it must name a subclass of torch.nn.Module, and "
-            f"{module_name} {found}"
+            f"segnet.backbone is {path!r}; it must name a subclass of torch.nn.Module, and that is "
+            f"a {type(kind).__name__}"
         )
     return kind
 
@@ -130,7 +117,7 @@ def _check_contract(network: nn.Module, path: str) -> None:
             except Exception as error:
                 raise SettingsError(
                     f"segnet.backbone {path} fails on images of {tuple(image_B3HW.shape)}: "
-                    f"{_line(error)}"
+                    f"{first_line(error)}"
                 ) from error
             _check_output(logit, (2, 1, height, width), path)
     network.train(was_training)
@@ -151,7 +138,3 @@ def _check_output(logit: object, shape: tuple[int, ...], path: str) -> None:
             f"of {(shape[0], 3, *shape[2:])}; it must give torch.float32 of shape {shape}, logits "
             "of foreground"
         )
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -72,9 +72,9 @@ STEPS = {
             examples=(
                 "photos run",
                 "photos run --local --limit 100",
-                "s3://bucket/photos s3://bucket/run --cluster.device gpu",
+                "photos run --engine my_package.masks:MyEngine",
             ),
-            arguments=("source", "run", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
+            arguments=("source", "run", "--engine", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="IEM's masks and their errors",
             rows="an image and first mask: its final mask (1-bit PNG, white is foreground), errors",
             masks="IEM, one first mask",

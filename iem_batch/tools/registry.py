@@ -34,7 +34,7 @@ TOOLS = {
         ),
         module="pipeline",
         arguments=("source", "run", *EXTEND_FLAGS)
-        + ("-k", "--fraction", "--rounds", "--backbone", *TRUTH_FLAGS, *PLAN_FLAGS),
+        + ("-k", "--fraction", "--rounds", "--engine", "--backbone", *TRUTH_FLAGS, *PLAN_FLAGS),
         paper=tuple(dict.fromkeys(name for step in STEPS.values() for name in step.paper)),
     ),
     "plan": Tool(

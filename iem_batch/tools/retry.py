@@ -6,7 +6,7 @@ from iem_batch.errors import RunMismatchError
 from iem_batch.job import Job
 from iem_batch.run.deletion import reopen
 from iem_batch.run.folder import RunFolder, title
-from iem_batch.run.killers import REASON
+from iem_batch.run.killers import ENGINE_REASON, REASON
 from iem_batch.run.marks import read_failures
 from iem_batch.run.plan import read_plan
 from iem_batch.steps.do import do, drop, made_of
@@ -14,7 +14,7 @@ from iem_batch.steps.places import started_steps
 from iem_batch.steps.quarantine import quarantine_part, quarantined_shards
 from iem_batch.words import count
 
-HEALABLE = frozenset(("missing", "unreadable", "unreachable", "busy", REASON))
+HEALABLE = frozenset(("missing", "unreadable", "unreachable", "busy", REASON, ENGINE_REASON))
 """Reasons that say something of the storage or the machine; all others stay what they are."""
 
 

@@ -55,9 +55,9 @@ def test_the_images_that_kill_are_named_and_their_neighbours_done(step: Poisoned
     assert (done.planned, done.ok, done.quarantined) == (6, 3, 3)
     assert done_ids(step) == ["0.0", "0.3", "0.4"]
     assert read_killers(step.run, up_to("segment"), 0) == {
-        "0.1": "killed its process by SIGSEGV",
-        "0.2": "killed its process by SIGABRT",
-        "0.5": "killed its process by SIGSEGV",
+        "0.1": ("kills_worker", "killed its process by SIGSEGV"),
+        "0.2": ("kills_worker", "killed its process by SIGABRT"),
+        "0.5": ("kills_worker", "killed its process by SIGSEGV"),
     }
 
 
@@ -128,7 +128,8 @@ def test_a_command_that_hangs_ends_and_finds_the_image_when_started_again(
     assert committed(step.run, "segment") == {0}
     run_in_process(step, [1, 2], timeout_s=3.0)
     assert [mark.ok for mark in read_marks(step.run, "segment", range(3))] == [6, 5, 6]
-    assert read_killers(step.run, up_to("segment"), 1) == {"1.0": "gave no result within 3 s"}
+    hung = {"1.0": ("kills_worker", "gave no result within 3 s")}
+    assert read_killers(step.run, up_to("segment"), 1) == hung
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +138,9 @@ class PoisonedSegmentStep(SegmentStep):
 
     trouble: Path
 
-    def _compute(self, engine: Any, first_mask: Any, threads: int, loaded: LoadedShard) -> Any:
+    def _compute(self, find: Any, loaded: LoadedShard) -> Any:
         suffer(self.trouble, loaded.image_id)
-        return super()._compute(engine, first_mask, threads, loaded)
+        return super()._compute(find, loaded)
 
 
 def test_a_killer_of_the_real_step_is_a_row_and_never_decoded_again(

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import ray
+from ray.exceptions import RayTaskError
 
 from iem_batch.exec.executor import EngineRoom
 from iem_batch.exec.local import LocalExecutor
@@ -76,7 +77,10 @@ class RayExecutor:
         if engines_on_gpus(self._settings):
             needs = {"num_gpus": 1}
         task: Any = ray.remote(**needs)(_call)
-        result: Result = ray.get(task.options(name="beside-engine").remote(function))
+        try:
+            result: Result = ray.get(task.options(name="beside-engine").remote(function))
+        except RayTaskError as error:
+            raise error.cause from error  # without the trace that Ray puts into its message
         return result
 
     def reduce_shards(

@@ -37,6 +37,7 @@ def fuse_one(
     image_HW3: NDArray[np.uint8],
     mask_SHW: NDArray[np.bool_],
     error_S: NDArray[np.float64],
+    vote_HW: NDArray[np.float64] | None = None,
 ) -> NDArray[np.bool_]:
     """Make one mask of those of an image.
 
@@ -46,6 +47,7 @@ def fuse_one(
         image_HW3: uint8 RGB.
         mask_SHW: True is foreground.
         error_S: their inpainting errors; of equal ones `image` takes the first.
+        vote_HW: in [0, 1]; None is the vote of the masks.
 
     Returns:
         mask_HW: True is foreground.
@@ -54,7 +56,7 @@ def fuse_one(
         return np.asarray(mask_SHW[chosen])
     if method == "image":
         return np.asarray(mask_SHW[int(error_S.argmax())])
-    vote_HW = vote(mask_SHW)
+    vote_HW = vote(mask_SHW) if vote_HW is None else vote_HW
     return cut(image_HW3, vote_HW) if method == "cut" else vote_HW > 0.5
 
 

@@ -5,7 +5,7 @@ CPUs; the engine then scores the masks.
 """
 
 from collections.abc import Callable, Container
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -43,14 +43,16 @@ def build(job: Job) -> "FuseStep":
         ShardsFailedError: there are only some.
     """
     segmented = require_summary(job.run, "segment")
-    is_of_dataset = job.settings.fuse.method == "dataset"
+    first_masks = bool(segmented.facts["sides"])
+    method = job.settings.fuse.method_for(first_masks=first_masks)
     return FuseStep.of(
         job,
         job.run,
         iem=job.settings.iem,
         backend=job.settings.segment.backend,
-        fuse=job.settings.fuse,
-        init_side=dataset_side(segmented) if is_of_dataset else None,
+        fuse=replace(job.settings.fuse, method=method),
+        init_side=dataset_side(segmented) if first_masks and method == "dataset" else None,
+        first_masks=first_masks,
         masks=settings_of(job.run, "segment"),
     )
 
@@ -96,6 +98,9 @@ class FuseStep(ImageStep):
     fuse: FuseSettings
     init_side: int | None
     """The first mask of the whole run, where one is taken."""
+    first_masks: bool
+    """Whether an image has masks that first masks led to, or the one of an engine in IEM's place,
+    which has a soft mask too."""
     masks: str
     """Digest of what segment was made with."""
     name: str = "fuse"
@@ -120,9 +125,9 @@ class FuseStep(ImageStep):
             SourceError: other photos can be read now than when they were segmented.
         """
         images = self.load_images(shard, wanted)
-        rows = self.run.read_table(
-            layout.part("segment", shard), ["image_id", "mask", "init_side", "error", "agreement"]
-        )
+        columns = ["image_id", "mask", "init_side", "error", "agreement"]
+        columns += [] if self.first_masks else ["vote"]
+        rows = self.run.read_table(layout.part("segment", shard), columns)
         by_image: dict[str, list[dict[str, Any]]] = {}
         for row in rows.to_pylist():
             by_image.setdefault(row["image_id"], []).append(row)
@@ -156,9 +161,13 @@ class FuseStep(ImageStep):
         error_S = np.array([row["error"] for row in rows])
         sides = [row["init_side"] for row in rows]
         chosen = 0 if self.init_side is None else sides.index(self.init_side)
-        grey_HW = np.rint(255 * vote(mask_SHW)).astype(np.uint8)
-        mask_HW = fuse_one(self.fuse.method, chosen, image_HW3, mask_SHW, error_S)
-        return mask_HW, schema.encode_pixels(grey_HW)
+        if self.first_masks:
+            vote_HW = vote(mask_SHW)
+        else:
+            vote_HW = schema.decode_pixels(rows[0]["vote"]["bytes"]) / 255
+        assert self.fuse.method != "auto"
+        mask_HW = fuse_one(self.fuse.method, chosen, image_HW3, mask_SHW, error_S, vote_HW)
+        return mask_HW, schema.encode_pixels(np.rint(255 * vote_HW).astype(np.uint8))
 
     def open_engine(self, num_threads: int) -> Callable[[FusedShard], ShardOutput]:
         """Load the backend that scores the masks."""

@@ -1,7 +1,7 @@
 """The settings of the step `segment`."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from iem_batch.checks import Rule, Section
 
@@ -13,7 +13,7 @@ _SHARES = Rule(
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentSettings(Section, name="segment"):
-    """Which engine runs IEM, and what it starts from."""
+    """Which engine runs IEM, and what it starts from; or another engine in IEM's place."""
 
     init_shares: Annotated[tuple[float, ...], _SHARES] = (0.25, 0.34, 0.47, 0.61, 0.72, 0.84)
     """Sides of the centred squares each image starts from, as shares of the engine's square. IEM's
@@ -21,6 +21,20 @@ class SegmentSettings(Section, name="segment"):
 
     backend: str = "auto"
     """Engine: native, torch, reference, or auto for the fastest one of this machine."""
+
+    engine: str | None = None
+    """Masks by other means than IEM, "package.module:Class": a class, importable on every worker,
+    that turns uint8 images (B, S, S, 3) into masks (B, S, S), bool, or float32 in [0, 1], and says
+    whether it is deterministic; see README, "Your own masks". Their inpainting errors are still
+    those of `backend`."""
+
+    engine_args: dict[str, Any] = field(default_factory=dict)
+    """What that class is called with."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named = self.engine is not None or not self.engine_args
+        self.require("engine_args", named, "empty unless segment.engine names a class")
 
     def sides_px(self, size_px: int) -> tuple[int, ...]:
         """Give the sides of the first masks in pixels of a square."""

@@ -40,6 +40,13 @@ def procedure(settings: Settings, round_number: int) -> tuple[str, ...]:
     """
     decode, iem, topk, train = settings.decode, settings.iem, settings.topk, settings.train
     sides = ", ".join(f"{100 * share:g} %" for share in settings.segment.init_shares)
+    masks = (
+        "Inpainting Error Maximization (arXiv 2012.07287) on each photo alone, on "
+        f"{iem.colors} colours, from centred squares of {sides} of the side"
+    )
+    if (engine := settings.segment.engine) is not None:
+        masks = f"{engine} on each photo, instead of IEM"
+    method = settings.fuse.method_for(first_masks=engine is None)
     amount = f"the {topk.k:,} images" if topk.fraction is None else f"{topk.fraction:.0%} of images"
     labels = "fuse" if round_number == 1 else f"{topk.masks} of round {round_number - 1}"
     augmented = [
@@ -54,9 +61,8 @@ def procedure(settings: Settings, round_number: int) -> tuple[str, ...]:
     return (
         f"photos: brought to {decode.size_px} x {decode.size_px} pixels by {decode.fit}, "
         f"{decode.resize}",
-        "segment: Inpainting Error Maximization (arXiv 2012.07287) on each photo alone, on "
-        f"{iem.colors} colours, from centred squares of {sides} of the side",
-        f"fuse: the masks of a photo made one, by {settings.fuse.method}",
+        f"segment: {masks}",
+        f"fuse: the masks of a photo made one, by {method}",
         f"topk: {amount} of highest score, {topk.by}, with the masks of {labels}",
         f"export: foreground {settings.export.foreground}",
         f"train: cross-entropy with these masks, photos {', '.join(augmented) or 'as they are'}, "
