@@ -10,6 +10,8 @@ import pytest
 import ray
 from ray._raylet import GcsClient
 
+from iem_batch.run.folder import RunFolder
+from iem_batch.run.marker import adopt
 from tests.calling import Call
 from tests.exec.ray.nodes import Nodes, running_nodes
 
@@ -76,6 +78,7 @@ def test_addresses_that_lead_nowhere(
 
 
 def test_what_answers_is_no_ray(call: Call, web_server: str, tmp_path: Path) -> None:
+    adopt(RunFolder(str(tmp_path)), "run")
     line = refusal(call, "topk", tmp_path, f"--cluster.address={web_server}")
     assert line.startswith(f"{web_server}, which cluster.address names: no Ray answers there")
 
