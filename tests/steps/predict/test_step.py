@@ -113,7 +113,7 @@ def test_a_graph_cut_starts_from_the_probabilities(segmented: Segmented) -> None
     for image_HW3, row, label in zip(loaded.image_BHW3, predictions, labels, strict=True):
         probability = schema.decode_pixels(row["probability"]["bytes"]).astype(int)
         of_label = 255 * schema.decode_mask(label["mask"]["bytes"])
-        masks.append(cut_out(image_HW3, ((2 * probability + of_label) // 3).astype(np.uint8)))
+        masks.append(cut_out(image_HW3, ((4 * probability + of_label) // 5).astype(np.uint8)))
     scores = load_backend("torch")(
         loaded.image_BHW3, np.array(masks)[:, None], replace(IEM, iterations=0), num_threads=1
     )
