@@ -94,11 +94,10 @@ def build(job: Job) -> WholeStep:
             "or a data set that --evaluate.format names"
         )
     shards = fused_so_far(job.run)
-    segmented = require_summary(job.run, "segment")
-    first_masks = bool(segmented.facts["sides"])
-    method = job.settings.fuse.method_for(first_masks=first_masks)
-    takes_one = method in ("dataset", "image")  # which is what fuse has
-    side = dataset_side(segmented) if first_masks and not takes_one else None
+    side = None
+    if job.settings.fuse.method not in ("dataset", "image"):  # which take one, so fuse has it
+        segmented = require_summary(job.run, "segment")
+        side = dataset_side(segmented) if segmented.facts["sides"] else None
     truth = open_truth(settings.truth, settings, decode)
     if isinstance(truth, CocoMasks) and truth.num_without_mask:
         print(f"evaluate: {truth.num_without_mask:,} annotations without a mask are passed over")
