@@ -46,7 +46,7 @@ def test_fewer_labels_than_shards(run: Path, call: Call) -> None:
 
 def test_no_image_is_selected(run: Path, call: Call) -> None:
     """Catches the advice to export what has just been exported."""
-    assert call("topk", run, "-k", "0", "--local", "--overwrite")[0] == 0
+    assert call("topk", run, "--topk.min_area=1", "--local", "--overwrite")[0] == 0
     assert call("export", run, "--local")[0] == 0
     status, _, error = call("train", run, "--local")
     assert status == 2

@@ -107,7 +107,7 @@ def test_checkpoints_of_a_finished_training_are_cleared(run: RunFolder) -> None:
 
 def test_no_corpus(run: RunFolder) -> None:
     run.delete(summary("export"), record("export"))
-    with pytest.raises(StepMissingError, match="run `iem-batch export`"):
+    with pytest.raises(StepMissingError, match="train needs .*export"):
         train_local(run, SETTINGS, ignore)
 
 
