@@ -14,7 +14,7 @@ from iem_batch.steps.registry import STEPS
 _CARD = "_run/card.json"
 
 _TEXT = """
-# Segmentation masks by Inpainting Error Maximization
+# Segmentation masks by {method}
 
 Made by iem_batch, without labels. {ok:,} images have a mask, {quarantined:,} could not be used.
 
@@ -50,7 +50,9 @@ def write_card(job: Job) -> None:
     rows = [f"| {step.name}/ | {step.rows} |" for step in STEPS.values() if step.rows]
     rows += ["| quarantine/ | an image that could not be used, and why |"]
     rows += ["| rounds/N/ | the same of the later rounds |"] * (number > 2)
-    text = _TEXT.format(ok=masks.ok, quarantined=masks.quarantined, rows="\n".join(rows))
+    method = job.settings.segment.engine or "Inpainting Error Maximization"
+    counts = {"ok": masks.ok, "quarantined": masks.quarantined}
+    text = _TEXT.format(method=method, **counts, rows="\n".join(rows))
     sha = run.write_bytes(layout.README, f"---\n{head}---\n{text}".encode())
     run.write_json(_CARD, {"sha256": sha})
 

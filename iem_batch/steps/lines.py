@@ -9,6 +9,12 @@ from iem_batch.run.marks import Summary, read_summary
 from iem_batch.words import count
 
 
+def engine_notes(job: Job) -> list[str]:
+    """Say whose masks they are where tables and pictures say IEM; nothing if they are IEM's."""
+    engine = job.settings.segment.engine
+    return [] if engine is None else [f"What is called IEM here are the masks of {engine}."]
+
+
 def say_rows(job: Job, built: ShardStep[Any], summary: Summary) -> None:
     """Say how many rows there are, and how many images that had a mask are gone."""
     name = title(job.run, built.place, built.name)

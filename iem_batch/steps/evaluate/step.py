@@ -40,6 +40,7 @@ from iem_batch.steps.evaluate.table import notes, rich_tables, verdict
 from iem_batch.steps.evaluate.truth import CocoMasks, MaskFolder, Truth, open_truth
 from iem_batch.steps.fuse.choose import dataset_side
 from iem_batch.steps.fuse.step import fused_so_far
+from iem_batch.steps.lines import engine_notes
 from iem_batch.storage.read_ahead import map_ahead
 from iem_batch.words import count
 
@@ -94,10 +95,8 @@ def build(job: Job) -> WholeStep:
             "or a data set that --evaluate.format names"
         )
     shards = fused_so_far(job.run)
-    side = None
-    if job.settings.fuse.method not in ("dataset", "image"):  # which take one, so fuse has it
-        segmented = require_summary(job.run, "segment")
-        side = dataset_side(segmented) if segmented.facts["sides"] else None
+    takes_one = job.settings.fuse.method in ("dataset", "image")  # which is what fuse has
+    side = None if takes_one else dataset_side(require_summary(job.run, "segment"))
     truth = open_truth(settings.truth, settings, decode)
     if isinstance(truth, CocoMasks) and truth.num_without_mask:
         print(f"evaluate: {truth.num_without_mask:,} annotations without a mask are passed over")
@@ -137,7 +136,7 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     print(f"evaluate: {verdict(evaluation)}")
     for table in rich_tables(evaluation):
         Console().print(table)
-    print(*notes(evaluation), sep="\n")
+    print(*notes(evaluation), *engine_notes(job), sep="\n")
     if evaluation.num_in_truth is not None:
         with_truth = count(evaluation.num_in_truth, "image")
         print(f"evaluate: {evaluation.num_images:,} of {with_truth} with truth")

@@ -8,18 +8,21 @@ from iem_batch.errors import StepMissingError
 from iem_batch.run.marks import Summary
 
 
-def dataset_side(segmented: Summary) -> int:
+def dataset_side(segmented: Summary) -> int | None:
     """Choose the first mask of a whole run.
 
     Args:
         segmented: the summary of segment, with the mean error of each first mask.
 
     Returns:
-        The side in pixels with the highest mean error; of equal ones the smallest.
+        The side in pixels with the highest mean error; of equal ones the smallest. None where the
+        masks are those of an engine in IEM's place, which has no first masks.
 
     Raises:
         StepMissingError: there is no mask to choose from.
     """
+    if not segmented.facts["sides"]:
+        return None
     sides = {int(name): side for name, side in segmented.facts["sides"].items() if side["count"]}
     if not sides:
         raise StepMissingError(

@@ -51,7 +51,7 @@ def build(job: Job) -> "FuseStep":
         iem=job.settings.iem,
         backend=job.settings.segment.backend,
         fuse=replace(job.settings.fuse, method=method),
-        init_side=dataset_side(segmented) if first_masks and method == "dataset" else None,
+        init_side=dataset_side(segmented) if method == "dataset" else None,
         first_masks=first_masks,
         masks=settings_of(job.run, "segment"),
     )

@@ -26,6 +26,7 @@ from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label, verdict
 from iem_batch.steps.evaluate.truth import Truth, open_truth
 from iem_batch.steps.fuse.step import fused_so_far
+from iem_batch.steps.lines import engine_notes
 from iem_batch.steps.places import started_steps
 from iem_batch.steps.registry import STEPS
 from iem_batch.steps.report.accounts import rejections, step_times
@@ -138,7 +139,7 @@ def render_report(job: Job, plan: Plan) -> str:
         metric_labels=METRIC_LABELS,
         galleries=galleries,
         labels=_panel_labels(galleries),
-        notes=notes,
+        notes=[*engine_notes(job), *notes],
         settings=_settings(run),
         links=_links(job),
     )

@@ -312,6 +312,10 @@ def test_the_engine_of_the_readme(write: Any, tmp_path: Path) -> None:
         text=True,
     )
     assert ended.returncode == 0, ended.stderr
+    # What people are shown does not pass its masks off as those of IEM.
+    page = (tmp_path / "run/report/index.html").read_text()
+    assert "What is called IEM here are the masks of my_masks:AboveMean." in page
+    assert "# Segmentation masks by my_masks:AboveMean" in (tmp_path / "run/README.md").read_text()
     found = rows_of(RunFolder(str(tmp_path / "run")), "fuse")
     for image_id, image in photos.items():
         mask = schema.decode_mask(found[image_id]["mask"]["bytes"])
