@@ -45,7 +45,7 @@ def links(page: Path) -> list[str]:
     return re.findall(r"\]\(<?([^)>\s]+)>?\)", text)
 
 
-def example(first_line: str) -> list[str]:
-    """Give the lines of the README's block of Python that begins with a line."""
+def example(first_line: str) -> str:
+    """Give the README's block of Python that begins with a line."""
     (block,) = (text for text in blocks(README, "python") if text.startswith(first_line))
-    return block.splitlines()
+    return block

@@ -19,6 +19,7 @@ from iem_batch.images.settings import DecodeSettings
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import ModelRecord, save_weights
+from tests.documentation import example
 from tests.pictures import textured_disc
 from tests.segnet import networks
 
@@ -42,19 +43,14 @@ def file(tmp_path: Path) -> Path:
 
 def test_example_of_the_readme(tmp_path: Path) -> None:
     """In a process that can import neither Ray nor pyarrow."""
-    block = re.search(
-        r"^    from iem_batch import load\n(    .*\n)+", (ROOT / "README.md").read_text(), re.M
-    )
-    assert block is not None
-    lines = [line.removeprefix("    ") for line in block[0].splitlines()]
-    assert len(lines) == 3
+    example_code = example("from iem_batch import load")
     (tmp_path / "RUN/train").mkdir(parents=True)
     (tmp_path / "RUN/train/weights.safetensors").write_bytes(weights())
-    for seed, name in enumerate(re.findall(r'"([^"]+\.jpg)"', block[0])):
+    for seed, name in enumerate(re.findall(r'"([^"]+\.jpg)"', example_code)):
         Image.fromarray(textured_disc(seed, 60, 90).image).save(tmp_path / name)
     blocked = "import sys; sys.modules['ray'] = sys.modules['pyarrow'] = None"
     shown = "print(result.plot().size, result.masks[0].shape, result.masks[0].dtype)"
-    code = "\n".join([blocked, *lines, shown])
+    code = "\n".join([blocked, example_code, shown])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=tmp_path,

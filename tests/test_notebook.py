@@ -24,6 +24,7 @@ from iem_batch.sources import open_source
 from iem_batch.steps.do import do
 from iem_batch.steps.fuse.settings import FuseMethod, FuseSettings
 from iem_batch.steps.segment.settings import SegmentSettings
+from tests.documentation import example
 from tests.pictures import textured_disc
 from tests.steps.jobs import IEM, SIZE_PX, job_at
 
@@ -45,16 +46,12 @@ def quick(images, **settings):
 
 def test_example_of_the_readme(tmp_path, monkeypatch):
     """Documentation that does not run is worse than none."""
-    block = re.search(
-        r"^    from iem_batch import segment\n(    .*\n)+", (ROOT / "README.md").read_text(), re.M
-    )
-    lines = [line.removeprefix("    ") for line in block[0].splitlines()]
-    assert len(lines) == 3
-    for seed, name in enumerate(re.findall(r'"([^"]+\.jpg)"', block[0])):
+    code = example("from iem_batch import segment")
+    for seed, name in enumerate(re.findall(r'"([^"]+\.jpg)"', code)):
         Image.fromarray(textured_disc(seed, 150, 200).image).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     namespace = {}
-    exec("\n".join(lines), namespace)
+    exec(code, namespace)
     result = namespace["result"]
     assert [mask.shape for mask in result.masks] == [(150, 200)] * 2
     assert result.squares.shape == (2, 128, 128)
