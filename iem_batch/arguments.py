@@ -5,7 +5,7 @@ from argparse import SUPPRESS, Action
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from iem_batch.config import SECTIONS
 from iem_batch.steps.registry import STEPS, Step
@@ -200,3 +200,12 @@ def _is_list_of(kind: Any, text: str) -> bool:
     if kind is float:
         return all(re.fullmatch(r"[\d.]+(e-?\d+)?", part) for part in parts)
     return all(part in get_args(kind) for part in parts)
+
+
+def set_short(parsed: Namespace, command: str) -> Namespace:
+    """Set what short flags stand for, before settings that belong together are checked."""
+    for flag in SHORT:
+        value = parsed.get(flag.lstrip("-").replace("-", "_"))
+        if value is not None:
+            parsed[long_name(flag, command)] = value
+    return parsed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jsonargparse import ArgumentParser, Namespace
 
 import iem_batch
-from iem_batch.arguments import COMMANDS, SHORT, build_parser, join_lists, long_name
+from iem_batch.arguments import COMMANDS, SHORT, build_parser, join_lists, long_name, set_short
 from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.help_text import brief_help, overview
@@ -90,7 +90,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
     flags = {argument.partition("=")[0] for argument in given}
     flags |= {f"--{long_name(flag, command)}" for flag in flags & SHORT.keys()}
     try:
-        options = parser.instantiate(_with_short(_parse(parser, command, given), command))
+        options = parser.instantiate(set_short(_parse(parser, command, given), command))
         settings = _settings(options)
     except SettingsError as error:
         name = str(error).partition(" ")[0].removeprefix("--")
@@ -178,15 +178,6 @@ def _tool(command: str) -> Any:
 def _is_short(name: str) -> bool:
     flag = name.replace("_", "-")
     return any(short in SHORT for short in (flag, f"-{flag}", f"--{flag}"))
-
-
-def _with_short(parsed: Namespace, command: str) -> Namespace:
-    """Set what short flags stand for, before settings that belong together are checked."""
-    for flag in SHORT:
-        value = parsed.get(flag.lstrip("-").replace("-", "_"))
-        if value is not None:
-            parsed[long_name(flag, command)] = value
-    return parsed
 
 
 def _settings(options: Namespace) -> Settings:

@@ -31,7 +31,7 @@ def test_verify_says_what_is_wrong_and_ends_so(
     status, output, error = local("verify", run)
     assert status == 1
     assert "checksum: segment/part-00001.parquet is not what was written" in output
-    assert error == f"iem-batch: {run} has 1 faults\n"
+    assert error == f"iem-batch: {run} has 1 fault\n"
     status, output, _ = local("verify", run, "--json")
     report = json.loads(output)
     assert (status, report["num_findings"]) == (1, 1)

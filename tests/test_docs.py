@@ -13,7 +13,7 @@ import pytest
 import yaml
 from jsonargparse import ArgumentParser
 
-from iem_batch.arguments import COMMANDS, build_parser, join_lists
+from iem_batch.arguments import COMMANDS, build_parser, join_lists, set_short
 from iem_batch.config import SECTIONS
 from iem_batch.help_text import brief_help
 from tests.documentation import PAGES, README, ROOT, anchors, blocks, code_spans, links
@@ -76,7 +76,7 @@ def test_commands_can_be_called(page: Path) -> None:
             continue
         if arguments:  # in prose a command may stand without them
             parser = parser_of(command)
-            parser.instantiate(parser.parse_args(join_lists(arguments)))
+            parser.instantiate(set_short(parser.parse_args(join_lists(arguments)), command))
 
 
 @pytest.mark.parametrize("page", NOW, ids=by_name)
