@@ -55,7 +55,9 @@ def brief_help(command: str, parser: ArgumentParser) -> str:
     shown = {
         flag: action
         for flag, action in settings.items()
-        if flag[2:].partition(".")[0] in sections and flag[2:] not in _shortened(command)
+        if flag[2:].partition(".")[0] in sections
+        and flag[2:] not in _shortened(command)
+        and not isinstance(action.default, dict)  # what a class is called with
     }
     if shown:
         lines.append("settings of the step:" if command in STEPS else "settings:")
