@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +37,7 @@ from tests.pictures import textured_disc
 from tests.steps.jobs import IEM, SIZE_PX, job_at, run_in_process, work_of
 from tests.test_cli import QUICK, data_files
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs/howto/own-masks.md"
 HERE = "tests.steps.segment.engines"
 Photos = dict[str, NDArray[np.uint8]]
 
@@ -289,18 +288,15 @@ def test_what_breaks_the_contract_is_refused_at_once(path: str, message: str) ->
         examine(SegmentSettings(engine=path), SIZE_PX)
 
 
-def test_the_engine_of_the_readme(write: Any, tmp_path: Path) -> None:
-    """A stranger's: what the README shows, saved as it is and named on the command line."""
+def test_the_engine_of_the_page(write: Any, tmp_path: Path) -> None:
+    """A stranger's: what the page shows, saved as it is and named on the command line."""
     photos = write()
-    text = README.read_text()
-    shown = textwrap.dedent(
-        text[text.index("    # my_masks.py") :].partition("\n\n    iem-batch")[0]
-    )
-    command = re.search(
-        r"^    iem-batch (run SOURCE RUN --engine .*?)( +#.*)?$", text, re.MULTILINE
-    )
+    text = PAGE.read_text()
+    shown = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    command = re.search(r"^iem-batch (run SOURCE RUN --engine .*)$", text, re.MULTILINE)
+    assert shown is not None
     assert command is not None
-    (tmp_path / "my_masks.py").write_text(shown)
+    (tmp_path / "my_masks.py").write_text(shown[1])
     arguments = command[1].replace("SOURCE", "photos").replace("RUN", "run").split()
     path = os.pathsep.join([str(tmp_path), *sys.path])
     ended = subprocess.run(
