@@ -25,7 +25,7 @@ class SegmentSettings(Section, name="segment"):
     engine: str | None = None
     """Masks by other means than IEM, "package.module:Class": a class, importable on every worker,
     that turns uint8 images (B, S, S, 3) into masks (B, S, S), bool, or float32 in [0, 1], and says
-    whether it is deterministic; see README, "Your own masks". Their inpainting errors are still
+    whether it is deterministic; see docs/howto/own-masks.md. Their inpainting errors are still
     those of `backend`."""
 
     engine_args: dict[str, Any] = field(default_factory=dict)
