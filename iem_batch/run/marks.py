@@ -52,7 +52,7 @@ class Mark:
     def __post_init__(self) -> None:
         if self.planned != self.ok + self.quarantined:
             raise IntegrityError(
-                f"shard {self.shard}: {count(self.planned, 'image')} planned, {self.ok} ok and "
+                f"shard {self.shard}: {self.planned} planned, {self.ok} ok and "
                 f"{self.quarantined} quarantined; they do not add up"
             )
 

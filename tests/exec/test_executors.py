@@ -1,5 +1,6 @@
 """What every executor must do alike, whatever happens to a shard."""
 
+import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -172,11 +173,12 @@ def test_a_store_that_refuses_writes_ends_the_step_early(
     step.run.write_bytes(step.name, b"a file where the folder should be")
     with pytest.raises(ShardsFailedError) as failed:
         run(executor, step, range(50), max_attempts=1)
-    assert str(failed.value).startswith("3 shards of segment failed")
+    # The third ends the step; on Ray others are at work by then.
+    assert re.match(r"[3-9] shards of segment failed", str(failed.value))
     assert "StorageError: cannot write" in str(failed.value)
     assert committed(step.run, step.name) == set()
     failures = read_failures(step.run, step.name)
-    assert len(failures) == 3
+    assert 3 <= len(failures) < 10
     assert all(each.error.startswith("StorageError: cannot write") for each in failures.values())
 
 

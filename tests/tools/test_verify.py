@@ -148,7 +148,7 @@ def test_a_mark_that_is_damaged(run: RunFolder) -> None:
 def test_a_mark_that_does_not_add_up(run: RunFolder) -> None:
     run.write_json(mark("segment", 1), run.read_json(mark("segment", 1)) | {"planned": 6})
     [line] = [line for line in findings(run) if line.startswith("mark: ")]
-    assert line.endswith("shard 1: 6 images planned, 5 ok and 0 quarantined; they do not add up")
+    assert line.endswith("shard 1: 6 planned, 5 ok and 0 quarantined; they do not add up")
 
 
 def test_a_mark_of_more_images_than_were_planned(run: RunFolder) -> None:
