@@ -45,7 +45,7 @@ def test_trying_a_network_changes_nothing() -> None:
         ("Normed", 'write it as "package.module:Class"'),
         (":Normed", 'write it as "package.module:Class"'),
         ("no_such_package:Net", "no_such_package cannot be imported on .*No module named"),
-        (f"{HERE}:Missing", f"must name a subclass of torch.nn.Module, and {HERE} has no such"),
+        (f"{HERE}:Missing", f"is '{HERE}:Missing', and {HERE} has no such name"),
         (f"{HERE}:make", "must name a subclass of torch.nn.Module, and that is a function"),
         ("os:system", "must name a subclass of torch.nn.Module"),
         (

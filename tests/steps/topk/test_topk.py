@@ -58,7 +58,7 @@ def write_masks(run: RunFolder, shards: list[list[tuple[str, float]]], status: s
 @given(
     errors=st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.7]), min_size=1, max_size=25),
     cuts=st.lists(st.integers(0, 25), max_size=4),
-    k=st.integers(0, 30),
+    k=st.integers(1, 30),
     seed=st.integers(0, 99),
 )
 def test_equals_sorting_everything(
@@ -161,7 +161,7 @@ images = st.lists(
 @given(
     images=images,
     cuts=st.lists(st.integers(0, 20), max_size=4),
-    k=st.integers(0, 25),
+    k=st.integers(1, 25),
     by=st.sampled_from(["error", "error_agreement"]),
     per_group=st.sampled_from([None, "folder"]),
     min_area=st.sampled_from([0.0, 0.3]),
