@@ -13,6 +13,7 @@ made with weights that had labels are no longer made without any.
 B = images, C = channels, H, W = pixels, h, w = places of a feature map.
 """
 
+import importlib
 import json
 import math
 import tempfile
@@ -127,14 +128,14 @@ def _local_copy(url: str) -> Iterator[Path]:
 def _backbone(files: Path) -> Any:
     """Load the network: of a pyramid every level, of a vision transformer its last layer."""
     try:
-        from transformers import AutoBackbone, AutoConfig
+        transformers: Any = importlib.import_module("transformers")
     except ImportError as error:
         raise SettingsError(f"transformers cannot be imported: {error}") from error
-    config = AutoConfig.from_pretrained(files)
+    config = transformers.AutoConfig.from_pretrained(files)
     levels = len(getattr(config, "depths", ())) or 1
     config.out_indices = list(range(-levels, 0))
     # Its class alone: AutoBackbone's own from_pretrained asks the hub, also for a local folder.
-    kind = type(AutoBackbone.from_config(config))
+    kind = type(transformers.AutoBackbone.from_config(config))
     return kind.from_pretrained(files, config=config, use_safetensors=True)
 
 
