@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from iem_batch.exec.settings import LimitSettings
 from iem_batch.exec.step import ShardOutput, Work
 from iem_batch.iem.result import IEMResult
+from iem_batch.images.png import encode_mask
 from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.marks import Mark
@@ -82,7 +83,7 @@ class PretendStep(ImageStep):
 
     def open_engine(self, num_threads: int) -> Callable[[tuple[int, list[str]]], ShardOutput]:
         """Give a function that waits as long as a GPU would take."""
-        mask = schema.encode_mask(np.eye(128, dtype=np.bool_))
+        mask = encode_mask(np.eye(128, dtype=np.bool_))
 
         def compute(loaded: tuple[int, list[str]]) -> ShardOutput:
             shard, ids = loaded

@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.tables import is_tuned
+from iem_batch.images.png import decode_mask
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.metrics import as_labelled, confusion
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.schema import decode_mask
 from iem_batch.steps.evaluate.compare import read_scores
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth import open_truth

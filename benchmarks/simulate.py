@@ -27,11 +27,11 @@ from benchmarks.fake import Counter, PretendStep, work_of, write_parquet
 from benchmarks.memory import peak_mb
 from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.exec.settings import ClusterSettings
+from iem_batch.images.png import encode_pixels
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import committed
 from iem_batch.run.plan import write_plan
-from iem_batch.run.schema import encode_pixels
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 

@@ -30,6 +30,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from benchmarks.memory import peak_mb
+from iem_batch.images.png import encode_mask
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Mark, add_up, write_mark, write_summary
@@ -78,7 +79,7 @@ def pool_of_masks(folders: list[Path]) -> pa.Table:
         ):
             turned = [np.rot90(mask, turns) for turns in range(4)]
             positions = [*turned, *(mask[::-1] for mask in turned)]
-            encoded += [schema.encode_mask(np.ascontiguousarray(mask)) for mask in positions]
+            encoded += [encode_mask(np.ascontiguousarray(mask)) for mask in positions]
             status += len(positions) * [Status(int(code)).name.lower()]
     return pa.table({"png": encoded, "status": status})
 

@@ -22,6 +22,7 @@ from iem_batch.config import PAPER
 from iem_batch.exec.ray.executor import RayExecutor
 from iem_batch.exec.settings import ClusterSettings
 from iem_batch.images.decode import decode
+from iem_batch.images.png import encode_mask, encode_pixels
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
@@ -129,8 +130,8 @@ def _pair(rank: int, files: Sequence[Path]) -> dict[str, Any]:
     return {
         "image_id": str(rank),
         "uri": str(rank),
-        "image": {"bytes": schema.encode_pixels(image_HW3), "path": None},
-        "mask": {"bytes": schema.encode_mask(mask_HW), "path": None},
+        "image": {"bytes": encode_pixels(image_HW3), "path": None},
+        "mask": {"bytes": encode_mask(mask_HW), "path": None},
         "error": 1.0,
         "rank": rank,
     }

@@ -6,28 +6,26 @@ B = images, S = pixels of a side of the network's square, H, W = pixels of an or
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
 from iem_batch.given import decode_given
 from iem_batch.model_file import read_model_file
-from iem_batch.results import MAX_PLOTTED, Results
+from iem_batch.results import Results, at_photo_size
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.weights import ModelRecord, load_weights, read_record, settings_of
-from iem_batch.steps.upscale.upsampling import round_corners
+
+if TYPE_CHECKING:
+    from iem_batch.steps.report.sheet import Row
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction(Results):
     """What `Model.predict` found; see `iem_batch.results.Results` for what it can do."""
-
-    images: NDArray[np.uint8]
-    """(B, S, S, 3) RGB, what the network saw."""
 
     probabilities: NDArray[np.float32]
     """(B, S, S) in [0, 1]: how probably a pixel is foreground."""
@@ -35,28 +33,24 @@ class Prediction(Results):
     threshold: float
     """Probability above which a pixel is foreground."""
 
-    def plot(self) -> Image.Image:
-        """Draw each photo, what lies inside its mask, and the probability; see `Results.plot`."""
+    def _row(self, b: int) -> "Row":
+        """Draw the photo, what lies inside its mask, and the probability."""
         from iem_batch.steps.report.panels import PHOTO, Panel, cut_out
-        from iem_batch.steps.report.sheet import Row, draw_sheet
+        from iem_batch.steps.report.sheet import Row
 
-        rows = []
-        shown = zip(self.names, self.images, self.probabilities, strict=True)
-        for name, image_SS3, probability_SS in list(shown)[:MAX_PLOTTED]:
-            mask_SS = probability_SS > self.threshold
-            grey_SS = np.rint(255 * probability_SS).astype(np.uint8)
-            pictures = {
-                PHOTO: image_SS3,
-                "mask": cut_out(image_SS3, mask_SS),
-                "probability": np.repeat(grey_SS[..., None], 3, axis=2),
-            }
-            panels = [
-                Panel(label=label, alt=f"{label} of {name}", picture_HW3=picture)
-                for label, picture in pictures.items()
-            ]
-            caption = f"{name}: area {100 * mask_SS.mean():.0f} %"
-            rows.append(Row(caption=caption, panels=panels))
-        return draw_sheet(rows)
+        name, image_SS3, probability_SS = self.names[b], self.images[b], self.probabilities[b]
+        mask_SS = probability_SS > self.threshold
+        grey_SS = np.rint(255 * probability_SS).astype(np.uint8)
+        pictures = {
+            PHOTO: image_SS3,
+            "mask": cut_out(image_SS3, mask_SS),
+            "probability": np.repeat(grey_SS[..., None], 3, axis=2),
+        }
+        panels = [
+            Panel(label=label, alt=f"{label} of {name}", picture_HW3=picture)
+            for label, picture in pictures.items()
+        ]
+        return Row(caption=f"{name}: area {100 * mask_SS.mean():.0f} %", panels=panels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +87,9 @@ class Model:
             self.network, image_BSS3, num_threads=num_threads or os.cpu_count() or 1
         )
         least = self.record.threshold if threshold is None else threshold
-        masks = [
-            round_corners(probability_SS > least, decoded.width, decoded.height, decode.fit)
-            for decoded, probability_SS in zip(given.images, probability_BSS, strict=True)
-        ]
         return Prediction(
             names=given.names,
-            masks=masks,
+            masks=at_photo_size(probability_BSS > least, given.images, decode.fit),
             rejected=given.rejected,
             images=image_BSS3,
             probabilities=probability_BSS,

@@ -6,31 +6,29 @@ B = images, S = pixels of a side of the engine's square, H, W = pixels of an ori
 import os
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from iem_batch.given import decode_given
 from iem_batch.iem.backends import load_backend, score_masks
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.results import MAX_PLOTTED, Results
+from iem_batch.results import Results, at_photo_size
 from iem_batch.steps.fuse.fusion import fuse_one
 from iem_batch.steps.fuse.settings import FuseSettings
 from iem_batch.steps.segment.settings import SegmentSettings
-from iem_batch.steps.upscale.upsampling import round_corners
 from iem_batch.storage.read_ahead import map_ahead
+
+if TYPE_CHECKING:
+    from iem_batch.steps.report.sheet import Row
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation(Results):
     """What `segment` found; see `iem_batch.results.Results` for what it can do."""
-
-    images: NDArray[np.uint8]
-    """(B, S, S, 3) RGB, what the engine saw."""
 
     squares: NDArray[np.bool_]
     """(B, S, S), the masks of what it saw. An image can end with an empty or a full one."""
@@ -42,20 +40,15 @@ class Segmentation(Results):
     iem: IEMSettings
     """The settings the masks were made with."""
 
-    def plot(self) -> Image.Image:
-        """Draw photo, mask, and what each side of it predicts of the other; see `Results.plot`."""
+    def _row(self, b: int) -> "Row":
+        """Draw photo, mask, and what each side of it predicts of the other."""
         from iem_batch.steps.report.panels import draw_panels
-        from iem_batch.steps.report.sheet import Row, draw_sheet
+        from iem_batch.steps.report.sheet import Row
 
-        shown = zip(self.names, self.images, self.squares, self.errors, strict=True)
-        return draw_sheet(
-            [
-                Row(
-                    caption=f"{name}: error {error:.3f}, area {100 * mask_SS.mean():.0f} %",
-                    panels=list(draw_panels(name, image_SS3, {"IEM": mask_SS}, self.iem)),
-                )
-                for name, image_SS3, mask_SS, error in list(shown)[:MAX_PLOTTED]
-            ]
+        name, mask_SS = self.names[b], self.squares[b]
+        return Row(
+            caption=f"{name}: error {self.errors[b]:.3f}, area {100 * mask_SS.mean():.0f} %",
+            panels=list(draw_panels(name, self.images[b], {"IEM": mask_SS}, self.iem)),
         )
 
 
@@ -114,13 +107,9 @@ def segment(
     )
     mask_BSS = np.array(list(fused), np.bool_).reshape(-1, size, size)
     scores = score_masks(engine, image_BSS3, mask_BSS, iem, threads)
-    masks = [
-        round_corners(mask_SS, decoded.width, decoded.height, decode.fit)
-        for mask_SS, decoded in zip(mask_BSS, given.images, strict=True)
-    ]
     return Segmentation(
         names=given.names,
-        masks=masks,
+        masks=at_photo_size(mask_BSS, given.images, decode.fit),
         rejected=given.rejected,
         images=image_BSS3,
         squares=mask_BSS,

@@ -1,29 +1,35 @@
 """What notebooks have of masks that were found: a list of photos that shows and saves itself.
 
-B = images, H, W = pixels of a photo.
+B = images, S = pixels of a side of the square, H, W = pixels of a photo.
 """
 
 import base64
 import html
-import io
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from iem_batch.errors import SettingsError
+from iem_batch.images.decode import Decoded
+from iem_batch.images.png import encode_mask, encode_pixels
+from iem_batch.images.settings import Fit
+from iem_batch.steps.upscale.upsampling import round_corners
+
+if TYPE_CHECKING:
+    from iem_batch.steps.report.sheet import Row
 
 MAX_PLOTTED = 16
 """Rows of a plot; more make a picture that no screen shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Results:
+class Results(ABC):
     """Photos and their masks; `results[3]`, `results[:5]` and `results["cat.jpg"]` are likewise."""
 
     names: list[str]
@@ -32,6 +38,9 @@ class Results:
     masks: list[NDArray[np.bool_]]
     """B masks, each (H, W) at the size of its photo; True is foreground. What a crop left out is
     False."""
+
+    images: NDArray[np.uint8]
+    """(B, S, S, 3) RGB, what the engine or the network saw."""
 
     rejected: dict[str, str] = field(default_factory=dict)
     """Name of each image that could not be used -> why."""
@@ -63,7 +72,13 @@ class Results:
         Returns:
             A picture that a notebook shows by itself and that has `save`.
         """
-        raise NotImplementedError
+        from iem_batch.steps.report.sheet import draw_sheet
+
+        return draw_sheet([self._row(b) for b in range(min(len(self), MAX_PLOTTED))])
+
+    @abstractmethod
+    def _row(self, b: int) -> "Row":
+        """Lay out the plot of an image."""
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write each mask as a 1-bit PNG named like its photo; white is foreground.
@@ -82,9 +97,7 @@ class Results:
             raise SettingsError(f"{found[0]} is there already; save to another folder")
         Path(folder).mkdir(parents=True, exist_ok=True)
         for path, mask_HW in zip(paths, self.masks, strict=True):
-            grey_HW = mask_HW.view(np.uint8) * np.uint8(255)
-            png = cv2.imencode(".png", grey_HW, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
-            path.write_bytes(png.tobytes())
+            path.write_bytes(encode_mask(mask_HW))
         return paths
 
     def _repr_html_(self) -> str:
@@ -96,10 +109,24 @@ class Results:
         text = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
         if not len(self):
             return text or "<div>no images</div>"
-        buffer = io.BytesIO()
-        self.plot().save(buffer, "PNG")
-        data = base64.b64encode(buffer.getvalue()).decode()
+        data = base64.b64encode(encode_pixels(np.asarray(self.plot()))).decode()
         return f'{text}<img alt="photos and masks" src="data:image/png;base64,{data}">'
+
+
+def at_photo_size(
+    mask_BSS: NDArray[np.bool_], images: Sequence[Decoded], fit: Fit
+) -> list[NDArray[np.bool_]]:
+    """Bring masks of the square to the size of their photos.
+
+    Args:
+        mask_BSS: True is foreground.
+        images: B photos, of which the sizes matter.
+        fit: how they became the square.
+    """
+    return [
+        round_corners(mask_SS, image.width, image.height, fit)
+        for mask_SS, image in zip(mask_BSS, images, strict=True)
+    ]
 
 
 def _file_names(names: list[str]) -> list[str]:

@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "segnet": {*BASE, "images.settings"},
     "model_file": {*BASE, "storage"},
     "pretrained": {*BASE, "storage"},
-    "results": {*BASE},
+    "results": {*BASE, "images", "steps.upscale.upsampling", "steps.report.sheet"},
     "given": {*BASE, "storage", "images"},
     "sources": {*BASE, "storage"},
     "run": {*BASE, "storage", "images", "sources"},
@@ -60,11 +60,10 @@ ALLOWED: dict[str, set[str]] = {
     "notebook": {
         *(*BASE, "storage", "images", "iem", "given", "results", "steps.fuse.fusion"),
         *("steps.NAME.settings", "steps.report.panels", "steps.report.sheet"),
-        "steps.upscale.upsampling",
     },
     "model": {
         *(*BASE, "images", "segnet", "given", "results", "model_file"),
-        *("steps.report.panels", "steps.report.sheet", "steps.upscale.upsampling"),
+        *("steps.report.panels", "steps.report.sheet"),
     },
     "tools": {
         *(*BASE, "storage", "images", "sources", "run", "iem.backends", "exec", "exec.ray", "job"),

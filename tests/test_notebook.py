@@ -14,11 +14,11 @@ from PIL import Image
 import iem_batch
 from iem_batch import segment
 from iem_batch.errors import ImageRejectedError, SettingsError
+from iem_batch.images.png import decode_mask
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
 from iem_batch.run.plan import write_plan
-from iem_batch.run.schema import decode_mask
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.do import do

@@ -7,6 +7,7 @@ from iem_batch.errors import ImageRejectedError
 from iem_batch.images.decode import decode_whole
 from iem_batch.images.loading import UPRIGHT, orientation
 from iem_batch.images.opening import open_image
+from iem_batch.images.png import encode_pixels
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
@@ -92,7 +93,7 @@ def _original(
     return Original(
         image_id=item.image_id,
         uri=item.uri,
-        data=schema.encode_pixels(pixels_HW3) if extension is None else data,
+        data=encode_pixels(pixels_HW3) if extension is None else data,
         extension=extension or "png",
         width=pixels_HW3.shape[1],
         height=pixels_HW3.shape[0],

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.iem.result import IEMResult, Status
+from iem_batch.images.png import encode_mask
 from iem_batch.run import schema
 from iem_batch.run.load import LoadedShard
 
@@ -25,7 +26,7 @@ def mask_columns(
         "uri": images.uri,
         "width": images.width,
         "height": images.height,
-        "mask": schema.image_column([schema.encode_mask(mask_HW) for mask_HW in mask_BHW]),
+        "mask": schema.image_column([encode_mask(mask_HW) for mask_HW in mask_BHW]),
         "error": scores.error_BS[:, 0],
         "error_foreground": scores.error_foreground_BS[:, 0],
         "error_background": scores.error_background_BS[:, 0],

@@ -1,4 +1,3 @@
-import io
 import json
 from pathlib import Path
 
@@ -6,13 +5,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image
 
+from iem_batch.images.png import encode_mask, encode_pixels
 from iem_batch.run import schema
 from tests.pictures import textured_disc
+
+MASKS = [
+    "image_id: string",
+    "uri: string",
+    "width: int32",
+    "height: int32",
+    "mask: struct<bytes: binary, path: string>",
+    "error: double",
+    "error_foreground: double",
+    "error_background: double",
+    "area: double",
+    "init_side: int32",
+    "agreement: double",
+    "iterations: int32",
+    "status: string",
+]
 
 FROZEN = {
     "MANIFEST": [
@@ -28,37 +40,8 @@ FROZEN = {
         "problem: string",
     ],
     "IMAGES": ["image_id: string", "image: struct<bytes: binary, path: string>"],
-    "MASKS": [
-        "image_id: string",
-        "uri: string",
-        "width: int32",
-        "height: int32",
-        "mask: struct<bytes: binary, path: string>",
-        "error: double",
-        "error_foreground: double",
-        "error_background: double",
-        "area: double",
-        "init_side: int32",
-        "agreement: double",
-        "iterations: int32",
-        "status: string",
-    ],
-    "ENGINE_MASKS": [
-        "image_id: string",
-        "uri: string",
-        "width: int32",
-        "height: int32",
-        "mask: struct<bytes: binary, path: string>",
-        "error: double",
-        "error_foreground: double",
-        "error_background: double",
-        "area: double",
-        "init_side: int32",
-        "agreement: double",
-        "iterations: int32",
-        "status: string",
-        "vote: struct<bytes: binary, path: string>",
-    ],
+    "MASKS": MASKS,
+    "ENGINE_MASKS": [*MASKS, "vote: struct<bytes: binary, path: string>"],
     "FUSED": [
         "image_id: string",
         "uri: string",
@@ -175,37 +158,6 @@ def test_no_schema_is_left_out():
     assert tables == set(FROZEN)
 
 
-@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40)))
-def test_mask_round_trip(mask_HW):
-    png = schema.encode_mask(mask_HW)
-    decoded = schema.decode_mask(png)
-    assert decoded.dtype == np.bool_
-    np.testing.assert_array_equal(decoded, mask_HW)
-
-
-def test_mask_is_a_1_bit_png_with_white_foreground():
-    """Other tools must see what we mean; 8 bits would be a larger file."""
-    mask = np.zeros((8, 16), dtype=np.bool_)
-    mask[2:4, 5:9] = True
-    with Image.open(io.BytesIO(schema.encode_mask(mask))) as image:
-        assert (image.format, image.mode, image.size) == ("PNG", "1", (16, 8))
-        assert image.getpixel((5, 2)) == 255
-        assert image.getpixel((0, 0)) == 0
-
-
-@given(
-    arrays(
-        np.uint8,
-        st.tuples(st.integers(1, 20), st.integers(1, 20))
-        | st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3)),
-    )
-)
-def test_pixels_round_trip(pixels):
-    decoded = schema.decode_pixels(schema.encode_pixels(pixels))
-    assert decoded.dtype == np.uint8
-    np.testing.assert_array_equal(decoded, pixels)
-
-
 def test_image_column():
     column = schema.image_column([b"a", b"b"])
     assert column.type == schema.IMAGE
@@ -225,8 +177,8 @@ def test_datasets_decodes_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         {
             "image_id": ["a"],
             "uri": ["/a"],
-            "image": schema.image_column([schema.encode_pixels(picture.image)]),
-            "mask": schema.image_column([schema.encode_mask(picture.mask)]),
+            "image": schema.image_column([encode_pixels(picture.image)]),
+            "mask": schema.image_column([encode_mask(picture.mask)]),
             "error": [0.5],
             "rank": pa.array([0], pa.int32()),
         },

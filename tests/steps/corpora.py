@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from iem_batch.images.png import encode_mask, encode_pixels
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import require_summary
@@ -68,8 +69,8 @@ def write_corpus_file(
         {
             "image_id": picture.name,
             "uri": f"/photos/{picture.name}",
-            "image": {"bytes": schema.encode_pixels(picture.image), "path": None},
-            "mask": {"bytes": schema.encode_mask(picture.mask), "path": None},
+            "image": {"bytes": encode_pixels(picture.image), "path": None},
+            "mask": {"bytes": encode_mask(picture.mask), "path": None},
             "error": 1.0 + rank / 4,
             "rank": rank,
         }

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from iem_batch.images.png import encode_mask, encode_pixels
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import (
@@ -30,13 +31,13 @@ def square(top: int, left: int, side: int) -> NDArray[np.bool_]:
 
 
 def row(image_id: str, mask: NDArray[np.bool_], error: float = 0.5, side: int | None = 4) -> dict:
-    grey = schema.encode_pixels(mask.astype(np.uint8) * 255)
+    grey = encode_pixels(mask.astype(np.uint8) * 255)
     return {
         "image_id": image_id,
         "uri": f"/photos/{image_id}",
         "width": SIZE,
         "height": SIZE,
-        "mask": {"bytes": schema.encode_mask(mask), "path": None},
+        "mask": {"bytes": encode_mask(mask), "path": None},
         "error": error,
         "error_foreground": error / 2,
         "error_background": error / 2,
@@ -50,7 +51,7 @@ def row(image_id: str, mask: NDArray[np.bool_], error: float = 0.5, side: int | 
 
 
 def prediction(image_id: str, mask: NDArray[np.bool_], error: float = 0.5) -> dict:
-    grey = schema.encode_pixels(mask.astype(np.uint8) * 255)
+    grey = encode_pixels(mask.astype(np.uint8) * 255)
     return row(image_id, mask, error) | {"probability": {"bytes": grey, "path": None}}
 
 

@@ -8,7 +8,7 @@ import polars
 import pyarrow.dataset
 import pytest
 
-from iem_batch.run import schema
+from iem_batch.images.png import decode_mask
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
 from tests.steps.export.exports import make_run
@@ -40,7 +40,7 @@ def test_datasets(run: RunFolder, masks: Masks, tmp_path) -> None:
     for row in rows:
         error, png = masks[row["image_id"], row["init_side"]]
         assert row["error"] == error
-        np.testing.assert_array_equal(np.asarray(row["mask"]), schema.decode_mask(png))
+        np.testing.assert_array_equal(np.asarray(row["mask"]), decode_mask(png))
 
 
 def test_pyarrow(run: RunFolder, masks: Masks) -> None:

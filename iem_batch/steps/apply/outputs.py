@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from iem_batch.images.png import encode_mask, encode_pixels
 from iem_batch.images.settings import Fit
 from iem_batch.run import schema
 from iem_batch.run.file_names import MAX_NAME_BYTES, safe_file_name
@@ -44,7 +45,7 @@ class MaskMaker:
 
     def photo_png(self, mask_SS: NDArray[np.bool_], width: int, height: int) -> bytes:
         """Encode the mask at the size of its photo, as 1-bit PNG."""
-        return schema.encode_mask(round_corners(mask_SS, width, height, self.fit))
+        return encode_mask(round_corners(mask_SS, width, height, self.fit))
 
     def file(
         self,
@@ -64,7 +65,7 @@ def grey(probability_SS: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def grey_png(probability_SS: NDArray[np.float32]) -> bytes:
     """Encode probabilities as an 8-bit PNG."""
-    return schema.encode_pixels(grey(probability_SS))
+    return encode_pixels(grey(probability_SS))
 
 
 def mask_table(
@@ -81,7 +82,7 @@ def mask_table(
     ) -> dict[str, Any]:
         mask_SS = maker.mask(image_SS3, probability_SS)
         return {
-            "mask": _picture(schema.encode_mask(mask_SS)),
+            "mask": _picture(encode_mask(mask_SS)),
             "photo_mask": _picture(maker.photo_png(mask_SS, width, height)),
             "probability": _picture(grey_png(probability_SS)) if keeps_probability else None,
             "area": float(mask_SS.mean()),

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from iem_batch.images.png import decode_mask
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.run import layout, schema
+from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.sources import Source
@@ -100,7 +101,7 @@ def _pick(method: str, table: pa.Table, image_id: pa.Array) -> Masks:
     mask, error = table["mask"], table["error"]
 
     def mask_of(b: int) -> NDArray[np.bool_] | None:
-        return None if rows[b] is None else schema.decode_mask(mask[rows[b]].as_py()["bytes"])
+        return None if rows[b] is None else decode_mask(mask[rows[b]].as_py()["bytes"])
 
     return Masks(
         method=method,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from iem_batch.foreground import with_consistent_sides
 from iem_batch.images.geometry import mask_to_image
+from iem_batch.images.png import decode_mask
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.run.originals import Original
@@ -86,7 +87,7 @@ def _problem(loaded: LoadedPairs, image_id: str, masks: str) -> dict[str, str] |
 
 def _mask(row: dict[str, Any], export: ExportSettings) -> tuple[NDArray[np.bool_], bool]:
     """Decode a mask, its sides called as the settings say; tells whether they were swapped."""
-    mask_SS = schema.decode_mask(row["mask"]["bytes"])
+    mask_SS = decode_mask(row["mask"]["bytes"])
     if export.foreground == "as_found":
         return mask_SS, False
     turned_1SS, is_turned_1 = with_consistent_sides(mask_SS[None])

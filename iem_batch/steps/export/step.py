@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from iem_batch.exec.step import ShardOutput
+from iem_batch.images.png import encode_pixels
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
-from iem_batch.run import layout, schema
+from iem_batch.run import layout
 from iem_batch.run.exports import Export, note_export
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.killers import add_killers, guard, largest_images
@@ -195,7 +196,7 @@ class ExportStep:
             Original(
                 image_id=image_id,
                 uri=uri,
-                data=schema.encode_pixels(image_HW3),
+                data=encode_pixels(image_HW3),
                 extension="png",
                 width=width,
                 height=height,

@@ -19,6 +19,7 @@ from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend, score_masks
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.images.png import decode_mask, decode_pixels, encode_pixels
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
@@ -157,17 +158,17 @@ class FuseStep(ImageStep):
     ) -> tuple[NDArray[np.bool_], bytes]:
         """Fuse the masks of an image; returns the mask, and the vote as 8-bit PNG."""
         rows = sorted(rows, key=lambda row: row["init_side"])
-        mask_SHW = np.stack([schema.decode_mask(row["mask"]["bytes"]) for row in rows])
+        mask_SHW = np.stack([decode_mask(row["mask"]["bytes"]) for row in rows])
         error_S = np.array([row["error"] for row in rows])
         sides = [row["init_side"] for row in rows]
         chosen = 0 if self.init_side is None else sides.index(self.init_side)
         if self.first_masks:
             vote_HW = vote(mask_SHW)
         else:
-            vote_HW = schema.decode_pixels(rows[0]["vote"]["bytes"]) / 255
+            vote_HW = decode_pixels(rows[0]["vote"]["bytes"]) / 255
         assert self.fuse.method != "auto"
         mask_HW = fuse_one(self.fuse.method, chosen, image_HW3, mask_SHW, error_S, vote_HW)
-        return mask_HW, schema.encode_pixels(np.rint(255 * vote_HW).astype(np.uint8))
+        return mask_HW, encode_pixels(np.rint(255 * vote_HW).astype(np.uint8))
 
     def open_engine(self, num_threads: int) -> Callable[[FusedShard], ShardOutput]:
         """Load the backend that scores the masks."""

@@ -14,6 +14,7 @@ from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend, score_masks
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.images.png import encode_pixels
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.load import LoadedShard
@@ -119,7 +120,7 @@ def _predictions_table(
     columns = mask_columns(loaded, mask_BHW, scores)
     if grey_BHW is None:
         return pa.table(columns, schema=schema.REFINED)
-    greys = [schema.encode_pixels(grey_HW) for grey_HW in grey_BHW]
+    greys = [encode_pixels(grey_HW) for grey_HW in grey_BHW]
     columns["probability"] = schema.image_column(greys)
     names = schema.PREDICTED.names
     return pa.table({name: columns[name] for name in names}, schema=schema.PREDICTED)

@@ -19,6 +19,7 @@ from iem_batch.exec.step import ShardOutput
 from iem_batch.iem.backends import Segment, load_backend, score_masks
 from iem_batch.iem.result import IEMResult
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.images.png import decode_mask, decode_pixels
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
@@ -119,7 +120,7 @@ class RefineStep(ImageStep):
         images = self.load_images(shard, wanted)
         if self.refine.method == "iem":
             masks: Iterable[NDArray[np.bool_]] = map(
-                schema.decode_mask, self._pictures(self.place, "predict", "mask", images, wanted)
+                decode_mask, self._pictures(self.place, "predict", "mask", images, wanted)
             )
         else:
             masks = map_ahead(
@@ -182,8 +183,8 @@ def _cut_with_label(
     image_HW3: NDArray[np.uint8], probability_png: bytes, label_png: bytes
 ) -> NDArray[np.bool_]:
     """Cut out from SegNet's probabilities and the fused mask: certain is what both say."""
-    weighted_HW = SEGNET_WEIGHT * schema.decode_pixels(probability_png).astype(np.uint16)
-    label_HW = schema.decode_mask(label_png) * np.uint16(255)
+    weighted_HW = SEGNET_WEIGHT * decode_pixels(probability_png).astype(np.uint16)
+    label_HW = decode_mask(label_png) * np.uint16(255)
     return cut_out(image_HW3, ((weighted_HW + label_HW) // (SEGNET_WEIGHT + 1)).astype(np.uint8))
 
 

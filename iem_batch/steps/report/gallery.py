@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from iem_batch.errors import SourceError
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.geometry import mask_to_square
+from iem_batch.images.png import decode_pixels
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.run import layout, schema
+from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.marks import read_summary
@@ -146,9 +147,7 @@ def _stored_pictures(
         return {}
     table = place.read_table(layout.part(step, shard), columns=["image_id", column])
     table = table.filter(pc.is_in(table["image_id"], pa.array(ids, pa.string())))
-    return {
-        item["image_id"]: schema.decode_pixels(item[column]["bytes"]) for item in table.to_pylist()
-    }
+    return {item["image_id"]: decode_pixels(item[column]["bytes"]) for item in table.to_pylist()}
 
 
 def _truth_masks(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, NDArray[np.bool_]]:

@@ -18,6 +18,7 @@ from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.grey16 import FEW_LEVELS
+from iem_batch.images.png import encode_mask, encode_pixels
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.killers import ENGINE_REASON, add_killers
@@ -224,7 +225,7 @@ def masks_table(loaded: LoadedShard, found: Found, init_sides: tuple[int, ...]) 
         "uri": np.repeat(np.array(loaded.uri, dtype=object), num_masks),
         "width": np.repeat(np.array(loaded.width, dtype=np.int32), num_masks),
         "height": np.repeat(np.array(loaded.height, dtype=np.int32), num_masks),
-        "mask": schema.image_column([schema.encode_mask(mask_HW) for mask_HW in mask_NHW]),
+        "mask": schema.image_column([encode_mask(mask_HW) for mask_HW in mask_NHW]),
         "error": result.error_BS.ravel(),
         "error_foreground": result.error_foreground_BS.ravel(),
         "error_background": result.error_background_BS.ravel(),
@@ -236,7 +237,7 @@ def masks_table(loaded: LoadedShard, found: Found, init_sides: tuple[int, ...]) 
     }
     if found.vote_BHW is None:
         return pa.table(columns, schema=schema.MASKS)
-    columns["vote"] = schema.image_column([schema.encode_pixels(vote) for vote in found.vote_BHW])
+    columns["vote"] = schema.image_column([encode_pixels(vote) for vote in found.vote_BHW])
     return pa.table(columns, schema=schema.ENGINE_MASKS)
 
 

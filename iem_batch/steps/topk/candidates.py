@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iem_batch.foreground import frame_share
+from iem_batch.images.png import decode_mask
 from iem_batch.run import layout, schema
 from iem_batch.steps.topk.groups import Groups, open_groups
 from iem_batch.steps.topk.labels import Labels
@@ -133,7 +134,7 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
         picked = np.flatnonzero(inside & (score >= floor))
         if len(picked) and settings.max_frame < 1:
             masks = file.read(["mask"], use_threads=False)["mask"].take(pa.array(picked))
-            decoded = [schema.decode_mask(mask["bytes"].as_py()) for mask in masks]
+            decoded = [decode_mask(mask["bytes"].as_py()) for mask in masks]
             frame = frame_share(np.stack(decoded))
             picked = picked[frame <= settings.max_frame]
         image_id = NO_ROWS["image_id"]

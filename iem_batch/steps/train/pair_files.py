@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 
 from iem_batch.errors import SettingsError, StorageError
-from iem_batch.run import schema
+from iem_batch.images.png import decode_mask, decode_pixels
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary
 from iem_batch.words import count
@@ -136,7 +136,7 @@ def _first_shape_with_two_sides(place: RunFolder, names: Iterable[str]) -> tuple
         for row_N in _read(place, name, ["image_id", "mask"], 0, None):
             for row in row_N:
                 with _named(place, row):
-                    mask_HW = schema.decode_mask(row["mask"]["bytes"])
+                    mask_HW = decode_mask(row["mask"]["bytes"])
                 if mask_HW.any() and not mask_HW.all():
                     return mask_HW.shape
     return None
@@ -179,8 +179,8 @@ def _decode_pair(
     files: PairFiles, row: dict[str, Any]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     with _named(files.place, row):
-        image_HW3 = schema.decode_pixels(row["image"]["bytes"])
-        mask_HW = schema.decode_mask(row["mask"]["bytes"])
+        image_HW3 = decode_pixels(row["image"]["bytes"])
+        mask_HW = decode_mask(row["mask"]["bytes"])
     shape = (*files.shape_HW, 3)
     if image_HW3.shape != shape or (*mask_HW.shape, 3) != shape:
         raise StorageError(

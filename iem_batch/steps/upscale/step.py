@@ -18,6 +18,7 @@ from iem_batch.errors import ImageRejectedError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.images.decode import decode_whole
 from iem_batch.images.geometry import UNSEEN
+from iem_batch.images.png import decode_mask, encode_mask, encode_pixels
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
@@ -155,7 +156,7 @@ class UpscaleStep(ImageStep):
         if isinstance(photo, ImageRejectedError):
             raise photo
         photo_HW3 = decode_whole(photo.data, self.decode)
-        mask_SS = schema.decode_mask(row["mask"]["bytes"])
+        mask_SS = decode_mask(row["mask"]["bytes"])
         mask_HW, seen = upsample(mask_SS, photo_HW3, self.upscale.method, self.decode.fit)
         rows, columns = seen
         is_png = self.upscale.encoding == "png"
@@ -176,10 +177,10 @@ class UpscaleStep(ImageStep):
     def _png(self, mask_HW: NDArray[np.bool_], seen: tuple[slice, slice]) -> bytes:
         """Encode a mask; all of a run in one way, so that a reader need not look at each."""
         if self.decode.fit != "crop":
-            return schema.encode_mask(mask_HW)
+            return encode_mask(mask_HW)
         label_HW = np.full(mask_HW.shape, UNSEEN, np.uint8)
         label_HW[seen] = mask_HW[seen]
-        return schema.encode_pixels(label_HW)
+        return encode_pixels(label_HW)
 
 
 def coco_rle(mask_HW: NDArray[np.bool_]) -> str:

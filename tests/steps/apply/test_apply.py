@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import iem_batch
+from iem_batch.images.png import decode_mask, decode_pixels
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.segnet.model import SegNet
@@ -72,10 +73,10 @@ def test_masks_are_those_of_load(
     assert len(rows) == 12
     for row, mask_HW, probability_SS in zip(rows, found.masks, found.probabilities, strict=True):
         assert (row["height"], row["width"]) == mask_HW.shape == (64, 80)
-        np.testing.assert_array_equal(schema.decode_mask(row["photo_mask"]["bytes"]), mask_HW)
-        mask_SS = schema.decode_mask(row["mask"]["bytes"])
+        np.testing.assert_array_equal(decode_mask(row["photo_mask"]["bytes"]), mask_HW)
+        mask_SS = decode_mask(row["mask"]["bytes"])
         np.testing.assert_array_equal(mask_SS, probability_SS > 0.4)
-        grey_SS = schema.decode_pixels(row["probability"]["bytes"])
+        grey_SS = decode_pixels(row["probability"]["bytes"])
         assert np.abs(grey_SS / 255 - probability_SS).max() < 0.51 / 255
         assert row["area"] == pytest.approx(mask_SS.mean())
     with Image.open(io.BytesIO(rows[0]["photo_mask"]["bytes"])) as image:
@@ -112,8 +113,8 @@ def test_refined_masks_are_cut_out_from_the_probabilities(
     rows = rows_of(out)
     found = iem_batch.load(model).predict([picture_folder / row["image_id"] for row in rows])
     for row, image_SS3 in zip(rows, found.images, strict=True):
-        cut_SS = cut_out(image_SS3, schema.decode_pixels(row["probability"]["bytes"]))
-        np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), cut_SS)
+        cut_SS = cut_out(image_SS3, decode_pixels(row["probability"]["bytes"]))
+        np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), cut_SS)
     status, _, error = local(
         "apply", model, picture_folder, out, "--apply.refine=true", "--apply.threshold=0.3"
     )

@@ -10,7 +10,7 @@ from PIL import Image
 
 from iem_batch.images.decode import decode, decode_whole
 from iem_batch.images.geometry import mask_to_image
-from iem_batch.run import schema
+from iem_batch.images.png import decode_mask
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
 from iem_batch.run.plan import read_plan, write_plan
@@ -97,7 +97,7 @@ def truth(run: RunFolder, size: str) -> dict[str, Truth]:
         for row in run.read_table(part("fuse", shard)).to_pylist():
             image_id = row["image_id"]
             data = (source / image_id).read_bytes()
-            mask = schema.decode_mask(row["mask"]["bytes"])
+            mask = decode_mask(row["mask"]["bytes"])
             if size == "engine":
                 found[image_id] = Truth(decode(data, DECODE).pixels, mask.astype(np.uint8))
             else:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from iem_batch.images.png import decode_mask, decode_pixels, encode_mask
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import mark as mark_of
@@ -79,7 +80,7 @@ def test_pairs_are_the_selected_images_with_the_chosen_masks(fused: Segmented) -
         image_id = row["image_id"]
         chosen = selected[image_id]
         np.testing.assert_array_equal(
-            schema.decode_pixels(row["image"]["bytes"]),
+            decode_pixels(row["image"]["bytes"]),
             pixels[image_id],
         )
         assert row["mask"] == masks[image_id]
@@ -98,9 +99,7 @@ def test_pairs_do_not_depend_on_the_size_of_the_files(fused: Segmented) -> None:
 def invert_masks(run: RunFolder, shard: int) -> None:
     """Swap the names of both sides in all masks of a shard; their errors stay what they are."""
     table = run.read_table(part("fuse", shard))
-    inverted = [
-        schema.encode_mask(~schema.decode_mask(mask["bytes"])) for mask in table["mask"].to_pylist()
-    ]
+    inverted = [encode_mask(~decode_mask(mask["bytes"])) for mask in table["mask"].to_pylist()]
     place = table.column_names.index("mask")
     table = table.set_column(place, table.schema.field(place), schema.image_column(inverted))
     run.write_table(part("fuse", shard), pa.table(table, schema=schema.FUSED))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from iem_batch.errors import RunMismatchError, SettingsError, SourceError, StepMissingError
+from iem_batch.images.png import decode_mask, decode_pixels
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
@@ -57,7 +58,7 @@ def test_one_mask_of_three(run, method, sides):
     rows = fuse(run, method)
     assert [each["image_id"] for each in rows] == list(ERRORS)
     for each, side in zip(rows, sides, strict=True):
-        mask = schema.decode_mask(each["mask"]["bytes"])
+        mask = decode_mask(each["mask"]["bytes"])
         np.testing.assert_array_equal(mask, SQUARES[side])
         assert (each["status"], each["area"]) == ("ok", side**2 / SIZE**2)
 
@@ -66,7 +67,7 @@ def test_one_mask_of_three(run, method, sides):
 def test_vote_and_agreement_are_of_all_three(run, method):
     shares = sum(mask.astype(int) for mask in SQUARES.values())
     for each in fuse(run, method):
-        vote = schema.decode_pixels(each["vote"]["bytes"])
+        vote = decode_pixels(each["vote"]["bytes"])
         np.testing.assert_array_equal(vote, 85 * shares)  # 255 / 3
         assert each["agreement"] == pytest.approx(0.4)
     assert require_summary(run, "fuse").facts == {"first_masks": 3}

@@ -8,6 +8,7 @@ import torch
 
 from iem_batch.errors import SettingsError, SourceError, StepMissingError
 from iem_batch.iem.backends import load_backend
+from iem_batch.images.png import decode_mask, decode_pixels
 from iem_batch.run import schema
 from iem_batch.run.layout import part
 from iem_batch.segnet.model import SegNet
@@ -50,9 +51,9 @@ def test_rows_hold_the_probability_the_mask_and_its_error(segmented: Segmented) 
     assert table.schema.equals(schema.PREDICTED, check_metadata=True)
     assert table["image_id"].to_pylist() == loaded.image_id
     for row, probability_HW in zip(table.to_pylist(), probability_BHW, strict=True):
-        grey_HW = schema.decode_pixels(row["probability"]["bytes"])
+        grey_HW = decode_pixels(row["probability"]["bytes"])
         assert np.abs(grey_HW / 255 - probability_HW).max() < 0.51 / 255
-        mask_HW = schema.decode_mask(row["mask"]["bytes"])
+        mask_HW = decode_mask(row["mask"]["bytes"])
         np.testing.assert_array_equal(mask_HW, probability_HW > 0.4)
         assert row["area"] == pytest.approx(mask_HW.mean())
         assert row["error"] == pytest.approx(row["error_foreground"] + row["error_background"])
@@ -90,13 +91,13 @@ def test_refined_masks_start_from_the_predicted_ones(segmented: Segmented) -> No
     do(job_at(step.run, refine=RefineSettings(method="iem")), "refine")
     loaded = step.load(2)
     predictions = step.run.read_table(part("predict", 2)).to_pylist()
-    first_mask_BHW = np.array([schema.decode_mask(row["mask"]["bytes"]) for row in predictions])
+    first_mask_BHW = np.array([decode_mask(row["mask"]["bytes"]) for row in predictions])
     result = load_backend("torch")(loaded.image_BHW3, first_mask_BHW[:, None], IEM, num_threads=1)
     table = step.run.read_table(part("refine", 2))
     assert table.schema.equals(schema.REFINED, check_metadata=True)
     assert table["image_id"].to_pylist() == loaded.image_id
     for row, mask_HW in zip(table.to_pylist(), result.mask_BSHW[:, 0], strict=True):
-        np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), mask_HW)
+        np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), mask_HW)
 
 
 def test_a_graph_cut_starts_from_the_probabilities(segmented: Segmented) -> None:
@@ -111,14 +112,14 @@ def test_a_graph_cut_starts_from_the_probabilities(segmented: Segmented) -> None
     labels = step.run.read_table(part("fuse", 1)).to_pylist()
     masks = []
     for image_HW3, row, label in zip(loaded.image_BHW3, predictions, labels, strict=True):
-        probability = schema.decode_pixels(row["probability"]["bytes"]).astype(int)
-        of_label = 255 * schema.decode_mask(label["mask"]["bytes"])
+        probability = decode_pixels(row["probability"]["bytes"]).astype(int)
+        of_label = 255 * decode_mask(label["mask"]["bytes"])
         masks.append(cut_out(image_HW3, ((4 * probability + of_label) // 5).astype(np.uint8)))
     scores = load_backend("torch")(
         loaded.image_BHW3, np.array(masks)[:, None], replace(IEM, iterations=0), num_threads=1
     )
     for row, mask_HW, error in zip(rows, masks, scores.error_BS[:, 0], strict=True):
-        np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), mask_HW)
+        np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), mask_HW)
         assert row["error"] == error
 
 

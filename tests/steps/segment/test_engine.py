@@ -18,8 +18,8 @@ from PIL import Image
 from iem_batch.errors import RunMismatchError, SettingsError
 from iem_batch.exec.isolate import do_alone
 from iem_batch.iem.backends import load_backend, score_masks
+from iem_batch.images.png import decode_mask, decode_pixels
 from iem_batch.job import Job
-from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import mark, part
 from iem_batch.run.marks import read_mark, require_summary
@@ -94,7 +94,7 @@ def test_from_photos_to_a_corpus(write: Any, tmp_path: Path, local: Call) -> Non
     assert found.keys() == fused.keys() == photos.keys()
     for image_id, image in photos.items():
         row, mask = found[image_id], above_mean(image)
-        np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), mask)
+        np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), mask)
         scores = score_masks(load_backend("torch"), image[None], mask[None], IEM, 1)
         assert row["error"] == scores.error_BS[0, 0] > 0
         assert (row["init_side"], row["agreement"], row["iterations"]) == (None, None, 0)
@@ -147,7 +147,7 @@ def test_images_it_fails_on_are_rows_and_the_others_have_masks(write: Any, tmp_p
     found = rows_of(job.run, "segment")
     assert list(found) == ["1.png", "6.png"]
     for image_id, row in found.items():
-        mask = schema.decode_mask(row["mask"]["bytes"])
+        mask = decode_mask(row["mask"]["bytes"])
         np.testing.assert_array_equal(mask, above_mean(photos[image_id]))
     do(job, "fuse")
     assert list(rows_of(job.run, "fuse")) == list(found)
@@ -224,9 +224,9 @@ def test_its_own_square_and_soft_masks(write: Any, tmp_path: Path) -> None:
     do(job, "segment")
     for image_id, row in rows_of(job.run, "segment").items():
         red = np.asarray(Image.open(tmp_path / f"photos/{image_id}"))[..., 0]
-        vote = schema.decode_pixels(row["vote"]["bytes"])
+        vote = decode_pixels(row["vote"]["bytes"])
         np.testing.assert_array_equal(vote, red)  # of nearest neighbours all four are equal
-        np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), red > 127)
+        np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), red > 127)
     assert build(job).depends_on["engine"] == {
         "size_px": 64,
         "deterministic": True,
@@ -243,9 +243,9 @@ def test_the_cut_on_request_starts_from_the_soft_mask(write: Any, tmp_path: Path
     assert require_summary(job.run, "fuse").facts == {"first_masks": 1}
     for image_id, row in rows_of(job.run, "fuse").items():
         red = photos[image_id][..., 0]
-        np.testing.assert_array_equal(schema.decode_pixels(row["vote"]["bytes"]), red)
+        np.testing.assert_array_equal(decode_pixels(row["vote"]["bytes"]), red)
         expected = cut(photos[image_id], red / 255)
-        np.testing.assert_array_equal(schema.decode_mask(row["mask"]["bytes"]), expected)
+        np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), expected)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_the_engine_of_the_page(write: Any, tmp_path: Path) -> None:
     assert "# Segmentation masks by my_masks:AboveMean" in (tmp_path / "run/README.md").read_text()
     found = rows_of(RunFolder(str(tmp_path / "run")), "fuse")
     for image_id, image in photos.items():
-        mask = schema.decode_mask(found[image_id]["mask"]["bytes"])
+        mask = decode_mask(found[image_id]["mask"]["bytes"])
         np.testing.assert_array_equal(mask, above_mean(image))
 
 

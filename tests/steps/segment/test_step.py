@@ -11,6 +11,7 @@ from PIL import Image
 from iem_batch.errors import BackendUnavailableError, NoImagesError, SettingsError
 from iem_batch.iem.backends import BACKENDS, load_backend
 from iem_batch.iem.masks import centred_squares
+from iem_batch.images.png import decode_mask
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
@@ -58,7 +59,7 @@ def test_rows_hold_what_the_engine_gave(segmented: Segmented) -> None:
     assert table.schema.equals(schema.MASKS, check_metadata=True)
     for index, row in enumerate(table.to_pylist()):
         image, side = divmod(index, 2)
-        mask_HW = schema.decode_mask(row["mask"]["bytes"])
+        mask_HW = decode_mask(row["mask"]["bytes"])
         np.testing.assert_array_equal(mask_HW, result.mask_BSHW[image, side])
         assert row["error"] == result.error_BS[image, side]
         assert row["area"] == pytest.approx(mask_HW.mean())
@@ -138,7 +139,7 @@ def test_masks_move_towards_the_discs(segmented: Segmented, pictures: list[Pictu
     for row in rows_of(segmented().run, 3):
         disc = truth[row["image_id"].partition(".")[0]]
         before.append(iou(squares[row["init_side"]], disc))
-        after.append(iou(schema.decode_mask(row["mask"]["bytes"]), disc))
+        after.append(iou(decode_mask(row["mask"]["bytes"]), disc))
     assert np.mean(after) > np.mean(before) + 0.1
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from iem_batch.errors import SettingsError
 from iem_batch.exec.settings import ClusterSettings
+from iem_batch.images.png import encode_mask
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
@@ -26,7 +27,7 @@ from tests.steps.hand_made import commit_mark
 from tests.steps.jobs import job_at
 from tests.steps.topk.selecting import topk
 
-PNG = schema.encode_mask(np.ones((2, 2), dtype=np.bool_))
+PNG = encode_mask(np.ones((2, 2), dtype=np.bool_))
 
 
 def write_shard(run: RunFolder, shard: int, table: pa.Table, first_masks: int) -> None:
@@ -98,7 +99,7 @@ def frame_mask(share: float) -> bytes:
     rim = [(y, x) for y in range(4) for x in range(4) if y in (0, 3) or x in (0, 3)]
     for y, x in rim[round(12 * share) :]:
         mask[y, x] = False
-    return schema.encode_mask(mask)
+    return encode_mask(mask)
 
 
 def write_rows(
@@ -320,7 +321,7 @@ def test_masks_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Catches a reader that takes the whole of a shard over the network for three columns."""
     run = RunFolder("memory://corpus/run")
     rng = np.random.default_rng(0)
-    pngs = {f"{i:03d}": schema.encode_mask(rng.random((128, 128)) < 0.5) for i in range(100)}
+    pngs = {f"{i:03d}": encode_mask(rng.random((128, 128)) < 0.5) for i in range(100)}
     rows = [Row(name, rng.random()) for name in pngs]
     write_rows(run, [rows], pngs)
     read: list[int] = []

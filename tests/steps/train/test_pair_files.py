@@ -78,7 +78,7 @@ def test_mask_of_another_size_than_its_image(tmp_path: Path) -> None:
 def test_damaged_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunFolder(str(tmp_path))
     with monkeypatch.context() as patched:
-        patched.setattr("iem_batch.run.schema.encode_pixels", lambda pixels: b"\x89PNG\r\n")
+        patched.setattr("tests.steps.corpora.encode_pixels", lambda pixels: b"\x89PNG\r\n")
         write_corpus(run, small_discs(1))
     with pytest.raises(StorageError, match="the picture or mask of disc_000 is damaged"):
         read_all(pairs_of(run))

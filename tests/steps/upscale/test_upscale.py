@@ -8,11 +8,12 @@ from PIL import Image
 from iem_batch.cli import main
 from iem_batch.errors import SettingsError
 from iem_batch.images.geometry import mask_to_image
+from iem_batch.images.png import decode_mask, decode_pixels
 from iem_batch.metrics import as_labelled, confusion
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import part
 from iem_batch.run.marks import read_mark
-from iem_batch.run.schema import UPSCALED, decode_mask, decode_pixels
+from iem_batch.run.schema import UPSCALED
 from iem_batch.steps.upscale.settings import UpscaleSettings
 from iem_batch.steps.upscale.upsampling import upsample
 from tests.pictures import textured_disc

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.images.geometry import UNSEEN
-from iem_batch.run import schema
+from iem_batch.images.png import encode_pixels
 from iem_batch.run.file_names import safe_file_name
 
 BACKGROUND, FOREGROUND, IGNORE = 0, 1, UNSEEN
@@ -45,7 +45,7 @@ class Pair:
     @property
     def label_png(self) -> bytes:
         """An 8-bit grey PNG of the label."""
-        return schema.encode_pixels(self.label_HW)
+        return encode_pixels(self.label_HW)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from iem_batch.images.png import encode_mask
 from iem_batch.run import schema
 from iem_batch.steps.export.formats.pair import FOREGROUND, Pair, Place
 
@@ -19,7 +20,7 @@ def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
     if place.has_margins:
         masks = [pair.label_png for pair in pairs]
     else:
-        masks = [schema.encode_mask(pair.label_HW == FOREGROUND) for pair in pairs]
+        masks = [encode_mask(pair.label_HW == FOREGROUND) for pair in pairs]
     columns = {
         "image_id": [pair.image_id for pair in pairs],
         "uri": [pair.uri for pair in pairs],

@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from iem_batch.errors import TruthError
-from iem_batch.run import schema
+from iem_batch.images.png import encode_mask
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.truth import open_truth
@@ -20,7 +20,7 @@ def column(tmp_path):
     """Writes masks as bytes in small row groups and opens them."""
 
     def write(masks=MASKS, name="truth.parquet", **columns):
-        png = [schema.encode_mask(mask) for mask in masks.values()]
+        png = [encode_mask(mask) for mask in masks.values()]
         table = pa.table({"image_id": list(masks), "gt": png} | columns)
         pq.write_table(table, tmp_path / name, row_group_size=3)
         return str(tmp_path / name)
