@@ -205,6 +205,26 @@ def import_named(setting: str, path: str, users: str) -> Any:
     return getattr(module, name)
 
 
+def call_named(setting: str, path: str, kind: Callable[..., Any], arguments: Any) -> Any:
+    """Call what `import_named` gave.
+
+    Args:
+        setting: as there; that of the arguments is called the same with `_args` behind it.
+        path: as there.
+        kind: the class.
+        arguments: by name, from the settings.
+
+    Raises:
+        SettingsError: it raises.
+    """
+    try:
+        return kind(**arguments)
+    except Exception as error:
+        raise SettingsError(
+            f"{setting} {path} cannot be made with {setting}_args {arguments}: {first_line(error)}"
+        ) from error
+
+
 def first_line(error: Exception) -> str:
     """Say in one line what was raised."""
     return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.errors import ImageRejectedError, SettingsError, StorageError
+from iem_batch.errors import ImageRejectedError, SettingsError, StorageError, TooLargeError
 from iem_batch.images.decode import Decoded, decode, preprocess
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.storage.local_files import read_file
 
 MAX_FILE_BYTES = 1 << 30
 """A file behind a URL with more bytes is not read; no image within the limits needs as many."""
@@ -103,9 +104,13 @@ def _read(name: str) -> bytes:
     if "://" in name:
         return _read_url(name)
     try:
-        return Path(name).read_bytes()
-    except OSError as error:
+        return read_file(name, MAX_FILE_BYTES)
+    except FileNotFoundError as error:
         raise ImageRejectedError("missing", f"{error.strerror}") from error
+    except TooLargeError as error:
+        raise ImageRejectedError("too_large", str(error)) from error
+    except StorageError as error:
+        raise ImageRejectedError("unreadable", str(error)) from error
 
 
 def _read_url(url: str) -> bytes:

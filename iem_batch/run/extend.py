@@ -53,7 +53,7 @@ class SourceChange:
     def __str__(self) -> str:
         """Say it in a line, e.g. "50 new images (a.jpg, ...), 3 are gone (b.jpg, ...)"."""
         counts = {
-            "new": f"{count(self.num_new, 'new image')}",
+            "new": count(self.num_new, "new image"),
             "gone": f"{self.num_gone - self.num_gone_before:,} are gone",
             "changed": f"{self.num_changed:,} have changed",
         }

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iem_batch.checks import first_line, import_named
+from iem_batch.checks import call_named, first_line, import_named
 from iem_batch.errors import SettingsError
 from iem_batch.segnet.model import SegNet
 from iem_batch.segnet.settings import SegNetSettings
@@ -37,13 +37,9 @@ def make_network(settings: SegNetSettings) -> nn.Module:
     if settings.backbone is None:
         return SegNet(settings)
     kind = _import_class(settings.backbone)
-    try:
-        network = kind(**settings.backbone_args)
-    except Exception as error:
-        raise SettingsError(
-            f"segnet.backbone {settings.backbone} cannot be made with segnet.backbone_args "
-            f"{settings.backbone_args}: {first_line(error)}"
-        ) from error
+    network: nn.Module = call_named(
+        "segnet.backbone", settings.backbone, kind, settings.backbone_args
+    )
     _check_contract(network, settings.backbone)
     return network
 

@@ -27,14 +27,11 @@ from iem_batch.job import Job
 from iem_batch.model_file import ModelFile, read_model_file
 from iem_batch.run import layout, marks, schema
 from iem_batch.run.deletion import delete_own
-from iem_batch.run.killers import planned_ids
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.marks import Summary
-from iem_batch.run.plan import read_plan
 from iem_batch.segnet.prediction import open_network, predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import ModelRecord, load_weights, read_record, settings_of
-from iem_batch.sources import open_source
 from iem_batch.steps.apply.outputs import (
     MASKS,
     PROBABILITIES,
@@ -70,16 +67,17 @@ def build(job: Job) -> "ApplyStep":
     _keep(job, file, weights)
     decode = _decode_settings(job.settings.decode, record)
     settings = job.settings.apply
-    first = planned_ids(job.run, 0, open_source(read_plan(job.run).source_url))
-    return ApplyStep.of(
+    step = ApplyStep.of(
         replace(job, settings=replace(job.settings, decode=decode)),
         job.run,
         segnet=segnet,
         weights=weights,
         threshold=record.threshold if settings.threshold is None else settings.threshold,
         apply=settings,
-        extension=usual_extension(first),
     )
+    if settings.format == "parquet":
+        return step
+    return replace(step, extension=usual_extension(step.image_ids(0)))
 
 
 def finish(job: Job, built: "ApplyStep", summary: Summary) -> None:
@@ -102,8 +100,8 @@ class ApplyStep(ImageStep):
     """SHA-256 of the network's file."""
     threshold: float
     apply: ApplySettings
-    extension: str
-    """That most photos have, of which the names of files are made."""
+    extension: str = ""
+    """That most photos have, of which the names of files are made, where there are any."""
     name: str = "apply"
 
     @property

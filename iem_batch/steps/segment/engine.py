@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.checks import first_line, import_named
+from iem_batch.checks import call_named, first_line, import_named
 from iem_batch.errors import DeviceLostError, SettingsError
 from iem_batch.steps.segment.settings import SegmentSettings
 
@@ -99,13 +99,7 @@ def make_engine(settings: SegmentSettings) -> Any:
             f"segment.engine is {settings.engine!r}; it must name a class that says whether it is "
             "deterministic: `deterministic = True`, or False"
         )
-    try:
-        return kind(**settings.engine_args)
-    except Exception as error:
-        raise SettingsError(
-            f"segment.engine {settings.engine} cannot be made with segment.engine_args "
-            f"{settings.engine_args}: {first_line(error)}"
-        ) from error
+    return call_named("segment.engine", settings.engine, kind, settings.engine_args)
 
 
 def batch_size_of(engine: Any) -> Any:
