@@ -30,7 +30,7 @@ from iem_batch.metrics import as_labelled, confusion
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.compare import read_scores
 from iem_batch.steps.evaluate.settings import EvaluateSettings
-from iem_batch.steps.evaluate.truth import open_truth
+from iem_batch.steps.evaluate.truth import FOREGROUND, VOID, open_truth
 
 COLUMNS = {"fuse": "labels", "predict": "SegNet", "refine": "SegNet + cut"}
 OTHER = "other half: SegNet + cut"
@@ -80,10 +80,10 @@ def applied(folder: Path, out: RunFolder) -> Iterator[float]:
     for name in out.names(""):
         for row in out.read_table(name).to_pylist():
             size = row["width"], row["height"]
-            truth, ignore = [*(t.read(row["image_id"], *size) for t in of_set), None][:2]
-            assert truth is not None
+            label_HW, *further = (truth.read(row["image_id"], *size) for truth in of_set)
+            ignore_HW = np.any([label_HW == VOID, *(each == FOREGROUND for each in further)], 0)
             mask_HW = decode_mask(row["photo_mask"]["bytes"])
-            counts = confusion(mask_HW[None], truth[None], None if ignore is None else ignore[None])
+            counts = confusion(mask_HW[None], (label_HW == FOREGROUND)[None], ignore_HW[None])
             yield float(as_labelled(counts)[0, 1])
 
 
