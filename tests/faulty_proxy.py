@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
+from tests.serving import serving
+
 Fault = Literal["busy", "denied", "cut", "lost", "slow"]
 """busy: 503 SlowDown instead of an answer. denied: 403 AccessDenied likewise. cut: an answer that
 ends before the length it declared, and a reset of the connection. lost: the request is done and its
@@ -74,14 +76,8 @@ def faulty_proxy(endpoint: str, faults: Faults) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -13,7 +13,10 @@ import pytest
 
 from iem_batch.errors import StorageError
 from iem_batch.sources import RawImage, WebSettings, download, open_source
+from tests.serving import serving
 from tests.sources.test_tar import image, read_all
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 Behaviour = Callable[["Handler"], None]
 
@@ -93,18 +96,9 @@ def first(*behaviours: Behaviour) -> Behaviour:
 def server() -> Iterator[Server]:
     made = Server(("127.0.0.1", 0), Handler)
     made.behaviours, made.requests, made.ended = {}, [], threading.Event()
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.ended.set()
-    made.shutdown()
-    thread.join()
-    made.server_close()
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "PAUSE_S", 0.0)
+    with serving(made):
+        yield made
+        made.ended.set()
 
 
 Read = Callable[..., tuple[dict[str, bytes], dict[str, str]]]

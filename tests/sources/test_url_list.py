@@ -1,5 +1,4 @@
 import http.server
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,11 +6,14 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from iem_batch.errors import CredentialsError, StorageError
-from iem_batch.sources import WebSettings, download, open_source
+from iem_batch.sources import WebSettings, open_source
 from iem_batch.sources.tar import TarSource
 from iem_batch.storage.folder import Folder
 from tests import s3
+from tests.serving import serving
 from tests.sources.test_tar import image, read_all, tar_of
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -58,17 +60,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server() -> Iterator[Server]:
     made = Server(("127.0.0.1", 0), Handler)
     made.files, made.requests = {}, []
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "PAUSE_S", 0.0)
+    with serving(made):
+        yield made
 
 
 def url(server: Server, path: str) -> str:

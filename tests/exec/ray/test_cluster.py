@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import ray
@@ -14,6 +13,7 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.marker import adopt
 from tests.calling import Call
 from tests.exec.ray.nodes import Nodes, running_nodes
+from tests.serving import serving
 
 pytestmark = pytest.mark.ray
 
@@ -32,10 +32,9 @@ class Silent(BaseHTTPRequestHandler):
 @pytest.fixture
 def web_server() -> Iterator[str]:
     """HOST:PORT of what is no Ray."""
-    with HTTPServer(("127.0.0.1", 0), Silent) as server:
-        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    server = HTTPServer(("127.0.0.1", 0), Silent)
+    with serving(server):
         yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def refusal(call: Call, *arguments: object) -> str:
