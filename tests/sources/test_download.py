@@ -203,7 +203,8 @@ def test_server_that_says_when_to_come_back(
 
 
 @pytest.mark.parametrize(
-    "after", ["3600", formatdate(time.time() + 1e6), "nonsense", "-1", "9" * 400]
+    "after",
+    ["3600", pytest.param(formatdate(time.time() + 1e6), id="a date"), "nonsense", "-1", "9" * 400],
 )
 def test_server_that_wants_to_be_asked_much_later(server: Server, read: Read, after: str) -> None:
     server.behaviours = {"/a": answer(503, Retry_After=after)}
