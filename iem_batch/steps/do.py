@@ -208,7 +208,7 @@ def _grow(job: Job, step: Step, place: RunFolder, num_shards: int) -> None:
     ]
     if stale:
         print(
-            f"{step.name}: {count(num_shards - before.num_shards, 'shard')} are new; "
+            f"{step.name}: {count(num_shards - before.num_shards, 'new shard')}; "
             f"{', '.join(reversed(stale))} were made without them and stay as they are until "
             "`iem-batch topk --overwrite`"
         )

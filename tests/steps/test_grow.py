@@ -132,7 +132,7 @@ def test_what_was_made_without_the_new_images_is_named_and_redone_when_it_is_ask
     said = capsys.readouterr().out
     for step in ("segment", "fuse"):
         assert (
-            f"{step}: 2 shards are new; topk, export, train were made without them and stay as "
+            f"{step}: 2 new shards; topk, export, train were made without them and stay as "
             "they are until `iem-batch topk --overwrite`"
         ) in said
     assert all(states(job)[step] == ("partly done", 3, 5) for step in OF_PLAN)
