@@ -94,7 +94,7 @@ def trimap(vote_HW: NDArray[np.float64]) -> NDArray[np.uint8]:
     Returns:
         trimap_HW: OpenCV's GC_BGD, GC_FGD, GC_PR_BGD and GC_PR_FGD.
     """
-    prior_HW, is_frame_HW, is_core_HW = _places(*vote_HW.shape)
+    prior_HW, is_frame_HW, is_core_HW = places(*vote_HW.shape)
     is_likely_HW = (vote_HW + prior_HW) / 2 > START
     trimap_HW = np.where(is_likely_HW, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap_HW[is_frame_HW & (vote_HW < 1)] = cv2.GC_BGD
@@ -126,7 +126,7 @@ def graph_cut(
 
 
 @functools.lru_cache(8)
-def _places(
+def places(
     height: int, width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Give the centre prior of a square with round corners, the frame, and the core."""

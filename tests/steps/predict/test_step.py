@@ -123,6 +123,20 @@ def test_a_graph_cut_starts_from_the_probabilities(segmented: Segmented) -> None
         assert row["error"] == error
 
 
+@pytest.mark.parametrize(("probability", "is_foreground"), [(180, False), (250, True)])
+def test_the_frame_is_foreground_only_where_the_network_is_sure(
+    probability: int, is_foreground: bool
+) -> None:
+    """Catches a street below a car, or a sky, that is called foreground with the subject."""
+    image_HW3 = np.random.default_rng(0).integers(0, 50, (64, 64, 3), np.uint8)
+    image_HW3[16:48, 16:48] += 200
+    mask_HW = cut_out(image_HW3, np.full((64, 64), probability, np.uint8))
+    frame_HW = np.ones((64, 64), np.bool_)
+    frame_HW[2:-2, 2:-2] = False
+    assert (mask_HW[frame_HW] == is_foreground).all()
+    assert mask_HW[16:48, 16:48].all()
+
+
 def test_a_graph_cut_needs_probabilities(segmented: Segmented) -> None:
     step = segmented(shard_size=5)
     predicted(step, probability=False)
