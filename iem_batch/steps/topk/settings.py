@@ -36,7 +36,7 @@ class TopkSettings(Section, name="topk"):
 
     masks: RoundMasks = "predict"
     """Masks of the round before that a later round selects among and takes its labels from;
-    `refine`: IEM started from SegNet's."""
+    `refine`: SegNet's made better, see `refine`."""
 
     fraction: Annotated[float, within(0, 1)] | None = None
     """Take this share of all images that have a mask, instead of k."""
