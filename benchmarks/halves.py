@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "iem_halves")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     titles = ["", *COLUMNS.values(), OTHER, "seeds"]
     lines = [f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}"]
     sets: dict[str, list[dict[str, float]]] = {}

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.settings import SegNetSettings
 from iem_batch.segnet.weights import ModelRecord, load_weights, save_weights
 from iem_batch.steps.do import do
+from iem_batch.steps.fuse.fusion import graph_cut
 from iem_batch.steps.predict.settings import PredictSettings
 from iem_batch.steps.predict.step import PredictStep, build
 from iem_batch.steps.refine.settings import RefineSettings
@@ -114,7 +116,10 @@ def test_a_graph_cut_starts_from_the_probabilities(segmented: Segmented) -> None
     for image_HW3, row, label in zip(loaded.image_BHW3, predictions, labels, strict=True):
         probability = decode_pixels(row["probability"]["bytes"]).astype(int)
         of_label = 255 * decode_mask(label["mask"]["bytes"])
-        masks.append(cut_out(image_HW3, ((4 * probability + of_label) // 5).astype(np.uint8)))
+        share = ((4 * probability + of_label) // 5) / 255
+        certain = [share < 0.1, share > 0.9, share > 0.5], [cv2.GC_BGD, cv2.GC_FGD, cv2.GC_PR_FGD]
+        trimap = np.select(*certain, cv2.GC_PR_BGD).astype(np.uint8)
+        masks.append(graph_cut(image_HW3, trimap, iterations=1))
     scores = load_backend("torch")(
         loaded.image_BHW3, np.array(masks)[:, None], replace(IEM, iterations=0), num_threads=1
     )
