@@ -16,6 +16,8 @@ COMMANDS: Mapping[str, Step | Tool] = {**STEPS, **TOOLS}
 SHORT = {
     "--limit": "plan.limit",
     "--sample": "plan.sample",
+    "--include": "plan.include",
+    "--exclude": "plan.exclude",
     "--shard-size": "plan.shard_size",
     "--engine": "segment.engine",
     "-k": "topk.k",

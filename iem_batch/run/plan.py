@@ -30,6 +30,8 @@ class Plan:
         shard_size: images in a shard, at most.
         limit: as in `PlanSettings`.
         sample: as in `PlanSettings`.
+        include: as in `PlanSettings`.
+        exclude: as in `PlanSettings`.
         seed: as in `PlanSettings`.
         num_images: images in all shards.
         is_exact: whether `num_images` was counted; else it is estimated.
@@ -54,6 +56,8 @@ class Plan:
     shard_size: int
     limit: int | None
     sample: float | None
+    include: str | None
+    exclude: str | None
     seed: int
     num_images: int
     is_exact: bool
@@ -132,7 +136,7 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
     listing = _Listing(source, settings)
     num_shards = append_manifest(run, 0, cut_into_shards(iter(listing), settings.shard_size))
     if listing.num_images == 0:
-        raise SourceError(_no_images(source, listing))
+        raise SourceError(_no_images(source, listing, settings))
     plan = Plan(
         source_url=source.url,
         **asdict(settings),
@@ -211,14 +215,13 @@ def cut_into_shards(entries: Iterator[Entry], shard_size: int) -> Iterator[list[
         yield shard
 
 
-def _no_images(source: Source, listing: _Listing) -> str:
+def _no_images(source: Source, listing: _Listing, settings: PlanSettings) -> str:
+    place, names = without_format(source.url), ", ".join(listing.ignored_examples)
     if not listing.num_ignored:
-        return f"{without_format(source.url)} is empty"
-    names = ", ".join(listing.ignored_examples)
-    return (
-        f"{without_format(source.url)} holds no images, but {listing.num_ignored} other files, "
-        f"such as {names}"
-    )
+        return f"{place} is empty"
+    if settings.include or settings.exclude:
+        return f"plan.include and plan.exclude leave nothing of {place}, such as {names}"
+    return f"{place} holds no images, but {listing.num_ignored} other files, such as {names}"
 
 
 def add_example(examples: list[str], name: str) -> None:

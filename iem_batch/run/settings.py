@@ -26,5 +26,10 @@ class PlanSettings(Section, name="plan"):
     sample: Annotated[float, _SAMPLE] | None = None
     """Take a random sample: below 1 a share of the images, from 1 on a number of them; null takes
     all. Folders are sampled image by image, other sources in groups of up to 16 neighbours."""
+    include: str | None = None
+    """Take only images whose id matches one of these patterns, between which commas are: `*.jpg`,
+    `train/*`; null takes all. `*` stands for any characters, slashes too, `?` for one."""
+    exclude: str | None = None
+    """Leave out images whose id matches one of these patterns, as in `*_seg.png`."""
     seed: int = 0
     """Another seed draws another sample."""

@@ -7,8 +7,16 @@ from typing import ClassVar
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.formats import HEAD_BYTES, image_extension, is_image_name, lacks_extension
+from iem_batch.sources.names import ALL, Names
 from iem_batch.sources.pieces import name_below
-from iem_batch.sources.protocol import MAX_FILE_BYTES, Entry, IgnoredFile, RawImage, UnreadableImage
+from iem_batch.sources.protocol import (
+    MAX_FILE_BYTES,
+    Entry,
+    IgnoredFile,
+    RawImage,
+    UnreadableImage,
+    source_url,
+)
 from iem_batch.storage.folder import Folder
 
 
@@ -18,17 +26,22 @@ class FolderSource:
 
     Files are chosen by extension, those without one by their first bytes, and decoded by their
     content. Hidden files and folders, and names that are not valid UTF-8, are ignored.
+
+    Args:
+        folder: the folder.
+        names: the images in it that are taken.
     """
 
     exact_bytes: ClassVar[bool] = True
     """The sizes are those of the files."""
 
     folder: Folder
+    names: Names = ALL
 
     @property
     def url(self) -> str:
         """Where the folder lies."""
-        return f"{self.folder.url}#format=folder"
+        return source_url(self.folder.url, "folder", self.names)
 
     def fingerprint(self) -> None:
         """Nothing tells less than the listing itself."""
@@ -51,6 +64,8 @@ class FolderSource:
             raise SourceError(f"cannot list {self.folder.url}: {error}") from error
 
     def _is_image(self, name: str) -> bool:
+        if name not in self.names:
+            return False
         if not lacks_extension(name):
             return is_image_name(name)
         try:

@@ -11,7 +11,15 @@ from urllib.parse import quote
 
 from iem_batch.checks import needs_extra
 from iem_batch.errors import SourceError
-from iem_batch.sources.protocol import Entry, IgnoredFile, RawImage, UnreadableImage, changed_error
+from iem_batch.sources.names import ALL, Names
+from iem_batch.sources.protocol import (
+    Entry,
+    IgnoredFile,
+    RawImage,
+    UnreadableImage,
+    changed_error,
+    source_url,
+)
 
 if TYPE_CHECKING:
     from lmdb import Environment, Transaction
@@ -42,6 +50,7 @@ class LMDBSource:
     Args:
         path: the folder that holds ``data.mdb``, or the file itself.
         db: the named database in it that holds the images; None is the main one.
+        names: the images in it that are taken.
     """
 
     exact_bytes: ClassVar[bool] = False
@@ -49,12 +58,12 @@ class LMDBSource:
 
     path: str
     db: str | None = None
+    names: Names = ALL
 
     @property
     def url(self) -> str:
         """Where the database lies."""
-        name = "" if self.db is None else f"&db={quote(self.db)}"
-        return f"{self.path}#format=lmdb{name}"
+        return source_url(self.path, "lmdb", self.names, db=self.db)
 
     def fingerprint(self) -> str:
         """Give the number of keys and the size of the file.
@@ -71,16 +80,20 @@ class LMDBSource:
         Raises:
             SourceError: the database cannot be read.
         """
-        start, first_key = 0, b""
+        start, stop, first_key = 0, 0, b""
         bytes_per_image = self._bytes_per_image()
-        for index, key in enumerate(self._keys()):
-            if index - start == max_images:
-                yield self._entry(start, index, first_key, bytes_per_image)
-                start = index
-            if index == start:
+        for key in self._keys():
+            if (image_id := _image_id(key)) not in self.names:
+                yield IgnoredFile(uri=f"{self.path}#{image_id}")
+                continue
+            if stop - start == max_images:
+                yield self._entry(start, stop, first_key, bytes_per_image)
+                start = stop
+            if stop == start:
                 first_key = key
-        if first_key:
-            yield self._entry(start, index + 1, first_key, bytes_per_image)
+            stop += 1
+        if stop > start:
+            yield self._entry(start, stop, first_key, bytes_per_image)
 
     def _entry(self, start: int, stop: int, first_key: bytes, bytes_per_image: float) -> Entry:
         size = round((stop - start) * bytes_per_image)
@@ -118,9 +131,10 @@ class LMDBSource:
             if not cursor.set_range(entry.first_key) or cursor.key() != entry.first_key:
                 raise changed_error(self.path)
             keys = cursor.iternext(keys=True, values=False)
-            for key in islice(keys, entry.stop - entry.start):
+            image_ids = (_image_id(bytes(key)) for key in keys)
+            taken = (image_id for image_id in image_ids if image_id in self.names)
+            for image_id in islice(taken, entry.stop - entry.start):
                 count += 1
-                image_id = _image_id(bytes(key))
                 if wanted is None or image_id in wanted:
                     uri = f"{self.path}#{image_id}"
                     yield RawImage(image_id=image_id, uri=uri, data=bytes(cursor.value()))

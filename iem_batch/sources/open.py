@@ -12,6 +12,7 @@ from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.folder import FolderSource
 from iem_batch.sources.formats import Format, format_of, is_image_name
 from iem_batch.sources.lmdb import DATA_FILE, LMDBSource, require_database
+from iem_batch.sources.names import ALL, Names
 from iem_batch.sources.parquet import ParquetSource
 from iem_batch.sources.parquet_columns import ID_NAME, content_of, find_image_column, id_column
 from iem_batch.sources.parquet_table import ParquetTable
@@ -31,7 +32,7 @@ MAX_NAMES = 100_000
 MAX_FILES_OPENED, MAX_OPENED_OF_EXTENSION = 64, 8
 """Files that are opened for it, of one extension; its others are taken for the same."""
 
-_OPTION = r"(?:format|image|id|db)=[^&#]*"
+_OPTION = r"(?:format|image|id|db|include|exclude)=[^&#]*"
 _OPTIONS = re.compile(f"#({_OPTION}(?:&{_OPTION})*)$")
 
 _LMDB_IS_LOCAL = (
@@ -40,7 +41,7 @@ _LMDB_IS_LOCAL = (
 )
 
 
-def open_source(url: str, web: WebSettings = DEFAULTS) -> Source:
+def open_source(url: str, web: WebSettings = DEFAULTS, names: Names = ALL) -> Source:
     """Open a collection of images.
 
     Args:
@@ -49,6 +50,7 @@ def open_source(url: str, web: WebSettings = DEFAULTS) -> Source:
             Parquet the columns, as in ``#image=sample.photo&id=name``, and for an LMDB with named
             databases ``#db=name``. In a name, ``%26`` is an ampersand and ``%23`` a hash.
         web: how web servers are asked.
+        names: the images that are taken; the URL says what this does not.
 
     Raises:
         SourceError: there is nothing there, or nothing that this program can read.
@@ -59,31 +61,35 @@ def open_source(url: str, web: WebSettings = DEFAULTS) -> Source:
     place = url[: found.start()] if found else url
     if (known := options.get("format", "tar")) not in FORMATS:
         raise SourceError(f"{url}: there is no format {known}; use {', '.join(FORMATS)}")
+    include, exclude = options.get("include"), options.get("exclude")
+    taken = Names(names.include or include, names.exclude or exclude)
     try:
         if is_web(place):
-            return _open_file(WebFile(place, web), options, web)
+            pieces = Pieces(WebFile(place, web), is_single=True, names=taken)
+            return _open_file(pieces, options, web)
         folder = Folder(place)
         if options.get("format") == "folder":
-            return FolderSource(folder)
+            return FolderSource(folder, taken)
         kind = folder.kind()
         if kind == "absent":
             raise SourceError(f"{folder.url} does not exist")
-        return (_open_file if kind == "file" else _open_folder)(folder, options, web)
+        pieces = Pieces(folder, is_single=kind == "file", names=taken)
+        return (_open_file if pieces.is_single else _open_folder)(pieces, options, web)
     except (StorageError, FileNotFoundError) as error:
         raise SourceError(str(error)) from error
 
 
-def _open_folder(folder: Folder, options: dict[str, str], web: WebSettings) -> Source:
-    pieces = Pieces(folder, is_single=False)
+def _open_folder(pieces: Pieces, options: dict[str, str], web: WebSettings) -> Source:
+    folder = pieces.folder
+    assert isinstance(folder, Folder)
     kind = options.get("format") or _format_of_folder(folder)
     if kind == "urls":
         raise SourceError(f"{folder.url} is a folder; give the list of URLs itself")
-    return _open_archive(pieces, kind, options, web) or FolderSource(folder)
+    return _open_archive(pieces, kind, options, web) or FolderSource(folder, pieces.names)
 
 
-def _open_file(file: Folder | WebFile, options: dict[str, str], web: WebSettings) -> Source:
-    pieces = Pieces(file, is_single=True)
-    given = options.get("format")
+def _open_file(pieces: Pieces, options: dict[str, str], web: WebSettings) -> Source:
+    file, given = pieces.folder, options.get("format")
     head = b"" if given else pieces.head("")
     kind = given or format_of(head)
     if source := _open_archive(pieces, kind, options, web):
@@ -115,7 +121,7 @@ def _open_archive(
             url = pieces.folder.url
             if not pieces.folder.is_local:
                 raise SourceError(f"{url}: {_LMDB_IS_LOCAL}")
-            return LMDBSource(url, require_database(url, options.get("db")))
+            return LMDBSource(url, require_database(url, options.get("db")), pieces.names)
     return None
 
 

@@ -1,11 +1,10 @@
 """Parquet files with a column of images, or of their URLs, as a source."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from typing import ClassVar
-from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -57,8 +56,7 @@ class ParquetSource(PiecesSource):
     @property
     def url(self) -> str:
         """Where the files lie, and the columns."""
-        image, image_id = quote(self.image), quote(self.id or "")
-        return f"{self.pieces.folder.url}#format=parquet&image={image}&id={image_id}"
+        return self.pieces.url("parquet", image=self.image, id=self.id or "")
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the files in order of their names, cut at row groups where these are small enough.
@@ -86,21 +84,27 @@ class ParquetSource(PiecesSource):
         assert file.num_bytes is not None
         table = ParquetTable(self.pieces.whole(file.name, file.num_bytes))
         image, column = self._columns(table)
-        ids = table.texts(column, 0, table.num_rows) if column is not None else None
+        own = self._own_ids(table, column, 0, table.num_rows)
+        uri, count = self.pieces.uri(file.name), 0
         for start, stop in table.ranges(max_images):
-            entry = Entry(
-                uri=self.pieces.uri(file.name),
-                start=start,
-                stop=stop,
-                num_bytes=table.num_bytes(image, start, stop),
-                end=file.num_bytes,
-            )
             rows = range(start, stop)
-            some = islice(ids, len(rows)) if ids is not None else [None] * len(rows)
-            pairs = zip(rows, some, strict=True)
-            known = [self._image_id(file.name, row, own) for row, own in pairs]
+            ids = dict(self._taken(file.name, rows, islice(own, len(rows))))
+            for row in rows if len(ids) < len(rows) else ():
+                if row not in ids:
+                    yield Listed(IgnoredFile(uri=f"{uri}#{row}"))
+            if not ids:
+                continue
+            entry = Entry(
+                uri=uri,
+                start=count,
+                stop=count + len(ids),
+                num_bytes=round(table.num_bytes(image, start, stop) * len(ids) / len(rows)),
+                end=file.num_bytes,
+                first_key=None if self.pieces.names.are_all else f"{start}:{stop}".encode(),
+            )
+            count = entry.stop
             # Numbers of rows are unique by themselves.
-            yield Listed(entry, known if ids is not None else ())
+            yield Listed(entry, [] if column is None else list(ids.values()))
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None
@@ -129,17 +133,17 @@ class ParquetSource(PiecesSource):
     def _rows(
         self, table: ParquetTable, name: str, entry: Entry, wanted: Container[str] | None
     ) -> Iterator[RawImage | UnreadableImage]:
-        if table.num_rows < entry.stop:
-            raise changed_error(entry.uri)
         image, column = self._columns(table)
-        rows = range(entry.start, entry.stop)
-        own = table.texts(column, entry.start, entry.stop) if column is not None else None
-        ids = {row: self._image_id(name, row, next(own) if own else None) for row in rows}
-        if wanted is not None:
-            ids = {row: key for row, key in ids.items() if key in wanted}
-        repeats = frozenset(entry.repeats)
-        for repeat in sorted(repeats & ids.keys()) if wanted is None else ():
-            yield duplicate_image(ids[repeat], f"{entry.uri}#{repeat}")
+        rows = _planned_rows(entry)
+        if table.num_rows < rows.stop:
+            raise changed_error(entry.uri)
+        own = self._own_ids(table, column, rows.start, rows.stop)
+        taken = enumerate(self._taken(name, rows, own), entry.start)
+        numbered = list(islice(taken, entry.stop - entry.start))
+        repeats = {row for index, (row, _) in numbered if index in entry.repeats}
+        ids = {row: key for _, (row, key) in numbered if wanted is None or key in wanted}
+        for row in sorted(repeats & ids.keys()) if wanted is None else ():
+            yield duplicate_image(ids[row], f"{entry.uri}#{row}")
         values = _values(table, image, [row for row in ids if row not in repeats])
         if content_of(table.schema, self.image) == "url":
             requests = (Request(ids[row], f"{entry.uri}#{row}", url) for row, url in values)
@@ -162,8 +166,27 @@ class ParquetSource(PiecesSource):
         column = None if self.id is None else id_column(table.schema, self.id)
         return image, image if column is None and content == "url" else column
 
-    def _image_id(self, name: str, row: int, own: str | None) -> str:
-        return own if own is not None else self.pieces.image_id(name, str(row), "#")
+    def _own_ids(
+        self, table: ParquetTable, column: Column | None, start: int, stop: int
+    ) -> Iterator[str | None]:
+        return repeat(None) if column is None else table.texts(column, start, stop)
+
+    def _taken(
+        self, name: str, rows: range, own: Iterable[str | None]
+    ) -> Iterator[tuple[int, str]]:
+        """Give the rows whose images are taken, with the ids of these."""
+        for row, key in zip(rows, own, strict=False):
+            image_id = key if key is not None else self.pieces.image_id(name, str(row), "#")
+            if image_id in self.pieces.names:
+                yield row, image_id
+
+
+def _planned_rows(entry: Entry) -> range:
+    """Give the rows that an entry looks at."""
+    if entry.first_key is None:
+        return range(entry.start, entry.stop)
+    start, _, stop = entry.first_key.decode().partition(":")
+    return range(int(start), int(stop))
 
 
 def _image(image_id: str, uri: str, value: object) -> RawImage | UnreadableImage:

@@ -10,7 +10,14 @@ from typing import NamedTuple
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.formats import HEAD_BYTES, is_hidden
-from iem_batch.sources.protocol import Entry, IgnoredFile, UnreadableImage, gone_error
+from iem_batch.sources.names import ALL, Names
+from iem_batch.sources.protocol import (
+    Entry,
+    IgnoredFile,
+    UnreadableImage,
+    gone_error,
+    source_url,
+)
 from iem_batch.sources.repeats import Listed, mark_repeats
 from iem_batch.storage.folder import Folder, FoundFile
 from iem_batch.storage.range_file import RangeFile
@@ -35,10 +42,16 @@ class Pieces:
     Args:
         folder: the folder; or the only piece itself, whose name is empty then.
         is_single: whether it is the only piece.
+        names: the images in them that are taken.
     """
 
     folder: Folder | WebFile
     is_single: bool
+    names: Names = ALL
+
+    def url(self, kind: str, **options: str | None) -> str:
+        """Give what `Source.url` gives; see `source_url`."""
+        return source_url(self.folder.url, kind, self.names, **options)
 
     def entries(
         self, look: Callable[[FoundFile], Iterable[Listed]]

@@ -3,8 +3,10 @@
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from urllib.parse import quote
 
 from iem_batch.errors import SourceError
+from iem_batch.sources.names import Names
 
 MAX_FILE_BYTES = 1 << 30
 """An image of more bytes is not read: none within the decoder's limits needs as many."""
@@ -29,7 +31,8 @@ class Entry:
         count: how sure `stop` is.
         offset: first byte of the range in the piece, where the format has such.
         end: one past its last byte.
-        first_key: key of the first image, where the format has keys.
+        first_key: key of the first image, where the format has keys; of a table of which not
+            all rows are taken the rows to look at, as start:stop.
         repeats: those of start..stop-1 whose id belongs to an earlier image of the source.
         problem: why the piece cannot be read at all; it counts as one image.
     """
@@ -131,6 +134,21 @@ class Source(Reader, Protocol):
         Raises:
             SourceError: the collection cannot be listed.
         """
+
+
+def source_url(place: str, kind: str, names: Names, **options: str | None) -> str:
+    """Make what `Source.url` gives; options that are None are left out.
+
+    Args:
+        place: where the collection lies.
+        kind: its format.
+        names: the images that are taken.
+        options: what else is needed to open it without looking.
+    """
+    options |= {"include": names.include, "exclude": names.exclude}
+    given = ((name, value) for name, value in options.items() if value is not None)
+    further = (f"&{name}={quote(value, safe='/*?[]!,')}" for name, value in given)
+    return f"{place}#format={kind}{''.join(further)}"
 
 
 def without_format(url: str) -> str:

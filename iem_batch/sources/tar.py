@@ -42,7 +42,7 @@ class TarSource(PiecesSource):
     @property
     def url(self) -> str:
         """Where the archives lie."""
-        return f"{self.pieces.folder.url}#format=tar"
+        return self.pieces.url("tar")
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the archives in order of their names, cut into ranges of whole members.
@@ -88,16 +88,16 @@ class TarSource(PiecesSource):
             return None
         with self.pieces.open(name, 0, SAMPLE_BYTES, SAMPLE_BYTES) as file:
             members = TarReader(file, SAMPLE_BYTES).members()
-            num_images = sum(member.reason != "" for member in members) - 1
+            num_images = sum(self._is_taken(name, member) for member in members) - 1
         return max(1, round(num_images * size / SAMPLE_BYTES))
 
     def _indexed(self, name: str, size: int, max_images: int) -> Iterator[Listed]:
         uri = self.pieces.uri(name)
         with self.pieces.open(name, 0, size) as file:
             found = (
-                IgnoredFile(uri=f"{uri}#{member.name}")
-                if member.reason == ""
-                else Span(member.offset, member.end, self._image_id(name, member))
+                Span(member.offset, member.end, self._image_id(name, member))
+                if self._is_taken(name, member)
+                else IgnoredFile(uri=f"{uri}#{member.name}")
                 for member in TarReader(file, size).members()
             )
             yield from list_ranges(uri, found, max_images)
@@ -119,7 +119,7 @@ class TarSource(PiecesSource):
         name = self.pieces.name(entry.uri)
         with self.pieces.open(name, entry.offset, entry.end) as file:
             reader = TarReader(file, entry.end - entry.offset, entry.offset)
-            images = (member for member in reader.members() if member.reason != "")
+            images = (member for member in reader.members() if self._is_taken(name, member))
             last = None if entry.count == "estimated" else entry.stop - entry.start
             index, seen = entry.start, set[str]()
             for index, member in enumerate(islice(images, last), entry.start + 1):
@@ -136,6 +136,11 @@ class TarSource(PiecesSource):
                     yield duplicate_image(image_id, uri)
             if entry.count == "exact" and index != entry.stop:
                 raise changed_error(entry.uri)
+
+    def _is_taken(self, name: str, member: Member) -> bool:
+        """Tell whether a member counts; a damaged place always does, whatever was there."""
+        is_image = member.reason != ""
+        return is_image and (not member.name or self._image_id(name, member) in self.pieces.names)
 
     def _image_id(self, name: str, member: Member) -> str:
         if member.image_id is not None:

@@ -58,7 +58,7 @@ class URLListSource(PiecesSource):
     @property
     def url(self) -> str:
         """Where the list lies."""
-        return f"{self.pieces.folder.url}#format=urls"
+        return self.pieces.url("urls")
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List ranges of lines; no URL is opened.
@@ -70,8 +70,12 @@ class URLListSource(PiecesSource):
 
     def _ranges(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         assert file.num_bytes is not None
-        lines = self._lines(0, file.num_bytes)
-        return list_ranges(self.pieces.uri(file.name), lines, max_images, sized=False)
+        uri, names = self.pieces.uri(file.name), self.pieces.names
+        found = (
+            line if line.image_id in names else IgnoredFile(uri=f"{uri}#{line.image_id}")
+            for line in self._lines(0, file.num_bytes)
+        )
+        return list_ranges(uri, found, max_images, sized=False)
 
     def _lines(self, start: int, stop: int) -> Iterator[Span]:
         """Iterate over the lines that hold a URL, which is the id."""
@@ -93,8 +97,9 @@ class URLListSource(PiecesSource):
         """
         assert entry.offset is not None
         assert entry.end is not None
-        lines = enumerate(self._lines(entry.offset, entry.end), entry.start)
-        urls = {index: line.image_id for index, line in lines}
+        found = (line.image_id for line in self._lines(entry.offset, entry.end))
+        taken = (url for url in found if url in self.pieces.names)
+        urls = dict(enumerate(taken, entry.start))
         if len(urls) < entry.stop - entry.start:
             raise changed_error(entry.uri)
         repeats = frozenset(entry.repeats)

@@ -59,7 +59,7 @@ class Step:
         return self.kind == "run"
 
 
-PLAN_FLAGS = ("--limit", "--sample", "--shard-size")
+PLAN_FLAGS = ("--limit", "--sample", "--include", "--exclude", "--shard-size")
 EXTEND_FLAGS = ("--extend", "--as-planned")
 TRUTH_FLAGS = ("--truth", "--truth-foreground", "--truth-ignore", "--ignore")
 

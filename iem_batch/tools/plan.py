@@ -11,6 +11,7 @@ from iem_batch.run.manifest import manifest_files
 from iem_batch.run.marker import Kind, adopt, require_apart
 from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
 from iem_batch.sources import Source, open_source
+from iem_batch.sources.names import Names
 from iem_batch.sources.protocol import without_format
 from iem_batch.steps.do import drop, grow
 from iem_batch.words import count
@@ -55,10 +56,11 @@ def ensure_plan(
         RunMismatchError: the source has changed, or other settings were planned with; nothing is
             written.
     """
-    opened = open_source(source, job.settings.web)
+    settings = job.settings.plan
+    opened = open_source(source, job.settings.web, Names(settings.include, settings.exclude))
     if not job.run.exists(layout.PLAN):
         return _new_plan(job, opened, kind)
-    require_same_settings(job.run, opened, job.settings.plan)
+    require_same_settings(job.run, opened, settings)
     if extend:
         planned, change = extend_plan(job.run, opened)
         grow(job, planned.num_shards)
@@ -137,5 +139,5 @@ def plan_lines(planned: Plan) -> list[str]:
         lines.append(f"{count(planned.num_unreadable, 'file')} cannot be read, such as {examples}")
     if planned.num_ignored:
         examples = ", ".join(planned.ignored_examples)
-        lines.append(f"{count(planned.num_ignored, 'other file')}, no image, such as {examples}")
+        lines.append(f"{count(planned.num_ignored, 'other file')}, not taken, such as {examples}")
     return lines

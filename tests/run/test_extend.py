@@ -16,7 +16,16 @@ from iem_batch.run.plan import Plan, read_plan, shard_entries, write_plan
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Entry, open_source
 from iem_batch.tools.plan import ensure_plan, plan
-from tests.growing import IN_PIECES, KINDS, CutOffError, Growing, contents, killed_after, pictures
+from tests.growing import (
+    IN_PIECES,
+    KINDS,
+    CutOffError,
+    Growing,
+    contents,
+    killed_after,
+    mixed,
+    pictures,
+)
 from tests.run.test_plan import ListedSource
 from tests.steps.jobs import job_at
 
@@ -233,3 +242,23 @@ def test_what_is_added_while_a_source_is_listed_is_found_the_next_time(tmp_path:
     change = find_change(run, source)
     assert change is not None
     assert change.num_new == 3
+
+
+@pytest.mark.parametrize("kind", ["folder", "tars", "parquet", "lmdb"])
+def test_an_extension_takes_what_the_patterns_of_the_plan_take(tmp_path: Path, kind: str) -> None:
+    collection = Growing(kind, str(tmp_path))
+    settings = PlanSettings(shard_size=4, exclude="*[05].png")
+    job = job_of(collection, plan=settings)
+    first, *_, last = collection.stages
+    ensure_plan(job, collection.write(pictures(first)), "run")
+    source = collection.write(pictures(last))
+    extended = ensure_plan(job, source, "run", extend=True)
+    opened = open_source(extended.source_url)
+    entries = [entry for entries in by_shard(job.run, extended) for entry in entries]
+    ids = [item.image_id for entry in entries for item in opened.read(entry)]
+    assert len(ids) == len(set(ids)) == extended.num_images
+    made = mixed(pictures(last)) if kind == "folder" else pictures(last)
+    kept = {name for name in made if not name.endswith(("0.png", "5.png"))}
+    assert {name.rpartition("/")[2] for name in ids} == kept
+    with pytest.raises(RunMismatchError, match=r"exclude: '\*\[05\].png' before, None now"):
+        ensure_plan(job_of(collection), source, "run", extend=True)

@@ -24,7 +24,7 @@ def test_plan_says_what_it_found(tmp_path: Path, call: Call) -> None:
         f"plan: 4 images (0.0 MB) in 2 shards -> {tmp_path}/run/_run/plan.json",
         "plan: 1 image with the id of an earlier one, to be quarantined as duplicate",
         f"plan: 1 file cannot be read, such as {folder}/y.tar (it does not begin as a tar archive)",
-        f"plan: 1 other file, no image, such as {folder}/x.tar#notes.txt",
+        f"plan: 1 other file, not taken, such as {folder}/x.tar#notes.txt",
     ]
 
 
