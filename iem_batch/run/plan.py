@@ -119,7 +119,7 @@ def _serialised(entry: Entry) -> bytes:
     # JSON, because a name may hold any separator.
     key = None if entry.first_key is None else entry.first_key.hex()
     places = [entry.uri, entry.start, entry.stop, entry.num_bytes, entry.offset, entry.end, key]
-    return json.dumps([*places, entry.count, entry.repeats, entry.problem]).encode()
+    return json.dumps([*places, entry.codec, entry.count, entry.repeats, entry.problem]).encode()
 
 
 def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:

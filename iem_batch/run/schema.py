@@ -34,6 +34,7 @@ MANIFEST = _schema(
         ("offset", pa.int64()),
         ("end", pa.int64()),
         ("first_key", pa.binary()),
+        ("codec", pa.string()),
         ("repeats", pa.list_(pa.int64())),
         ("problem", pa.string()),
     ]

@@ -6,6 +6,8 @@ from functools import partial
 
 from iem_batch.errors import CredentialsError, StorageError, TooLargeError
 from iem_batch.sources.download import Downloader
+from iem_batch.sources.formats import is_image_name
+from iem_batch.sources.named_file import read_named
 from iem_batch.sources.protocol import RawImage, UnreadableImage
 from iem_batch.storage.folder import Folder
 from iem_batch.storage.local_files import read_file
@@ -26,11 +28,13 @@ class Request:
 
     Args:
         image_id: of its image.
-        uri: where the URL was listed.
-        url: the URL; None if there is none.
+        table: the list.
+        uri: where in it the URL stands.
+        url: the URL, or the path of a file below the folder of the list; None if there is none.
     """
 
     image_id: str
+    table: str
     uri: str
     url: object
 
@@ -75,6 +79,8 @@ def _fetch(
 
     if request.url is None:
         return unreadable("null", "the URL is null")
+    if isinstance(request.url, str) and allow_local and _is_relative(uri):
+        return read_named(uri, request.table, request.image_id, request.uri)
     if not (isinstance(request.url, str) and _is_url(uri, allow_local)):
         return unreadable("not_a_url", "not a URL that can be read: use https, http, s3 or gs")
     try:
@@ -95,7 +101,13 @@ def _fetch(
     return RawImage(image_id=request.image_id, uri=uri, data=data)
 
 
+def _is_relative(path: str) -> bool:
+    return "://" not in path and not path.startswith(("/", "file:")) and is_image_name(path)
+
+
 def _is_url(url: str, allow_local: bool) -> bool:
+    if "\0" in url:
+        return False
     if url.startswith(("/", "file:")):
         return allow_local
     scheme, separator, path = url.partition("://")

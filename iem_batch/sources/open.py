@@ -19,12 +19,20 @@ from iem_batch.sources.parquet_table import ParquetTable
 from iem_batch.sources.pieces import Pieces, is_private
 from iem_batch.sources.protocol import Source
 from iem_batch.sources.tar import TarSource
-from iem_batch.sources.url_list import URLListSource, has_url
+from iem_batch.sources.text_rows import (
+    MAX_JSON_BYTES,
+    has_url,
+    json_schema,
+    read_header,
+)
+from iem_batch.sources.url_list import URLListSource
 from iem_batch.storage.folder import Folder
 from iem_batch.storage.settings import DEFAULTS, WebSettings
+from iem_batch.storage.unpacked import codec_of
 from iem_batch.storage.web import WebFile, is_web
 
-FORMATS = ("folder", "tar", "parquet", "lmdb", "urls")
+TEXTS = ("urls", "csv", "jsonl")
+FORMATS = ("folder", "tar", "parquet", "lmdb", *TEXTS)
 
 MAX_NAMES = 100_000
 """So many names of a folder tell its format."""
@@ -83,14 +91,18 @@ def _open_folder(pieces: Pieces, options: dict[str, str], web: WebSettings) -> S
     folder = pieces.folder
     assert isinstance(folder, Folder)
     kind = options.get("format") or _format_of_folder(folder)
-    if kind == "urls":
-        raise SourceError(f"{folder.url} is a folder; give the list of URLs itself")
+    if kind in TEXTS:
+        raise SourceError(f"{folder.url} is a folder; give the list itself")
     return _open_archive(pieces, kind, options, web) or FolderSource(folder, pieces.names)
 
 
 def _open_file(pieces: Pieces, options: dict[str, str], web: WebSettings) -> Source:
     file, given = pieces.folder, options.get("format")
-    head = b"" if given else pieces.head("")
+    head = pieces.head("")
+    if (codec := codec_of(head)) is not None:
+        head = pieces.head("", codec)
+        if not head:
+            raise SourceError(f"{file.url} begins as {codec}, but cannot be unpacked")
     kind = given or format_of(head)
     if source := _open_archive(pieces, kind, options, web):
         return source
@@ -98,14 +110,9 @@ def _open_file(pieces: Pieces, options: dict[str, str], web: WebSettings) -> Sou
         raise SourceError(f"{file.url} is one file; give the folder that holds the images")
     if kind == "packed":
         raise SourceError(
-            f"{file.url} is compressed, so images in it cannot be reached without unpacking "
-            "all before them; unpack it, a tar to a plain .tar"
+            f"{file.url} is packed in a way that is not read; unpack it, a tar to a plain .tar"
         )
-    if given == "urls" or _begins_with_url(head):
-        return URLListSource(pieces, web)
-    raise SourceError(
-        f"{file.url} is neither tar, Parquet, LMDB nor a list of URLs; it begins with {head[:16]!r}"
-    )
+    return _open_text(pieces, kind, codec, options, web)
 
 
 def _open_archive(
@@ -125,25 +132,54 @@ def _open_archive(
     return None
 
 
-def _begins_with_url(head: bytes) -> bool:
-    """Tell whether a text has a URL or a local path where its first line is that is not blank."""
+def _open_text(
+    pieces: Pieces, kind: str | None, codec: str | None, options: dict[str, str], web: WebSettings
+) -> Source:
+    """Open a list: of URLs, or a table with a column of them."""
+    url, image = pieces.folder.url, options.get("image")
+    if kind in ("csv", "jsonl") and image is not None and "id" in options:
+        return URLListSource(pieces, web, kind, image, options["id"] or None)
+    head = pieces.head("", codec, MAX_JSON_BYTES)
     text = head.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
     lines = (line.strip() for line in text.splitlines())
     first = next((line for line in lines if line and not line.startswith("#")), "")
     is_comment = not first and "\0" not in text and text.startswith("#")
-    return is_comment or has_url(first)
+    if kind == "urls" or kind is None and (is_comment or has_url(first)):
+        return URLListSource(pieces, web)
+    name = url.lower().rpartition("/")[2]
+    is_promised = kind or image or any(end in name for end in (".csv", ".tsv", ".jsonl"))
+    try:
+        if kind == "jsonl" or (kind is None and first.startswith("{")):
+            kind, schema = "jsonl", json_schema(head)
+        else:
+            names = read_header(head).names
+            kind, schema = "csv", pa.schema([(name, pa.string()) for name in names])
+        image, image_id = _columns(schema, options, url)
+    except SourceError as error:
+        if is_promised:
+            raise SourceError(f"{url}: {str(error).removeprefix(f'{url}: ')}") from error
+        raise SourceError(
+            f"{url} is neither tar, zip, Parquet, LMDB nor a list of URLs or paths; it begins with "
+            f"{head[:16]!r}"
+        ) from error
+    has_id = image_id is not None and id_column(schema, image_id) is not None
+    return URLListSource(pieces, web, kind, image, image_id if has_id else None)
 
 
 def _parquet(pieces: Pieces, options: dict[str, str], web: WebSettings) -> Source:
-    image, image_id = options.get("image"), options.get("id", ID_NAME)
-    if "image" not in options or "id" not in options:
-        schema = _first_schema(pieces)
-        image = image or find_image_column(schema, pieces.folder.url)
-        content_of(schema, image)
-        if image_id:
-            id_column(schema, image_id)
-    assert image is not None
-    return ParquetSource(pieces, image, image_id or None, web)
+    if "image" in options and "id" in options:
+        return ParquetSource(pieces, options["image"], options["id"] or None, web)
+    return ParquetSource(pieces, *_columns(_first_schema(pieces), options, pieces.folder.url), web)
+
+
+def _columns(schema: pa.Schema, options: dict[str, str], place: str) -> tuple[str, str | None]:
+    """Choose the columns of the images and of their ids, which need not be there."""
+    image = options.get("image") or find_image_column(schema, place)
+    content_of(schema, image)
+    image_id = options.get("id", ID_NAME) or None
+    if image_id is not None:
+        id_column(schema, image_id)
+    return image, image_id
 
 
 def _first_schema(pieces: Pieces) -> pa.Schema:

@@ -73,12 +73,16 @@ class ParquetSource(PiecesSource):
         if format_of(self.pieces.head(file.name)) != "parquet":
             yield self.pieces.wrong_format(file, _EXTENSIONS, "it does not begin as a Parquet file")
             return
+        count = 0
         try:
-            yield from self._ranges(file, max_images)
+            for listed in self._ranges(file, max_images):
+                if isinstance(listed.item, Entry):
+                    count = listed.item.stop
+                yield listed
         except (pa.ArrowException, OSError, SourceError) as error:
             # All of the file, or what is left of it behind damage in the column of ids.
             problem = " ".join(str(error).split())
-            yield Listed(self.pieces.entry_of_problem(file, problem))
+            yield Listed(self.pieces.entry_of_problem(file, problem, count))
 
     def _ranges(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         assert file.num_bytes is not None
@@ -146,7 +150,9 @@ class ParquetSource(PiecesSource):
             yield duplicate_image(ids[row], f"{entry.uri}#{row}")
         values = _values(table, image, [row for row in ids if row not in repeats])
         if content_of(table.schema, self.image) == "url":
-            requests = (Request(ids[row], f"{entry.uri}#{row}", url) for row, url in values)
+            requests = (
+                Request(ids[row], entry.uri, f"{entry.uri}#{row}", url) for row, url in values
+            )
             yield from fetch(requests, self.pieces.folder.is_local, self.web)
             return
         for row, value in values:

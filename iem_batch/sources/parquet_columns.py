@@ -14,6 +14,9 @@ Content = Literal["struct", "bytes", "url"]
 URL_NAMES = ("url", "uri", "image_url", "image_uri")
 """Columns of text that are taken for URLs if no column holds images."""
 
+PATH_NAMES = ("path", "image_path", "file_path", "filepath", "file_name", "filename", "image")
+"""Those that are taken for paths if there are no URLs either."""
+
 ID_NAME = "image_id"
 """The column that is taken for ids in each file that has it; others must be named in the URL."""
 
@@ -75,7 +78,7 @@ def find_image_column(schema: pa.Schema, place: str) -> str:
     """Choose the column of the images.
 
     It is the only one that holds images, or the one named ``image``; without any, the only one of
-    text with a name of `URL_NAMES`.
+    text with a name of `URL_NAMES`, or without that of `PATH_NAMES`.
 
     Args:
         schema: of the file.
@@ -89,7 +92,8 @@ def find_image_column(schema: pa.Schema, place: str) -> str:
     if "image" in found:
         return "image"
     texts = [name for name, content in contents.items() if content == "url"]
-    found = found or [name for name in texts if name.lower() in URL_NAMES]
+    for names in (URL_NAMES, PATH_NAMES):
+        found = found or [name for name in texts if name.lower() in names]
     if len(found) == 1:
         return str(found[0])
     columns = ", ".join(f"{field.name} ({field.type})" for field in schema)

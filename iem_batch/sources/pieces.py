@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -20,8 +20,9 @@ from iem_batch.sources.protocol import (
 )
 from iem_batch.sources.repeats import Listed, mark_repeats
 from iem_batch.storage.folder import Folder, FoundFile
-from iem_batch.storage.range_file import RangeFile
+from iem_batch.storage.range_file import RangeFile, Ranges
 from iem_batch.storage.read_ahead import LARGE_REQUESTS, read_ahead
+from iem_batch.storage.unpacked import BLOCK_BYTES, Unpacked, unpacked
 from iem_batch.storage.web import WebFile
 
 RANGES_AHEAD = 8
@@ -118,13 +119,16 @@ class Pieces:
         """Name an image by its name in its piece, and by the piece if there are several."""
         return inner if self.is_single else f"{name}{separator}{inner}"
 
-    def head(self, name: str) -> bytes:
-        """Read the first bytes of a piece, which tell its format."""
-        return self.folder.read_range(name, 0, HEAD_BYTES)
+    def head(self, name: str, codec: str | None = None, size: int = HEAD_BYTES) -> bytes:
+        """Read the first bytes of a piece, or of what it unpacks to; they tell its format."""
+        if codec is None:
+            return self.folder.read_range(name, 0, size)
+        with closing(Unpacked(self.folder, name, codec, BLOCK_BYTES)) as file:
+            return file.read_range(name, 0, size)
 
     @contextmanager
     def open(
-        self, name: str, start: int, stop: int, block_bytes: int = 0
+        self, name: str, start: int, stop: int, block_bytes: int = 0, codec: str | None = None
     ) -> Iterator[io.BufferedReader]:
         """Open the bytes start..stop-1 of a piece as a file that reads in large blocks.
 
@@ -133,6 +137,7 @@ class Pieces:
             start: first byte.
             stop: one past the last.
             block_bytes: size of a block; 0 takes that of the store.
+            codec: how the piece is packed; the bytes are those of what it unpacks to.
 
         Raises:
             StorageError: the store failed, there or while the file is read.
@@ -140,12 +145,23 @@ class Pieces:
         """
         block = LOCAL_BLOCK_BYTES if self.folder.is_local else REMOTE_BLOCK_BYTES
         try:
-            raw = RangeFile(self.folder, name, start, stop)
-            file: io.BufferedReader = io.BufferedReader(raw, block_bytes or block)
-            with file:
-                yield file
+            with ExitStack() as stack:
+                place: Ranges = self.folder
+                if codec is not None:
+                    place = stack.enter_context(unpacked(self.folder, name, codec, block))
+                raw = RangeFile(place, name, start, stop)
+                yield stack.enter_context(io.BufferedReader(raw, block_bytes or block))
         except FileNotFoundError as error:
             raise gone_error(self.uri(name)) from error
+
+    def unpacked_size(self, name: str, codec: str) -> tuple[int, str | None]:
+        """Give the bytes that a packed piece unpacks to, by doing it, and why there are no more.
+
+        Raises:
+            StorageError: the store failed.
+        """
+        with unpacked(self.folder, name, codec, REMOTE_BLOCK_BYTES) as file:
+            return file.unpacked_size(), file.problem
 
     def whole(self, name: str, size: int) -> str | io.RawIOBase:
         """Give a piece to a library that reads files itself: its path, or one request a read."""
@@ -173,11 +189,11 @@ class Pieces:
             return Listed(self.entry_of_problem(file, problem))
         return Listed(IgnoredFile(uri=self.uri(file.name)))
 
-    def entry_of_problem(self, file: FoundFile, problem: str) -> Entry:
-        """Make the entry of a piece that cannot be read."""
+    def entry_of_problem(self, file: FoundFile, problem: str, start: int = 0) -> Entry:
+        """Make the entry of a piece that cannot be read, or not behind its first images."""
         num_bytes = file.num_bytes or 0
         uri = self.uri(file.name)
-        return Entry(uri=uri, start=0, stop=1, num_bytes=num_bytes, problem=problem)
+        return Entry(uri=uri, start=start, stop=start + 1, num_bytes=num_bytes, problem=problem)
 
 
 @dataclass(frozen=True)
@@ -206,7 +222,12 @@ class Span(NamedTuple):
 
 
 def list_ranges(
-    uri: str, found: Iterable[Span | IgnoredFile], max_images: int, sized: bool = True
+    uri: str,
+    found: Iterable[Span | IgnoredFile],
+    max_images: int,
+    sized: bool = True,
+    codec: str | None = None,
+    problem: str | None = None,
 ) -> Iterator[Listed]:
     """Put the images of a piece that follow one another into entries.
 
@@ -215,31 +236,37 @@ def list_ranges(
         found: what is in it, in order.
         max_images: images in an entry, at most.
         sized: whether the bytes are those of the images; else `Entry.num_bytes` is 0.
+        codec: as in `Entry`.
+        problem: why not all could be read, if so; it counts as one image more.
     """
     start, spans = 0, list[Span]()
+
+    def listed() -> Listed:
+        offset, end = spans[0].offset, spans[-1].end
+        entry = Entry(
+            uri=uri,
+            start=start,
+            stop=start + len(spans),
+            num_bytes=end - offset if sized else 0,
+            offset=offset,
+            end=end,
+            codec=codec,
+        )
+        return Listed(entry, [span.image_id for span in spans])
+
     for item in found:
         if isinstance(item, IgnoredFile):
             yield Listed(item)
             continue
         spans.append(item)
         if len(spans) == max_images:
-            yield _range(uri, start, spans, sized)
+            yield listed()
             start, spans = start + max_images, []
     if spans:
-        yield _range(uri, start, spans, sized)
-
-
-def _range(uri: str, start: int, spans: list[Span], sized: bool) -> Listed:
-    offset, end = spans[0].offset, spans[-1].end
-    entry = Entry(
-        uri=uri,
-        start=start,
-        stop=start + len(spans),
-        num_bytes=end - offset if sized else 0,
-        offset=offset,
-        end=end,
-    )
-    return Listed(entry, [span.image_id for span in spans])
+        yield listed()
+    if problem is not None:
+        start += len(spans)
+        yield Listed(Entry(uri=uri, start=start, stop=start + 1, num_bytes=0, problem=problem))
 
 
 def name_below(folder: Folder | WebFile, uri: str) -> str:

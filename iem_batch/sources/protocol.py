@@ -33,6 +33,7 @@ class Entry:
         end: one past its last byte.
         first_key: key of the first image, where the format has keys; of a table of which not
             all rows are taken the rows to look at, as start:stop.
+        codec: how the piece is packed as a whole, with `offset` and `end` in what it unpacks to.
         repeats: those of start..stop-1 whose id belongs to an earlier image of the source.
         problem: why the piece cannot be read at all; it counts as one image.
     """
@@ -45,6 +46,7 @@ class Entry:
     offset: int | None = None
     end: int | None = None
     first_key: bytes | None = None
+    codec: str | None = None
     repeats: tuple[int, ...] = ()
     problem: str | None = None
 

@@ -20,6 +20,7 @@ from iem_batch.sources.protocol import (
 from iem_batch.sources.repeats import Listed
 from iem_batch.sources.tar_members import Member, TarReader
 from iem_batch.storage.folder import FoundFile
+from iem_batch.storage.unpacked import codec_of
 
 SAMPLE_BYTES = 1 << 20
 """So much of a remote archive is read to estimate how many images it holds."""
@@ -34,6 +35,9 @@ class TarSource(PiecesSource):
     If there are several archives, the path of the archive comes first. A member is an image if
     its name or its first bytes say so. Planning looks through all headers, but not through remote
     archives that seem to hold no more images than an entry may: those are read whole anyway.
+
+    Of a packed archive planning unpacks all twice, and each process that reads of it all before
+    the last image it reads once.
     """
 
     exact_bytes: ClassVar[bool] = True
@@ -57,14 +61,20 @@ class TarSource(PiecesSource):
             yield self.pieces.wrong_format(file, _EXTENSIONS, LINK_TO_NOTHING)
             return
         head = self.pieces.head(file.name)
+        codec = codec_of(head)
+        if codec is not None:
+            head = self.pieces.head(file.name, codec)
         if format_of(head) != "tar" and (any(head) or not head):
-            problem = (
-                "it is compressed, so images in it cannot be reached without unpacking all before "
-                "them; unpack it to a plain .tar"
-                if format_of(head) == "packed"
-                else "it does not begin as a tar archive"
-            )
+            problem = "it does not begin as a tar archive"
+            if codec is not None and not head:
+                problem = f"it begins as {codec}, but cannot be unpacked"
+            elif format_of(head) == "packed":
+                problem = "it is packed in a way that is not read; unpack it to a plain .tar"
             yield self.pieces.wrong_format(file, _EXTENSIONS, problem)
+            return
+        if codec is not None:
+            size, damage = self.pieces.unpacked_size(file.name, codec)
+            yield from self._indexed(file.name, size, max_images, codec, damage)
             return
         estimate = self._estimate(file.name, file.num_bytes)
         if estimate is not None and estimate <= max_images:
@@ -91,16 +101,23 @@ class TarSource(PiecesSource):
             num_images = sum(self._is_taken(name, member) for member in members) - 1
         return max(1, round(num_images * size / SAMPLE_BYTES))
 
-    def _indexed(self, name: str, size: int, max_images: int) -> Iterator[Listed]:
+    def _indexed(
+        self,
+        name: str,
+        size: int,
+        max_images: int,
+        codec: str | None = None,
+        problem: str | None = None,
+    ) -> Iterator[Listed]:
         uri = self.pieces.uri(name)
-        with self.pieces.open(name, 0, size) as file:
+        with self.pieces.open(name, 0, size, codec=codec) as file:
             found = (
                 Span(member.offset, member.end, self._image_id(name, member))
                 if self._is_taken(name, member)
                 else IgnoredFile(uri=f"{uri}#{member.name}")
                 for member in TarReader(file, size).members()
             )
-            yield from list_ranges(uri, found, max_images)
+            yield from list_ranges(uri, found, max_images, codec=codec, problem=problem)
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None
@@ -117,7 +134,7 @@ class TarSource(PiecesSource):
         assert entry.offset is not None
         assert entry.end is not None
         name = self.pieces.name(entry.uri)
-        with self.pieces.open(name, entry.offset, entry.end) as file:
+        with self.pieces.open(name, entry.offset, entry.end, codec=entry.codec) as file:
             reader = TarReader(file, entry.end - entry.offset, entry.offset)
             images = (member for member in reader.members() if self._is_taken(name, member))
             last = None if entry.count == "estimated" else entry.stop - entry.start

@@ -1,11 +1,11 @@
-"""A text file of URLs, one in a line, as a source."""
+"""A text file of URLs or paths as a source: one in a line, or a table as CSV, TSV or JSON Lines."""
 
-import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from iem_batch.sources import text_rows
 from iem_batch.sources.fetch import Request, fetch
 from iem_batch.sources.pieces import PiecesSource, Span, list_ranges
 from iem_batch.sources.protocol import (
@@ -17,51 +17,47 @@ from iem_batch.sources.protocol import (
     duplicate_image,
 )
 from iem_batch.sources.repeats import Listed
+from iem_batch.sources.text_rows import MAX_LINE_BYTES, Row, read_header
 from iem_batch.storage.folder import FoundFile
 from iem_batch.storage.settings import DEFAULTS, WebSettings
-
-MAX_LINE_BYTES = 1 << 16
-"""A line of more bytes than this is no URL."""
-
-
-_URL = re.compile(r"(?:\w+://|/)[^\x00-\x20]")
-
-
-def url_in(line: str) -> str:
-    """Give the field of a line that is a URL or a local path; all of the line if none is."""
-    return next((field for field in line.split("\t") if _URL.match(field)), line)
-
-
-def has_url(line: str) -> bool:
-    """Tell whether a field of a line is a URL or a local path."""
-    return _URL.match(url_in(line)) is not None
+from iem_batch.storage.unpacked import codec_of
 
 
 @dataclass(frozen=True)
 class URLListSource(PiecesSource):
-    """Images at the URLs of a text file; an image's id is its URL.
+    """Images at the URLs of a text file, which may be packed; an image's id is its URL.
 
-    In a line with tabs the first field that is a URL counts, such as that beside a caption. Blank
-    lines and those that begin with ``#`` are left out. A line that is no URL becomes a row in
-    quarantine. Only a local list may hold local paths.
+    In a table the id is that in a column of ids; where that has none the URL, and without that the
+    place of the row in bytes, after ``#``. In a plain list with tabs the first field that is a URL
+    counts, such as that beside a caption; blank lines and those that begin with ``#`` are left out.
+    A line that is no URL becomes a row in quarantine. Only a local list may hold local paths, those
+    of images also from its folder on.
 
     Args:
         pieces: the list, as the only piece.
         web: how web servers are asked.
+        kind: ``urls`` (one in a line), ``csv`` (TSV too) or ``jsonl``.
+        image: of a table the column of URLs or paths.
+        id: of a table the column of ids; None if there is none.
     """
 
     exact_bytes: ClassVar[bool] = False
     """The sizes of the images are not known before they are read."""
 
     web: WebSettings = DEFAULTS
+    kind: str = "urls"
+    image: str = ""
+    id: str | None = None
 
     @property
     def url(self) -> str:
-        """Where the list lies."""
-        return self.pieces.url("urls")
+        """Where the list lies, and the columns of a table."""
+        if self.kind == "urls":
+            return self.pieces.url("urls")
+        return self.pieces.url(self.kind, image=self.image, id=self.id or "")
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
-        """List ranges of lines; no URL is opened.
+        """List ranges of rows; no URL is opened.
 
         Raises:
             SourceError: the list cannot be read.
@@ -70,45 +66,66 @@ class URLListSource(PiecesSource):
 
     def _ranges(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         assert file.num_bytes is not None
+        codec, problem = codec_of(self.pieces.head("")), None
+        size = file.num_bytes
+        if codec is not None:
+            size, problem = self.pieces.unpacked_size("", codec)
         uri, names = self.pieces.uri(file.name), self.pieces.names
         found = (
-            line if line.image_id in names else IgnoredFile(uri=f"{uri}#{line.image_id}")
-            for line in self._lines(0, file.num_bytes)
+            Span(row.offset, row.end, image_id)
+            if (image_id := _image_id(row)) in names
+            else IgnoredFile(uri=f"{uri}#{image_id}")
+            for row in self._rows(0, size, codec)
         )
-        return list_ranges(uri, found, max_images, sized=False)
+        return list_ranges(uri, found, max_images, False, codec, problem)
 
-    def _lines(self, start: int, stop: int) -> Iterator[Span]:
-        """Iterate over the lines that hold a URL, which is the id."""
-        with self.pieces.open("", start, stop) as file:
-            while line := file.readline(MAX_LINE_BYTES):
-                first, start = start, start + len(line)
-                text = line.strip().decode(errors="backslashreplace").removeprefix("\ufeff")
-                if text and not text.startswith("#"):
-                    yield Span(first, start, url_in(text))
+    def _rows(self, start: int, stop: int, codec: str | None) -> Iterator[Row]:
+        """Iterate over the rows of a range of bytes."""
+        columns = self.image, self.id
+        if self.kind == "csv":
+            header = read_header(self.pieces.head("", codec, MAX_LINE_BYTES))
+            if not {self.image, self.id or self.image} <= {*header.names}:
+                raise changed_error(self.pieces.uri(""))
+            start = max(start, header.end)
+        with self.pieces.open("", start, stop, codec=codec) as file:
+            if self.kind == "csv":
+                yield from text_rows.csv_rows(file, start, header, *columns)
+            elif self.kind == "jsonl":
+                yield from text_rows.json_rows(file, start, *columns)
+            else:
+                yield from text_rows.url_rows(file, start)
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None
     ) -> Iterator[RawImage | UnreadableImage]:
-        """Read the images of a range of lines, several at a time.
+        """Read the images of a range of rows, several at a time.
 
         Raises:
             StorageError: the list cannot be read, or no URL of many can be reached; try again.
             SourceError: the list has vanished or is not what was planned.
         """
+        if entry.problem is not None:
+            yield self.pieces.unreadable(entry)
+            return
         assert entry.offset is not None
         assert entry.end is not None
-        found = (line.image_id for line in self._lines(entry.offset, entry.end))
-        taken = (url for url in found if url in self.pieces.names)
-        urls = dict(enumerate(taken, entry.start))
-        if len(urls) < entry.stop - entry.start:
+        found = ((row, _image_id(row)) for row in self._rows(entry.offset, entry.end, entry.codec))
+        taken = (pair for pair in found if pair[1] in self.pieces.names)
+        rows = dict(zip(range(entry.start, entry.stop), taken, strict=False))
+        if len(rows) < entry.stop - entry.start:
             raise changed_error(entry.uri)
         repeats = frozenset(entry.repeats)
-        urls = {index: url for index, url in urls.items() if index < entry.stop}
         if wanted is None:
-            yield from (duplicate_image(urls[index], entry.uri) for index in sorted(repeats))
+            yield from (duplicate_image(rows[index][1], entry.uri) for index in sorted(repeats))
         requests = (
-            Request(url, entry.uri, url)
-            for index, url in urls.items()
-            if index not in repeats and (wanted is None or url in wanted)
+            Request(image_id, entry.uri, f"{entry.uri}#{row.offset}", row.image)
+            for index, (row, image_id) in rows.items()
+            if index not in repeats and (wanted is None or image_id in wanted)
         )
         yield from fetch(requests, self.pieces.folder.is_local, self.web)
+
+
+def _image_id(row: Row) -> str:
+    if row.image_id is not None:
+        return row.image_id
+    return row.image if isinstance(row.image, str) else f"#{row.offset}"

@@ -1,11 +1,20 @@
 """A range of a file on any storage, as a file of its own."""
 
 import io
-from typing import Any
+from typing import Any, Protocol
 
 from iem_batch.errors import StorageError
 from iem_batch.storage.folder import Folder
-from iem_batch.storage.web import WebFile
+
+
+class Ranges(Protocol):
+    """What can be read in ranges: a `Folder`, a `WebFile`, or a file that is unpacked."""
+
+    def url_of(self, name: str) -> str:
+        """Say where a file lies."""
+
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """Read the bytes start..stop-1 of a file; fewer when it ends before."""
 
 
 class RangeFile(io.RawIOBase):
@@ -22,7 +31,7 @@ class RangeFile(io.RawIOBase):
         StorageError: anything else went wrong.
     """
 
-    def __init__(self, folder: Folder | WebFile, name: str, start: int, stop: int) -> None:
+    def __init__(self, folder: Ranges, name: str, start: int, stop: int) -> None:
         super().__init__()
         self._folder, self._name = folder, name
         self._start, self._size = start, stop - start

@@ -36,6 +36,7 @@ FROZEN = {
         "offset: int64",
         "end: int64",
         "first_key: binary",
+        "codec: string",
         "repeats: list<item: int64>",
         "problem: string",
     ],

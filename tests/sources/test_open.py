@@ -77,10 +77,16 @@ def test_most_of_the_files_decide_for_a_folder(
     ("name", "message"),
     [
         ("nowhere", "/nowhere does not exist$"),
-        ("g.tar", "g.tar is compressed, .* unpack it"),
+        ("g.tar", "g.tar begins as gzip, but cannot be unpacked"),
         ("i.tar", "i.tar is one file; give the folder that holds the images"),
-        ("x.parquet", "neither tar, Parquet, LMDB nor a list of URLs; it begins with b'hello'"),
-        ("u#format=csv", "there is no format csv; use folder, tar, parquet, lmdb, urls"),
+        (
+            "x.parquet",
+            "neither tar, zip, Parquet, LMDB nor a list of URLs or paths; it begins with b'hello'",
+        ),
+        (
+            "u#format=xml",
+            "there is no format xml; use folder, tar, parquet, lmdb, urls, csv, jsonl",
+        ),
         ("p.dat#id=name", "there is no column name; the columns are image"),
         ("p.dat#image=jpg", "there is no column jpg"),
     ],

@@ -275,6 +275,7 @@ def test_folder_of_archives(tmp_path: Path) -> None:
     (tmp_path / "b.tar").write_bytes(tar_of("x.jpg"))
     (tmp_path / "sub/a.tar").write_bytes(tar_of("x.jpg", "y.jpg"))
     (tmp_path / "c.tar.gz").write_bytes(tar_of("x.jpg", mode="w:gz"))
+    (tmp_path / "c.tar.xz").write_bytes(tar_of("x.jpg", mode="w:xz"))
     (tmp_path / "d.tar").write_bytes(b"<html>404 Not Found</html>")
     (tmp_path / "e.tar").write_bytes(b"")
     (tmp_path / "f.tar").write_bytes(bytes(10240))
@@ -282,8 +283,9 @@ def test_folder_of_archives(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_bytes(b"hello")
     source = open_source(str(tmp_path))
     images, reasons = read_all(source)
-    assert list(images) == ["b.tar/x.jpg", "sub/a.tar/x.jpg", "sub/a.tar/y.jpg"]
-    unreadable = ("c.tar.gz", "d.tar", "e.tar", "g.tar")
+    names = ["b.tar/x.jpg", "c.tar.gz/x.jpg", "sub/a.tar/x.jpg", "sub/a.tar/y.jpg"]
+    assert list(images) == names
+    unreadable = ("c.tar.xz", "d.tar", "e.tar", "g.tar")
     assert reasons == dict.fromkeys(unreadable, "unreadable")
     assert ignored(source) == [f"{tmp_path}/README.md"]
 
