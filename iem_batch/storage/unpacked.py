@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from iem_batch.errors import IEMBatchError
 from iem_batch.storage.folder import Folder
 from iem_batch.storage.range_file import RangeFile
 from iem_batch.storage.web import WebFile
@@ -139,9 +140,16 @@ def unpacked(
         file = Unpacked(folder, name, codec, block_bytes)
     try:
         yield file
-    except BaseException:
+    except (IEMBatchError, OSError):  # nobody knows where the file is now
         file.close()
         raise
+    except BaseException:  # such as that of a reader who wants no more
+        _keep(key, file)
+        raise
+    _keep(key, file)
+
+
+def _keep(key: tuple[int, Folder | WebFile, str], file: Unpacked) -> None:
     with _lock:
         others = [*_idle.values()]
         _idle.clear()
