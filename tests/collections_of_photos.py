@@ -1,8 +1,11 @@
-"""The same pictures as a folder, tar, Parquet, an LMDB and a list of URLs."""
+"""The same pictures as a folder, tar, zip, Parquet, LMDB, a list of URLs, a table of paths."""
 
+import gzip
 import io
+import json
 import random
 import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -45,6 +48,22 @@ def write_tars(root: Path, pictures: Pictures, size: int = 25) -> str:
     return str(root / "tars")
 
 
+def write_packed_tar(root: Path, pictures: Pictures) -> str:
+    """Write one tar, packed as a whole."""
+    path = Path(write_tar(root, pictures))
+    (root / "all.tar.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+    return str(root / "all.tar.gz")
+
+
+def write_zip(root: Path, pictures: Pictures) -> str:
+    """Write one zip."""
+    root.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(root / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in pictures.items():
+            archive.writestr(name, data)
+    return str(root / "all.zip")
+
+
 def write_parquet(root: Path, pictures: Pictures, size: int = 25, rows: int = 7) -> str:
     """Write a folder of Parquet files as Hugging Face has them, with a column of ids."""
     (root / "parquet").mkdir(parents=True, exist_ok=True)
@@ -80,6 +99,14 @@ def write_url_list(root: Path, pictures: Pictures, url_of: Callable[[str], str])
     lines = [f"# {name}\n{url_of(name)}\n\n" for name in pictures]
     (root / "urls.txt").write_text("".join(lines))
     return str(root / "urls.txt")
+
+
+def write_paths(root: Path, pictures: Pictures) -> str:
+    """Write files and a packed table of their paths, with ids, as JSON Lines."""
+    write_folder(root, pictures)
+    rows = [json.dumps({"path": f"folder/{name}", "image_id": name}) for name in pictures]
+    (root / "all.jsonl.gz").write_bytes(gzip.compress("\n".join(rows).encode()))
+    return str(root / "all.jsonl.gz")
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

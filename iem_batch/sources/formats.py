@@ -1,10 +1,11 @@
 """Telling formats by their first bytes, and names that are meant to be images."""
 
+import re
 import struct
 import tarfile
 from typing import Literal
 
-Format = Literal["image", "tar", "parquet", "lmdb", "packed"]
+Format = Literal["image", "tar", "zip", "parquet", "lmdb", "packed"]
 
 HEAD_BYTES = 512
 """So many bytes of a file are needed to tell its format."""
@@ -27,7 +28,8 @@ _IMAGE_EXTENSIONS = (
 )
 _BRANDS = {b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic", b"mif1": "heic"}
 """What an image in the container of MP4 files says of itself."""
-_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"7z\xbc\xaf")
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")
+_ROOT = re.compile(r"^(?:\.?/)+")
 _LMDB_MAGIC = struct.pack("=I", 0xBEEFC0DE)
 
 
@@ -43,6 +45,8 @@ def format_of(head: bytes) -> Format | None:
         return "parquet"
     if head[16:20] == _LMDB_MAGIC:
         return "lmdb"
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
     if head.startswith(_PACKED):
         return "packed"
     return "tar" if _is_tar(head) else None
@@ -95,3 +99,13 @@ def _can_be_taken(name: str) -> bool:
 def is_hidden(name: str) -> bool:
     """Tell whether a component of a path begins with a dot."""
     return any(component.startswith(".") for component in name.split("/"))
+
+
+def without_root(name: str) -> str:
+    """Take off what other tools take off the name of a member: ``/``, or the folder packed."""
+    return _ROOT.sub("", name)
+
+
+def is_unsafe(name: str) -> bool:
+    """Tell whether the path of a member leads out of its archive."""
+    return ".." in name.split("/")

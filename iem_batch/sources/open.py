@@ -26,13 +26,14 @@ from iem_batch.sources.text_rows import (
     read_header,
 )
 from iem_batch.sources.url_list import URLListSource
+from iem_batch.sources.zip_archive import ZipSource
 from iem_batch.storage.folder import Folder
 from iem_batch.storage.settings import DEFAULTS, WebSettings
 from iem_batch.storage.unpacked import codec_of
 from iem_batch.storage.web import WebFile, is_web
 
 TEXTS = ("urls", "csv", "jsonl")
-FORMATS = ("folder", "tar", "parquet", "lmdb", *TEXTS)
+FORMATS = ("folder", "tar", "zip", "parquet", "lmdb", *TEXTS)
 
 MAX_NAMES = 100_000
 """So many names of a folder tell its format."""
@@ -122,6 +123,8 @@ def _open_archive(
     match kind:
         case "tar":
             return TarSource(pieces)
+        case "zip":
+            return ZipSource(pieces)
         case "parquet":
             return _parquet(pieces, options, web)
         case "lmdb":
@@ -232,7 +235,9 @@ def _count_formats(pieces: Pieces) -> Counter[str]:
     of_kind: dict[str | None, list[str]] = defaultdict(list)
     for extension, kinds in found.items():
         of_kind[kinds.most_common(1)[0][0]] += stems[extension]
-    archives = {*of_kind["tar"], *of_kind["packed"]}
+    archives = {*of_kind["tar"], *of_kind["zip"], *of_kind["packed"]}
     of_kind["parquet"] = [stem for stem in of_kind["parquet"] if stem not in archives]
-    counts.update({kind: len(of_kind[kind]) for kind in ("image", "tar", "parquet", "packed")})
+    counts.update(
+        {kind: len(of_kind[kind]) for kind in ("image", "tar", "zip", "parquet", "packed")}
+    )
     return +counts

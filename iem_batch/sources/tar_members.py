@@ -5,14 +5,19 @@ resumes at the next header whose checksum is right, as other tools do.
 """
 
 import io
-import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 from iem_batch.errors import IEMBatchError
-from iem_batch.sources.formats import image_extension, is_hidden, is_image_name
+from iem_batch.sources.formats import (
+    image_extension,
+    is_hidden,
+    is_image_name,
+    is_unsafe,
+    without_root,
+)
 from iem_batch.sources.protocol import MAX_FILE_BYTES, utf8
 
 ID_COMMENT = "iem_batch image_id: "
@@ -20,9 +25,6 @@ ID_COMMENT = "iem_batch image_id: "
 writes it. Other programs pass a comment over, and would warn of a keyword of our own."""
 
 _MAGIC_BYTES = 16
-
-_ROOT = re.compile(r"^(?:\.?/)+")
-"""Of an absolute name, or one from the folder that was packed; other tools take it off, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +134,7 @@ class TarReader:
             yield info
 
     def _member(self, info: tarfile.TarInfo, end: int) -> Member:
-        name = utf8(_ROOT.sub("", info.name.partition("\0")[0]))
+        name = utf8(without_root(info.name.partition("\0")[0]))
         comment = info.pax_headers.get("comment", "")
         image_id = comment.removeprefix(ID_COMMENT) if comment.startswith(ID_COMMENT) else None
         reason, message = self._verdict(info, name, image_id is not None)
@@ -147,7 +149,7 @@ class TarReader:
         )
 
     def _verdict(self, info: tarfile.TarInfo, name: str, has_id: bool) -> tuple[str | None, str]:
-        if ".." in name.split("/"):
+        if is_unsafe(name):
             return "unsafe_path", "the path leads out of the archive"
         is_meant = has_id or is_image_name(name) or self._begins_as_image(info)
         if is_hidden(name) or not is_meant:

@@ -33,7 +33,10 @@ FORMS: dict[str, Callable[[Path, Mapping[str, bytes]], str]] = {
     "folder": collections.write_folder,
     "tar": collections.write_tar,
     "tars": collections.write_tars,
+    "packed tar": collections.write_packed_tar,
+    "zip": collections.write_zip,
     "parquet": collections.write_parquet,
+    "jsonl": collections.write_paths,
     "lmdb": write_lmdb,
     "urls": lambda root, pictures: collections.write_url_list(
         root, pictures, lambda name: f"{collections.write_folder(root, pictures)}/{name}"
@@ -71,7 +74,7 @@ def test_the_same_images_are_taken_from_every_kind(tmp_path: Path, form: str, na
     for max_images in (1, 5, 512):
         assert read_all(source, max_images) == (kept, {})
     ignored = [item for item in source.entries() if isinstance(item, IgnoredFile)]
-    beside = len(PICTURES) if form == "tar" else 0
+    beside = len(PICTURES) if form in ("tar", "packed tar") else 0
     assert len(ignored) == len(PICTURES) - len(kept) + beside
     if kept:
         wanted = set(list(kept)[3:5])
