@@ -4,6 +4,8 @@ Each damaged file must come out either as Pillow decodes it or as a row of the q
 good ones as if the others were not there. The files depend on the seed and the photographs alone.
 
     python -m benchmarks.fuzz PHOTOS --count 10000 --seed 1 --output benchmarks/results/fuzz.json
+
+With --form the damaged files lie in an archive or a table, such as --form zip.
 """
 
 import argparse
@@ -33,7 +35,17 @@ from iem_batch.images.decode import decode
 from iem_batch.images.opening import formats
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
+from tests import collections_of_photos as collections
 
+FORMS = {
+    "folder": collections.write_folder,
+    "tar": collections.write_tar,
+    "packed tar": collections.write_packed_tar,
+    "zip": collections.write_zip,
+    "parquet": collections.write_parquet,
+    "arrow": collections.write_arrow,
+    "jsonl": collections.write_paths,
+}
 SIZE_PX = 32
 POLICIES = frozenset({"too_large", "extreme_aspect", "unsupported_mode", "unsupported_format"})
 """Reasons to reject what Pillow might decode."""
@@ -55,13 +67,13 @@ class Outcome:
     seconds: float = 0.0
 
 
-def segment(source: Path, run: Path) -> tuple[int, float]:
+def segment(source: str, run: Path) -> tuple[int, float]:
     """Run the command in a process of its own; returns its status and peak memory in MB."""
     settings = [f"--decode.size_px={SIZE_PX}", "--decode.fit=crop", "--decode.resize=nearest"]
     settings += ["--iem.iterations=1", "--segment.init_shares=[0.5]"]
     process = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory"]
-        + ["segment", str(source), str(run), "--local", "--segment.backend=torch", *settings],
+        + ["segment", source, str(run), "--local", "--segment.backend=torch", *settings],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[1],
@@ -81,7 +93,11 @@ def rows_of(run: RunFolder, folder: str) -> dict[str, dict[str, Any]]:
 
 
 def fuzz(
-    folder: Path, base: Sequence[tuple[str, bytes]], count: int, rng: random.Random
+    folder: Path,
+    base: Sequence[tuple[str, bytes]],
+    count: int,
+    rng: random.Random,
+    form: str = "folder",
 ) -> Outcome:
     """Damage files, run the command on them among good ones, and judge what comes out."""
     outcome, began = Outcome(), time.monotonic()
@@ -93,8 +109,10 @@ def fuzz(
         name = f"{index * max(1, count // len(base)):05d}-good.{extension}"
         (source / name).write_bytes(data)
         (alone / name).write_bytes(data)
-    status, outcome.peak_mb = segment(source, folder / "run")
-    if status != 0 or segment(alone, folder / "expected")[0] != 0:
+    files = {path.name: path.read_bytes() for path in sorted(source.iterdir())}
+    given = FORMS[form](folder / "given", files)
+    status, outcome.peak_mb = segment(given, folder / "run")
+    if status != 0 or segment(str(alone), folder / "expected")[0] != 0:
         outcome.faults.append(f"the command ended with {status}")
         return outcome
     expected = rows_of(RunFolder(str(folder / "expected")), "segment")
@@ -173,15 +191,16 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--form", choices=FORMS, default="folder")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         base = base_files(options.photos, options.count // 20 + 20, rng)
-        outcome = fuzz(Path(folder), base, options.count, rng)
+        outcome = fuzz(Path(folder), base, options.count, rng, options.form)
     report = {
         "command": f"python -m benchmarks.fuzz PHOTOS --count {options.count} "
-        f"--seed {options.seed}",
+        f"--seed {options.seed} --form '{options.form}'",
         "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
         "good": len(base),
         **outcome.__dict__,

@@ -80,6 +80,18 @@ def write_parquet(root: Path, pictures: Pictures, size: int = 25, rows: int = 7)
     return str(root / "parquet")
 
 
+def write_arrow(root: Path, pictures: Pictures, size: int = 25, rows: int = 7) -> str:
+    """Write a folder of Arrow streams, as `save_to_disk` of Hugging Face `datasets` does."""
+    folder = Path(write_parquet(root, pictures, size))
+    for number, path in enumerate(sorted(folder.iterdir())):
+        table = pq.read_table(path)
+        path.unlink()
+        with pa.ipc.new_stream(folder / f"data-{number:05d}.arrow", table.schema) as writer:
+            writer.write_table(table, max_chunksize=rows)
+    (folder / "state.json").write_text("{}")
+    return str(folder)
+
+
 def write_lmdb(path: Path, values: Mapping[bytes, bytes]) -> str:
     """Write an LMDB of any keys and values."""
     import lmdb

@@ -5,7 +5,7 @@ import struct
 import tarfile
 from typing import Literal
 
-Format = Literal["image", "tar", "zip", "parquet", "lmdb", "packed"]
+Format = Literal["image", "tar", "zip", "parquet", "arrow", "lmdb", "packed"]
 
 HEAD_BYTES = 512
 """So many bytes of a file are needed to tell its format."""
@@ -43,6 +43,9 @@ def format_of(head: bytes) -> Format | None:
         return "image"
     if head.startswith(b"PAR1"):
         return "parquet"
+    # A stream begins with a mark, the size of its schema, and the place in it of the first table.
+    if head.startswith(b"ARROW1\0\0") or (head[:4] == b"\xff" * 4 and head[9:12] == bytes(3)):
+        return "arrow"
     if head[16:20] == _LMDB_MAGIC:
         return "lmdb"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):

@@ -13,9 +13,8 @@ from iem_batch.sources.folder import FolderSource
 from iem_batch.sources.formats import Format, format_of, is_image_name
 from iem_batch.sources.lmdb import DATA_FILE, LMDBSource, require_database
 from iem_batch.sources.names import ALL, Names
-from iem_batch.sources.parquet import ParquetSource
+from iem_batch.sources.parquet import ParquetSource, open_table
 from iem_batch.sources.parquet_columns import ID_NAME, content_of, find_image_column, id_column
-from iem_batch.sources.parquet_table import ParquetTable
 from iem_batch.sources.pieces import Pieces, is_private
 from iem_batch.sources.protocol import Source
 from iem_batch.sources.tar import TarSource
@@ -33,7 +32,7 @@ from iem_batch.storage.unpacked import codec_of
 from iem_batch.storage.web import WebFile, is_web
 
 TEXTS = ("urls", "csv", "jsonl")
-FORMATS = ("folder", "tar", "zip", "parquet", "lmdb", *TEXTS)
+FORMATS = ("folder", "tar", "zip", "parquet", "arrow", "lmdb", *TEXTS)
 
 MAX_NAMES = 100_000
 """So many names of a folder tell its format."""
@@ -43,11 +42,6 @@ MAX_FILES_OPENED, MAX_OPENED_OF_EXTENSION = 64, 8
 
 _OPTION = r"(?:format|image|id|db|include|exclude)=[^&#]*"
 _OPTIONS = re.compile(f"#({_OPTION}(?:&{_OPTION})*)$")
-
-_LMDB_IS_LOCAL = (
-    "an LMDB is read through memory, so it must lie on a local disk; copy it to one, or make "
-    "shards of it where it is local: iem-batch convert LMDB OUT --to parquet"
-)
 
 
 def open_source(url: str, web: WebSettings = DEFAULTS, names: Names = ALL) -> Source:
@@ -126,13 +120,24 @@ def _open_archive(
         case "zip":
             return ZipSource(pieces)
         case "parquet":
-            return _parquet(pieces, options, web)
+            return _table(pieces, kind, options, web)
+        case "arrow":
+            _require_local(pieces, "an Arrow file")
+            return _table(pieces, kind, options, web)
         case "lmdb":
             url = pieces.folder.url
-            if not pieces.folder.is_local:
-                raise SourceError(f"{url}: {_LMDB_IS_LOCAL}")
+            _require_local(pieces, "an LMDB")
             return LMDBSource(url, require_database(url, options.get("db")), pieces.names)
     return None
+
+
+def _require_local(pieces: Pieces, what: str) -> None:
+    if not pieces.folder.is_local:
+        raise SourceError(
+            f"{pieces.folder.url}: {what} is read through memory, so it must lie on a local disk; "
+            "copy it to one, or make shards of it where it is local: iem-batch convert SOURCE OUT "
+            "--to parquet"
+        )
 
 
 def _open_text(
@@ -169,10 +174,11 @@ def _open_text(
     return URLListSource(pieces, web, kind, image, image_id if has_id else None)
 
 
-def _parquet(pieces: Pieces, options: dict[str, str], web: WebSettings) -> Source:
+def _table(pieces: Pieces, kind: str, options: dict[str, str], web: WebSettings) -> Source:
     if "image" in options and "id" in options:
-        return ParquetSource(pieces, options["image"], options["id"] or None, web)
-    return ParquetSource(pieces, *_columns(_first_schema(pieces), options, pieces.folder.url), web)
+        return ParquetSource(pieces, options["image"], options["id"] or None, web, kind)
+    columns = _columns(_first_schema(pieces, kind), options, pieces.folder.url)
+    return ParquetSource(pieces, *columns, web, kind)
 
 
 def _columns(schema: pa.Schema, options: dict[str, str], place: str) -> tuple[str, str | None]:
@@ -185,16 +191,16 @@ def _columns(schema: pa.Schema, options: dict[str, str], place: str) -> tuple[st
     return image, image_id
 
 
-def _first_schema(pieces: Pieces) -> pa.Schema:
+def _first_schema(pieces: Pieces, kind: str) -> pa.Schema:
     """Read the schema of the first file that has one."""
-    why = "it holds no Parquet file"
+    why = f"it holds no file of {kind.capitalize()}"
     for file in pieces.files():
         if file.num_bytes is None or is_private(file.name):
             continue
-        if format_of(pieces.head(file.name)) != "parquet":
+        if format_of(pieces.head(file.name)) != kind:
             continue
         try:
-            return ParquetTable(pieces.whole(file.name, file.num_bytes)).schema
+            return open_table(pieces, file.name, file.num_bytes, kind).schema
         except (pa.ArrowException, OSError) as error:
             why = f"{file.name or 'it'} cannot be read: {' '.join(str(error).split())}"
     raise SourceError(f"{pieces.folder.url}: {why}")
@@ -238,6 +244,6 @@ def _count_formats(pieces: Pieces) -> Counter[str]:
     archives = {*of_kind["tar"], *of_kind["zip"], *of_kind["packed"]}
     of_kind["parquet"] = [stem for stem in of_kind["parquet"] if stem not in archives]
     counts.update(
-        {kind: len(of_kind[kind]) for kind in ("image", "tar", "zip", "parquet", "packed")}
+        {kind: len(of_kind[kind]) for kind in ("image", "tar", "zip", "parquet", "arrow", "packed")}
     )
     return +counts

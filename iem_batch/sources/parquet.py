@@ -1,4 +1,4 @@
-"""Parquet files with a column of images, or of their URLs, as a source."""
+"""Parquet or Arrow files with a column of images, or of their URLs, as a source."""
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from typing import ClassVar
 import pyarrow as pa
 
 from iem_batch.errors import SourceError, StorageError
+from iem_batch.sources.arrow_table import ArrowTable
 from iem_batch.sources.fetch import Request, fetch
 from iem_batch.sources.formats import format_of
 from iem_batch.sources.named_file import read_named
 from iem_batch.sources.parquet_columns import Column, content_of, find_column, id_column
 from iem_batch.sources.parquet_table import ParquetTable
-from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource
+from iem_batch.sources.pieces import LINK_TO_NOTHING, Pieces, PiecesSource
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -28,12 +29,12 @@ from iem_batch.sources.repeats import Listed
 from iem_batch.storage.folder import FoundFile
 from iem_batch.storage.settings import DEFAULTS, WebSettings
 
-_EXTENSIONS = (".parquet", ".pq")
+_EXTENSIONS = {"parquet": (".parquet", ".pq"), "arrow": (".arrow",)}
 
 
 @dataclass(frozen=True)
 class ParquetSource(PiecesSource):
-    """Images in a column of Parquet files; an image's id is that in a column of ids, as text.
+    """Images in a column of Parquet or local Arrow files; their ids are those of another column.
 
     In a file without such a column, and where it is null, it is the number of the row, after
     ``<path of the file>#`` if there are several files; in a column of URLs it is the URL. An image
@@ -44,6 +45,7 @@ class ParquetSource(PiecesSource):
         image: column of the images or URLs, also ``<struct>.<field>``.
         id: column of the ids, likewise; None if there is none.
         web: how web servers are asked.
+        kind: ``parquet`` or ``arrow``.
     """
 
     exact_bytes: ClassVar[bool] = True
@@ -52,11 +54,12 @@ class ParquetSource(PiecesSource):
     image: str
     id: str | None
     web: WebSettings = DEFAULTS
+    kind: str = "parquet"
 
     @property
     def url(self) -> str:
         """Where the files lie, and the columns."""
-        return self.pieces.url("parquet", image=self.image, id=self.id or "")
+        return self.pieces.url(self.kind, image=self.image, id=self.id or "")
 
     def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
         """List the files in order of their names, cut at row groups where these are small enough.
@@ -68,10 +71,11 @@ class ParquetSource(PiecesSource):
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         if file.num_bytes is None:
-            yield self.pieces.wrong_format(file, _EXTENSIONS, LINK_TO_NOTHING)
+            yield self.pieces.wrong_format(file, _EXTENSIONS[self.kind], LINK_TO_NOTHING)
             return
-        if format_of(self.pieces.head(file.name)) != "parquet":
-            yield self.pieces.wrong_format(file, _EXTENSIONS, "it does not begin as a Parquet file")
+        if format_of(self.pieces.head(file.name)) != self.kind:
+            problem = f"it does not begin as a file of {self.kind.capitalize()}"
+            yield self.pieces.wrong_format(file, _EXTENSIONS[self.kind], problem)
             return
         count = 0
         try:
@@ -86,7 +90,7 @@ class ParquetSource(PiecesSource):
 
     def _ranges(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         assert file.num_bytes is not None
-        table = ParquetTable(self.pieces.whole(file.name, file.num_bytes))
+        table = open_table(self.pieces, file.name, file.num_bytes, self.kind)
         image, column = self._columns(table)
         own = self._own_ids(table, column, 0, table.num_rows)
         uri, count = self.pieces.uri(file.name), 0
@@ -125,7 +129,7 @@ class ParquetSource(PiecesSource):
         assert entry.end is not None
         name = self.pieces.name(entry.uri)
         try:
-            table = ParquetTable(self.pieces.whole(name, entry.end))
+            table = open_table(self.pieces, name, entry.end, self.kind)
             yield from self._rows(table, name, entry, wanted)
         except pa.ArrowException as error:
             raise changed_error(entry.uri) from error
@@ -185,6 +189,15 @@ class ParquetSource(PiecesSource):
             image_id = key if key is not None else self.pieces.image_id(name, str(row), "#")
             if image_id in self.pieces.names:
                 yield row, image_id
+
+
+def open_table(pieces: Pieces, name: str, size: int, kind: str) -> ParquetTable:
+    """Open a piece of so many bytes, ``parquet`` or ``arrow``; see `ParquetTable`."""
+    whole = pieces.whole(name, size)
+    if kind == "parquet":
+        return ParquetTable(whole)
+    assert isinstance(whole, str)
+    return ArrowTable(whole)
 
 
 def _planned_rows(entry: Entry) -> range:

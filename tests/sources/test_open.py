@@ -85,7 +85,7 @@ def test_most_of_the_files_decide_for_a_folder(
         ),
         (
             "u#format=xml",
-            "there is no format xml; use folder, tar, zip, parquet, lmdb, urls, csv, jsonl",
+            "there is no format xml; use folder, tar, zip, parquet, arrow, lmdb, urls, csv, jsonl",
         ),
         ("p.dat#id=name", "there is no column name; the columns are image"),
         ("p.dat#image=jpg", "there is no column jpg"),
