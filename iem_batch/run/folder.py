@@ -72,7 +72,11 @@ class RunFolder(Folder):
 
     def write_json(self, name: str, value: Any) -> str:
         """Write a JSON file, keys in the order given; returns its SHA-256."""
-        return self.write_bytes(name, (json.dumps(value, indent=1) + "\n").encode())
+        return self.write_bytes(name, _json(value))
+
+    def create_json(self, name: str, value: Any) -> None:
+        """Write a JSON file if there is none, see `Folder.create`."""
+        self.create(name, _json(value))
 
     def require(self, name: str, command: str) -> None:
         """Check that an earlier command has left its output.
@@ -84,6 +88,10 @@ class RunFolder(Folder):
             raise StepMissingError(
                 f"{self.url} has no finished {command}; run `iem-batch {command}` first", command
             )
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()
 
 
 def title(run: RunFolder, place: RunFolder, step: str) -> str:

@@ -8,6 +8,7 @@ import iem_batch
 from iem_batch.errors import RunMismatchError, SettingsError
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
+from iem_batch.storage import local_files
 
 Kind = Literal["run", "corpus", "images", "masks"]
 """What a folder is made: a run, or what export, convert or apply writes."""
@@ -25,10 +26,10 @@ def adopt(place: RunFolder, kind: Kind) -> None:
     if found is None:
         if place.kind() == "file":
             raise RunMismatchError(f"{place.url} is a file; give a new or empty folder")
-        require_empty(place)
-        marker = {"kind": kind, "iem_batch": iem_batch.__version__}
-        place.write_json(layout.MARKER, marker)
-    elif found != kind:
+        _require_free(place)
+        place.create_json(layout.MARKER, {"kind": kind, "iem_batch": iem_batch.__version__})
+        found = kind_of(place)
+    if found != kind:
         raise RunMismatchError(f"{place.url} holds a {found}, not a {kind}; give another folder")
 
 
@@ -81,6 +82,14 @@ def require_lasting(place: str) -> None:
             f"{place} is a relative path, and a job's own folder is deleted with the job; give an "
             "absolute path that every node reaches, or a URL"
         )
+
+
+def _require_free(place: RunFolder) -> None:
+    """Check that a folder is empty, or another command has just made it one of this program's."""
+    if place.is_local and local_files.holds_only_a_write_of(place.url, layout.MARKER):
+        return  # of another command at work, or cut off by a kill
+    if not place.is_empty() and kind_of(place) is None:
+        require_empty(place)
 
 
 def require_empty(place: RunFolder) -> None:

@@ -179,8 +179,8 @@ def claim(
     """
     before = read_record(place, step)
     if before is None:
-        write_record(place, step, record)
-        # Of two commands that begin at once the later record stands; both must find theirs.
+        # Of two commands that begin at once the first record stands; both must find theirs.
+        place.create_json(layout.record(step), asdict(record))
         before = read_record(place, step) or record
     changed = changes(before.settings, record.settings)
     if changed or before.num_shards != record.num_shards:

@@ -16,7 +16,7 @@ import fsspec
 
 from iem_batch.errors import CredentialsError, IEMBatchError, StorageError
 from iem_batch.storage import object_store, store_errors
-from iem_batch.storage.local_files import replace_file
+from iem_batch.storage.local_files import create_file, delete_empty_folders, replace_file
 from iem_batch.storage.object_store import Location
 from iem_batch.storage.store_pages import store_pages
 from iem_batch.storage.walk import LOST, walk_local, walk_pages
@@ -95,20 +95,42 @@ class Folder:
         Raises:
             StorageError: the file could not be written; what was there before is untouched.
         """
+        self._write(name, data, is_new=False)
+        return hashlib.sha256(data).hexdigest()
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a whole file if there is none; of two processes at once only one does.
+
+        A store that cannot tell may replace it: who must know which of two stands reads it.
+
+        Returns:
+            Whether it was written.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        try:
+            self._write(name, data, is_new=True)
+        except StorageError as error:
+            if not store_errors.says_it_is_there(error):
+                raise
+            return False
+        return True
+
+    def _write(self, name: str, data: bytes, *, is_new: bool) -> None:
         filesystem, path = self._locate(name)
         try:
             with self._explained("write", name):
                 if self.is_local:
-                    replace_file(path, data)
+                    (create_file if is_new else replace_file)(path, data)
                 else:
-                    object_store.write(filesystem, path, data)
+                    (object_store.create if is_new else object_store.write)(filesystem, path, data)
         except FileNotFoundError as error:
             # A parent that another process takes away, or a store's way to say there is no bucket.
             what = "" if self.is_local else "there is no such bucket: "
             raise StorageError(
                 f"cannot write {self.url_of(name)}: {what}{self._cause(error)}"
             ) from error
-        return hashlib.sha256(data).hexdigest()
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading in any order.
@@ -193,17 +215,7 @@ class Folder:
     def delete_empty_folders(self, names: Iterable[str]) -> None:
         """Delete local folders below this one in which nothing is left, and their parents."""
         for name in names if self.is_local else ():
-            while name and self._is_rid_of(name):
-                name = name.rpartition("/")[0]
-
-    def _is_rid_of(self, name: str) -> bool:
-        try:
-            os.rmdir(self._locate(name)[1])
-        except FileNotFoundError:
-            return True
-        except OSError:  # something is in it
-            return False
-        return True
+            delete_empty_folders(self.url, name)
 
     def below(self, name: str) -> "Folder":
         """Give a folder below this one, reached in the same way."""

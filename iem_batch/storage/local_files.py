@@ -5,6 +5,7 @@ import re
 import secrets
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from iem_batch.errors import StorageError, TooLargeError
@@ -39,13 +40,40 @@ def read_file(path: str, max_bytes: int) -> bytes:
 
 
 def replace_file(path: str, data: bytes) -> None:
+    """Write a file; it appears complete or not at all.
+
+    Raises:
+        OSError: it could not be written; what was there before is untouched.
+    """
+    _write_hidden(path, data, os.replace)
+
+
+def create_file(path: str, data: bytes) -> None:
+    """Write a file that is not there yet; of two processes at once only one does.
+
+    Raises:
+        FileExistsError: it is there.
+        OSError: it could not be written.
+    """
+    _write_hidden(path, data, _rename_unless_there)
+
+
+def _rename_unless_there(hidden: str, path: str) -> None:
+    try:
+        os.link(hidden, path)  # unlike a rename, it takes nobody's place
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.replace(hidden, path)
+    else:
+        os.unlink(hidden)
+
+
+def _write_hidden(path: str, data: bytes, rename: Callable[[str, str], None]) -> None:
     """Write a file under a hidden name beside the final one, then rename it.
 
     The hidden file lies in the same folder because only there is a rename sure to be atomic. It is
     made by `os.open` so that its permissions follow the umask, and its name says whose it is.
-
-    Raises:
-        OSError: it could not be written; what was there before is untouched.
     """
     folder, base = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
@@ -57,7 +85,7 @@ def replace_file(path: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # else a power cut can leave the name without the bytes
-        os.replace(hidden, path)
+        rename(hidden, path)
     except BaseException:
         if os.path.lexists(hidden):
             os.unlink(hidden)
@@ -67,6 +95,30 @@ def replace_file(path: str, data: bytes) -> None:
 def is_unfinished_write(base: str) -> bool:
     """Tell a hidden file, which has not got its final name, by its base name."""
     return base.startswith(".") and base.endswith(".tmp")
+
+
+def holds_only_a_write_of(folder: str, name: str) -> bool:
+    """Tell whether all there is in a folder is a file below it that has not got its final name."""
+    parent, base = os.path.split(name)
+    found = (
+        os.path.relpath(os.path.join(at, each), folder)
+        for at, folders, files in os.walk(folder)
+        for each in (*folders, *files)
+    )
+    hidden = re.compile(re.escape(f"{parent}/.{base}.") + r"[^/]*\.tmp")
+    return all(each == parent or hidden.fullmatch(each) for each in found)
+
+
+def delete_empty_folders(root: str, name: str) -> None:
+    """Delete a folder below `root`, and its parents below that, as far as nothing is in them."""
+    while name:
+        try:
+            os.rmdir(os.path.join(root, name))
+        except FileNotFoundError:
+            pass
+        except OSError:  # something is in it
+            return
+        name = name.rpartition("/")[0]
 
 
 def delete_unfinished_writes(folder: str) -> None:

@@ -220,6 +220,20 @@ def write(filesystem: Any, path: str, data: bytes) -> None:
         filesystem.pipe_file(path, data)
 
 
+def create(filesystem: Any, path: str, data: bytes) -> None:
+    """Write a small object where none is; S3 looks and writes in one, others look before.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    if is_s3(filesystem):
+        filesystem.pipe_file(path, data, mode="create")
+    elif filesystem.exists(path):
+        raise FileExistsError(path)
+    else:
+        write(filesystem, path, data)
+
+
 def is_empty(filesystem: Any, path: str) -> bool:
     """Tell whether no object lies below a path; lists as little as it can."""
     if not is_s3(filesystem):

@@ -13,6 +13,9 @@ _CREDENTIAL_CODES = frozenset(
 """Codes of S3 for credentials that are wrong for all objects, not for one."""
 
 
+_THERE = frozenset(("PreconditionFailed", "ConditionalRequestConflict"))
+
+
 def error_code(error: BaseException | None) -> str:
     """Give S3's code of what went wrong, of an error or of one behind it; empty if there is none.
 
@@ -33,6 +36,11 @@ def concerns_credentials(error: BaseException) -> bool:
         or type(error).__name__ in _CREDENTIAL_ERRORS
         or getattr(error, "code", None) == 401  # of gcsfs
     )
+
+
+def says_it_is_there(error: BaseException) -> bool:
+    """Tell whether a file was not written because there is one, from the error made of that."""
+    return isinstance(error.__cause__, FileExistsError) or error_code(error) in _THERE
 
 
 def cause(error: Exception, scheme: str) -> str:

@@ -68,6 +68,23 @@ def test_a_folder_of_empty_folders_is_somebodys(tmp_path: Path) -> None:
         adopt(RunFolder(str(tmp_path / "run")), "run")
 
 
+@pytest.mark.parametrize("cut_off", [False, True], ids=["a folder of ours", "a write cut off"])
+def test_a_folder_in_which_a_marker_is_being_written_is_ours(tmp_path: Path, cut_off: bool) -> None:
+    own = tmp_path / "run/_run"
+    own.mkdir(parents=True)
+    if cut_off:
+        (own / ".run.json.01234567-99-01234567.tmp").write_bytes(b"{")
+    adopt(RunFolder(str(tmp_path / "run")), "run")
+    assert RunFolder(str(tmp_path / "run")).exists(layout.MARKER)
+
+
+def test_a_folder_with_other_hidden_files_is_somebodys(tmp_path: Path) -> None:
+    (tmp_path / "run/_run").mkdir(parents=True)
+    (tmp_path / "run/_run/.plan.json.tmp").write_bytes(b"{")
+    with pytest.raises(RunMismatchError, match="is not empty and was not made by iem-batch"):
+        adopt(RunFolder(str(tmp_path / "run")), "run")
+
+
 def test_a_folder_made_something_else_is_refused(root: str) -> None:
     """Catches a corpus whose files the next step of a run would drop."""
     place = RunFolder(f"{root}/corpus")

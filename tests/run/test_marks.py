@@ -237,15 +237,14 @@ def test_other_versions_are_refused_unless_accepted(run: RunFolder) -> None:
 def test_of_two_commands_that_begin_at_once_one_is_refused(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Catches a command that goes on after another has written its own record over it."""
+    """Of a store that cannot tell whether there is a file, the later one stands."""
     ours, theirs = record({"seed": 0}), record({"seed": 1})
-    write_json = RunFolder.write_json
 
-    def overtaken(self: RunFolder, name: str, value: Any) -> str:
-        write_json(self, name, value)
-        return write_json(self, name, asdict(theirs))
+    def overtaken(self: RunFolder, name: str, value: Any) -> None:
+        self.write_json(name, value)
+        self.write_json(name, asdict(theirs))
 
-    monkeypatch.setattr(RunFolder, "write_json", overtaken)
+    monkeypatch.setattr(RunFolder, "create_json", overtaken)
     with pytest.raises(RunMismatchError, match="seed: 1 before, 0 now"):
         claim(run, "segment", ours)
 

@@ -70,6 +70,13 @@ def test_writing_replaces(folder: Folder):
     assert folder.names("") == ["x"]
 
 
+def test_what_is_there_is_not_made_again(folder: Folder):
+    assert folder.create("a/x", b"first")
+    assert not folder.create("a/x", b"second")
+    assert folder.read_bytes("a/x") == b"first"
+    assert folder.names("a") == ["x"]
+
+
 def test_what_is_absent(folder: Folder):
     for act in (folder.read_bytes, folder.open, folder.size):
         with pytest.raises(FileNotFoundError):
