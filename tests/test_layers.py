@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "iem_batch"
 
 BASE = (
     *("errors", "checks", "processes", "interrupts", "progress", "foreground", "metrics"),
-    "words",
+    *("waiting", "words"),
 )
 """Files that know nothing of images, runs or steps."""
 
@@ -55,7 +55,9 @@ ALLOWED: dict[str, set[str]] = {
         *("steps", "steps.registry", "steps.NAME.settings", "steps.train on Ray", "model_file"),
         "config",
     },
-    "steps.train on Ray": {*BASE, "segnet", "exec", "exec.ray.executor", "steps.NAME"},
+    "steps.train on Ray": {
+        *(*BASE, "segnet", "exec", "exec.ray.cluster", "exec.ray.executor", "steps.NAME")
+    },
     # They fuse masks, bring them to the size of photos and draw pictures as the steps do.
     "notebook": {
         *(*BASE, "storage", "images", "iem", "given", "results", "steps.fuse.fusion"),

@@ -13,6 +13,7 @@ from iem_batch.errors import StepMissingError, StorageError
 from iem_batch.run.tables import ALONE, encode_table
 from iem_batch.storage.folder import Folder
 from iem_batch.storage.range_file import RangeFile
+from iem_batch.waiting import waiting
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class RunFolder(Folder):
             FileNotFoundError: there is no such file.
             StorageError: it is damaged, or cannot be read.
         """
-        with self.open(name) as file:
+        question = f"the answer to: read {self.url_of(name)}"
+        with self.open(name) as file, waiting(lambda: question, "storage"):
             try:
                 table = pq.ParquetFile(file, **ALONE).read(columns, use_threads=False)
                 return table if columns is None else table.select(columns)

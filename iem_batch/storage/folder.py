@@ -20,6 +20,7 @@ from iem_batch.storage.local_files import create_file, delete_empty_folders, rep
 from iem_batch.storage.object_store import Location
 from iem_batch.storage.store_pages import store_pages
 from iem_batch.storage.walk import LOST, walk_local, walk_pages
+from iem_batch.waiting import waiting
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,9 @@ class Folder:
         return hashlib.sha256(data).hexdigest()
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a whole file if there is none; of two processes at once only one does.
+        """Write a whole file if there is none, and tell whether; of two at once only one does.
 
         A store that cannot tell may replace it: who must know which of two stands reads it.
-
-        Returns:
-            Whether it was written.
 
         Raises:
             StorageError: it could not be written.
@@ -250,7 +248,7 @@ class Folder:
         """
         filesystem, path = self._locate("")
         pages = partial(store_pages, filesystem, path)
-        with self._explained("list", ""):
+        with self._in_one_line("list", ""):
             found = walk_local(path) if self.is_local else walk_pages(pages)
             for name, num_bytes in found:
                 is_lost = num_bytes == LOST
@@ -273,6 +271,13 @@ class Folder:
 
     @contextmanager
     def _explained(self, action: str, name: str) -> Iterator[None]:
+        """Say what is waited for while a store is asked, and what went wrong, in one line each."""
+        question = f"the answer to: {action} {self.url_of(name)}"
+        with waiting(lambda: question, "storage"), self._in_one_line(action, name):
+            yield
+
+    @contextmanager
+    def _in_one_line(self, action: str, name: str) -> Iterator[None]:
         """Turn any failure but absence into one clear line.
 
         Clients of object stores raise their own types, which need not be importable here.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iem_batch.storage.walk import Page
+from iem_batch.waiting import waiting
 
 
 def is_s3(filesystem: Any) -> bool:
@@ -43,7 +44,8 @@ def _s3_pages(filesystem: Any, root: str, prefix: str, deep: bool) -> Iterator[P
     if not deep:
         request["Delimiter"] = "/"
     while True:
-        found = filesystem.call_s3("list_objects_v2", **request)
+        with waiting(lambda: f"the answer to: list s3://{bucket}/{request['Prefix']}", "storage"):
+            found = filesystem.call_s3("list_objects_v2", **request)
         yield Page(
             files=[
                 (item["Key"].removeprefix(top), int(item["Size"]))

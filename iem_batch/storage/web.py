@@ -19,6 +19,7 @@ from iem_batch.checks import needs_extra
 from iem_batch.errors import IEMBatchError, StorageError, TooLargeError
 from iem_batch.storage.object_store import redacted
 from iem_batch.storage.settings import DEFAULTS, WebSettings
+from iem_batch.waiting import waiting
 
 _PASSING = frozenset({None, 200, 206, 408, 425, 429, 500, 502, 503, 504})
 """Statuses of what may succeed later: no answer, one that was cut, a busy server."""
@@ -195,7 +196,8 @@ class WebFile:
     def _ask(self, method: Any, *arguments: Any) -> Any:
         filesystem = _client(os.getpid())
         try:
-            return sync(filesystem.loop, method, filesystem, *arguments)
+            with waiting(lambda: f"the answer to: read {redacted(self.url)}", "web"):
+                return sync(filesystem.loop, method, filesystem, *arguments)
         except (FileNotFoundError, IEMBatchError):
             raise
         except Exception as error:

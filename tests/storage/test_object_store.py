@@ -14,6 +14,9 @@ from iem_batch.storage.folder import Folder, FoundFile
 from iem_batch.storage.object_store import PART_BYTES, parse, redacted
 from tests import s3
 from tests.faulty_proxy import Faults, every, faulty_proxy
+from tests.waits import hurried, once_said
+
+__all__ = ["hurried"]
 
 MB = 1 << 20
 
@@ -240,6 +243,23 @@ def test_silent_store_is_asked_again(s3_bucket, changed_environment, monkeypatch
         (method, "slow"),
         (method, None),
     ]
+
+
+def test_a_person_is_told_of_a_store_that_does_not_answer(s3_bucket, hurried, capsys):
+    """It says 503 until that has been said; the client asks again and again."""
+    busy = True
+
+    def answer() -> None:
+        nonlocal busy
+        busy = False
+
+    Folder(s3_bucket).write_bytes("a/x", b"1")
+    faults = Faults(lambda number, method, path: "busy" if busy else None)
+    with through_proxy(s3_bucket, faults) as folder, once_said("storage", answer):
+        assert folder.read_bytes("a/x") == b"1"
+    line = f"waiting for the answer to: read {s3_bucket}/a/x ("
+    assert line in capsys.readouterr().err
+    assert faults.count("busy") > 1
 
 
 def test_store_that_stays_busy_is_given_up(s3_bucket, changed_environment):

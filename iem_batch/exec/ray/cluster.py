@@ -1,6 +1,7 @@
 """Joining or starting a Ray cluster."""
 
 import logging
+import math
 import os
 import shlex
 import signal
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import grpc
 import ray
@@ -17,6 +19,7 @@ from ray.exceptions import RayError
 
 from iem_batch.errors import BackendUnavailableError
 from iem_batch.exec.settings import ClusterSettings
+from iem_batch.words import count
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -78,6 +81,18 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
 def has_cluster(settings: ClusterSettings) -> bool:
     """Tell whether `cluster` would find a cluster to join, not start one for this process alone."""
     return ray.is_initialized() or _address(settings)[0] != "local"
+
+
+def missing(kind: Literal["CPU", "GPU"], needed: float) -> str | None:
+    """Say which processors of the cluster are missing, for a person; None if enough are free."""
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    if free.get(kind, 0) >= needed:
+        return None
+    return (
+        f"{count(math.ceil(needed), kind)} of the Ray cluster: "
+        f"{free.get(kind, 0):g} of {total.get(kind, 0):g} are free"
+    )
 
 
 def _address(settings: ClusterSettings) -> tuple[str, str]:

@@ -5,20 +5,22 @@ no compiled engine.
 """
 
 import socket
-import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iem_batch.errors import BackendUnavailableError
 from iem_batch.exec.executor import EngineRoom
+from iem_batch.exec.ray.cluster import missing
 from iem_batch.exec.settings import ClusterSettings
 from iem_batch.iem.backends import BACKENDS
+from iem_batch.waiting import waiting
+from iem_batch.words import count
 
 _SHARE = 0.01
-"""Of a GPU or CPU, for a look at a node: it must not wait for what another job has taken."""
+"""Of a GPU or CPU, for a look at a node that has one: it takes as little as can be asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ def resolve_on_cluster(settings: ClusterSettings) -> str:
     Raises:
         BackendUnavailableError: it is not the same on all of them, and one run has one engine.
     """
-    kind = "GPU" if engines_on_gpus(settings) else "CPU"
+    kind: Literal["CPU", "GPU"] = "GPU" if engines_on_gpus(settings) else "CPU"
     share: dict[str, Any] = {"num_gpus": _SHARE} if kind == "GPU" else {"num_cpus": _SHARE}
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     present = [node for node in nodes if node["Alive"] and node["Resources"].get(kind, 0) > 0]
@@ -57,14 +59,21 @@ def resolve_on_cluster(settings: ClusterSettings) -> str:
     looks = [
         look.options(
             name="find-engine",
+            num_cpus=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=True),
         ).remote()
         for node in present
     ]
     if not looks:
-        print(f"waiting for a node with a {kind}", file=sys.stderr, flush=True)
         looks = [look.options(name="find-engine").remote()]
-    return common_engine(ray.get(looks))
+    takes_share = kind == "GPU" or not present
+
+    def lacks() -> str:
+        share = missing(kind, _SHARE) if takes_share else None
+        return share or f"the answer of {count(len(looks), 'node')}: which engines can run there"
+
+    with waiting(lacks, "processors"):
+        return common_engine(ray.get(looks))
 
 
 def room_for_engines(settings: ClusterSettings) -> EngineRoom:

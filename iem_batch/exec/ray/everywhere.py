@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from iem_batch.waiting import waiting
+
 Result = TypeVar("Result")
 
 
@@ -47,17 +49,18 @@ def call_everywhere(
     }
     deadline = time.monotonic() + timeout_s
     found: list[Answer[Result]] = []
-    while asked and (left := deadline - time.monotonic()) > 0:
-        for ref in ray.wait(list(asked), num_returns=1, timeout=left)[0]:
-            result, error = None, ""
-            try:
-                result = ray.get(ref)
-            except ray.exceptions.RayError as raised:
-                error = str(raised).strip().splitlines()[-1]
-            host = asked.pop(ref)
-            found.append(
-                Answer(host=host, result=result, error=error, sent=sent, received=time.time())
-            )
+    with waiting(lambda: f"an answer of {', '.join(asked.values())}", "nodes"):
+        while asked and (left := deadline - time.monotonic()) > 0:
+            for ref in ray.wait(list(asked), num_returns=1, timeout=left)[0]:
+                result, error = None, ""
+                try:
+                    result = ray.get(ref)
+                except ray.exceptions.RayError as raised:
+                    error = str(raised).strip().splitlines()[-1]
+                host = asked.pop(ref)
+                found.append(
+                    Answer(host=host, result=result, error=error, sent=sent, received=time.time())
+                )
     return found + [
         Answer(
             host=host,

@@ -1,7 +1,8 @@
 """Running steps on a Ray cluster."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -10,11 +11,13 @@ from ray.exceptions import RayTaskError
 
 from iem_batch.exec.executor import EngineRoom
 from iem_batch.exec.local import LocalExecutor
-from iem_batch.exec.ray.cluster import cluster, has_cluster, provide_home, require_cluster
+from iem_batch.exec.ray.cluster import cluster, has_cluster, missing, provide_home, require_cluster
 from iem_batch.exec.ray.engines import engines_on_gpus, resolve_on_cluster, room_for_engines
 from iem_batch.exec.ray.pipeline import run_on_cluster
 from iem_batch.exec.settings import ClusterSettings
 from iem_batch.exec.step import Progress, Work
+from iem_batch.waiting import waiting
+from iem_batch.words import count
 
 Result = TypeVar("Result")
 
@@ -77,8 +80,11 @@ class RayExecutor:
         if engines_on_gpus(self._settings):
             needs = {"num_gpus": 1}
         task: Any = ray.remote(**needs)(_call)
+        answers = task.options(name="beside-engine", num_returns="streaming").remote(function)
+        with waiting(partial(missing, "GPU" if "num_gpus" in needs else "CPU", 1), "processors"):
+            ray.get(next(answers))
         try:
-            result: Result = ray.get(task.options(name="beside-engine").remote(function))
+            result: Result = ray.get(next(answers))
         except RayTaskError as error:
             raise error.cause from error  # without the trace that Ray puts into its message
         return result
@@ -101,7 +107,8 @@ class RayExecutor:
         while len(found) > 1:
             groups = [found[start : start + FAN_IN] for start in range(0, len(found), FAN_IN)]
             found = [_merge.remote(put_together, *group) for group in groups]
-        result: Result = ray.get(found[0])
+        with waiting(lambda: f"a look through {count(num_shards, 'shard')} by tasks", "shards"):
+            result: Result = ray.get(found[0])
         return result
 
 
@@ -115,5 +122,7 @@ def _merge(merge: Callable[[Sequence[Any]], Any], *parts: Any) -> Any:
     return merge(parts)
 
 
-def _call(function: Callable[[], Result]) -> Result:
-    return function()
+def _call(function: Callable[[], Result]) -> Iterator[Result | None]:
+    """Give a sign that there is room to work, then the result."""
+    yield None
+    yield function()

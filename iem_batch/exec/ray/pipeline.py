@@ -22,6 +22,7 @@ from ray.exceptions import (
 
 from iem_batch.exec.attempts import Attempt, Attempts
 from iem_batch.exec.journal import Journal
+from iem_batch.exec.ray.cluster import missing
 from iem_batch.exec.ray.engines import engines_on_gpus
 from iem_batch.exec.ray.metrics import StepMetrics
 from iem_batch.exec.ray.tasks import (
@@ -34,6 +35,7 @@ from iem_batch.exec.ray.tasks import (
 from iem_batch.exec.ray.workers import REFRESH_S, Ref, Worker, Workers
 from iem_batch.exec.settings import ClusterSettings
 from iem_batch.exec.step import Progress, Work, raise_failures
+from iem_batch.waiting import AGAIN_S, Wait, waiting
 
 MAX_MOVES = 10
 """How often a shard is started again because a node is gone, which is not its fault."""
@@ -66,7 +68,8 @@ def run_on_cluster(
         attempts = journal.open_attempts(todo, work.limits.max_attempts)
         flow = _Flow(step.name, sent, workers, cluster, gpus=gpus)
         try:
-            _drain(flow, attempts, journal, progress)
+            with waiting(flow.missing, "shards") as flow.silence:
+                _drain(flow, attempts, journal, progress)
         finally:
             workers.stop()
     raise_failures(step.name, attempts.failures)
@@ -122,6 +125,8 @@ class _Flow:
         self._waiting: deque[_Loaded] = deque()
         self._computing: dict[Ref[Any], tuple[Attempt, Worker]] = {}
         self._largest_bytes = 0
+        self.silence: Wait
+        """Since something has happened."""
 
     @property
     def num_in_flight(self) -> int:
@@ -185,6 +190,7 @@ class _Flow:
             return []
         if not ray.wait(refs, num_returns=1, timeout=REFRESH_S)[0]:
             return []
+        self.silence.heard()
         happened, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
         answers = self.workers.answers
         ended: list[tuple[Attempt, Any]] = []
@@ -208,6 +214,18 @@ class _Flow:
                 if result is not None:
                     ended.append((attempt, result))
         return ended
+
+    def missing(self) -> str | None:
+        """Say why nothing happens: no processor is free, or shards take long."""
+        if not self.workers.ready:
+            lacks = missing("GPU", 1) if self._gpus else missing("CPU", ENGINE_CPUS)
+            return lacks or f"an engine of {self._name} to be set up"
+        loads, at_work = len(self._loading), len(self._computing)
+        if loads and not at_work and (lacks := missing("CPU", 1 if self._gpus else IO_CPUS)):
+            return lacks
+        if self.silence.seconds < AGAIN_S:
+            return None
+        return f"a shard of {self._name}: {loads} are being read, {at_work} computed or written"
 
     def _placed(self, attempt: Attempt, loaded: Ref[Any], seconds: float) -> _Loaded:
         place: dict[str, Any] = ray.experimental.get_object_locations([loaded])[loaded]

@@ -4,7 +4,6 @@ A worker that is asked for and has no node yet is what tells an autoscaler to br
 """
 
 import math
-import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -22,9 +21,6 @@ REFRESH_S = 2.0
 
 ASK_AGAIN_S = 0.1
 """Between two questions to a worker that cannot be reached."""
-
-WAITING_S = 60.0
-"""How often a person is told that there is no worker."""
 
 MAX_FAILED_STARTS = 3
 """If so many workers in a row cannot set up their engine, the step is given up."""
@@ -64,7 +60,6 @@ class Workers:
         self._workers: list[Worker] = []
         self._refreshed = -math.inf
         self._failed_starts = 0
-        self._told = time.monotonic() - WAITING_S + 10 * REFRESH_S
         self.num_cpus = 0
         """CPUs of the cluster."""
         self.store_bytes = 0.0
@@ -100,10 +95,6 @@ class Workers:
         new = [worker for worker in self._workers if not worker.node]
         for worker in new[: max(0, len(self._workers) - wanted)]:
             self._drop(worker)
-        if not self.ready and now - self._told > WAITING_S:
-            self._told = now
-            kind = "GPU" if self._gpus else "CPU"
-            print(f"waiting for a node with a free {kind}", file=sys.stderr, flush=True)
 
     def _wanted(self, num_gpus: int, num_shards: int) -> int:
         """Tell how many workers there should be.

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import ray
 import ray.train
@@ -29,6 +29,7 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.exceptions import RayError
 
 # What `ray.train` gives at run time; to a type checker it shows the classes of version 1.
+from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import (
     FailureConfig,
     LoggingConfig,
@@ -42,14 +43,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from iem_batch.errors import SettingsError, ShardsFailedError
 from iem_batch.exec.executor import Executor
+from iem_batch.exec.ray.cluster import missing
 from iem_batch.exec.ray.executor import RayExecutor
 from iem_batch.exec.settings import Device
 from iem_batch.segnet import allocator
+from iem_batch.segnet.collapse import Collapse
 from iem_batch.segnet.settings import TrainSettings
-from iem_batch.segnet.training import Training
+from iem_batch.segnet.training import EpochRecord, Training
 from iem_batch.steps.train.pair_stream import check_cache
-from iem_batch.steps.train.ray_worker import NetworkOfRay, train_worker
+from iem_batch.steps.train.ray_worker import GroupSign, NetworkOfRay, train_worker
 from iem_batch.steps.train.work import EpochProgress, TrainWork
+from iem_batch.waiting import Wait, waiting
+from iem_batch.words import count
 
 MAX_FAILURES = 3
 """How often the workers are started again; nodes that their provider takes away do not count."""
@@ -81,13 +86,51 @@ def train_on_ray(
     training = work.begin(torch.device("cpu"))
     check_cache(work.files, settings, _fewest_workers(settings))
     use_gpu = device == "gpu" or _use_gpu(_fewest_workers(settings), device)
-    with _forwarding(progress) as records, _own_interrupt_handler():
+    group = _Group("GPU" if use_gpu else "CPU", _fewest_workers(settings))
+    with (
+        waiting(group.missing, "workers") as group.silence,
+        _forwarding(progress, group) as records,
+        _own_interrupt_handler(),
+    ):
         result = _fit(work, records, use_gpu=use_gpu)
     if isinstance(result.return_value, SettingsError):
         raise result.return_value
     training = work.begin(torch.device("cpu"))
     assert training.finished
     return training
+
+
+class _Group:
+    """What is known here of the workers."""
+
+    silence: Wait
+
+    def __init__(self, kind: Literal["CPU", "GPU"], num_workers: int) -> None:
+        self._kind, self._num_workers = kind, num_workers
+        self._is_at_work = False
+
+    def heard(self, record: EpochRecord | Collapse | GroupSign) -> None:
+        """Note a record, or a sign that they have begun or that one is lost."""
+        self._is_at_work = record != GroupSign.LOST
+        self.silence.heard()
+
+    def missing(self) -> str | None:
+        """Say why they are not at work; None if they are."""
+        if self._is_at_work:
+            return None
+        lacks = missing(self._kind, self._num_workers)
+        return lacks or f"{count(self._num_workers, 'worker')} of the training to start"
+
+
+class _TellOfLoss(UserCallback):
+    """Is called by Ray Train, in its own process, before it starts the workers again."""
+
+    def __init__(self, records: Queue) -> None:
+        self._records = records
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Tell of it."""
+        self._records.put(GroupSign.LOST)
 
 
 def _fit(work: TrainWork, records: Queue, *, use_gpu: bool) -> Any:
@@ -154,6 +197,7 @@ def _trainer(work: TrainWork, records: Queue, *, use_gpu: bool) -> TorchTrainer:
             # What Ray Train itself keeps is worth nothing after the call: checkpoints are ours.
             storage_path="/iem_batch",
             storage_filesystem=PyFileSystem(FSSpecHandler(MemoryFileSystem())),
+            callbacks=[_TellOfLoss(records)],
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             logging_config=LoggingConfig(log_level="WARNING"),
             # Ray Train calls `train_worker` in a thread.
@@ -170,8 +214,8 @@ def _num_workers(settings: TrainSettings) -> int | tuple[int, int]:
 
 
 @contextmanager
-def _forwarding(progress: EpochProgress) -> Iterator[Queue]:
-    """Give a queue whose records are passed on to `progress` in this process."""
+def _forwarding(progress: EpochProgress, group: _Group) -> Iterator[Queue]:
+    """Give a queue whose records are passed on to `progress` in this process, signs to `group`."""
     # On a node of the workers it could be lost, and the training with it.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     # If Ray loses or kills it, another is started, and who puts or gets does not notice.
@@ -181,7 +225,9 @@ def _forwarding(progress: EpochProgress) -> Iterator[Queue]:
     def forward() -> None:
         with suppress(RayError):  # the training has failed, and the queue with it
             while (record := records.get()) is not None:
-                progress(record)
+                group.heard(record)
+                if not isinstance(record, GroupSign):
+                    progress(record)
 
     thread = threading.Thread(target=forward, daemon=True)
     thread.start()

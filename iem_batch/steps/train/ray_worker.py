@@ -3,6 +3,7 @@
 import logging
 import os
 from dataclasses import asdict
+from enum import Enum
 from typing import Any
 
 import ray.train
@@ -48,12 +49,21 @@ def use_network_of_ray() -> None:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
 
 
+class GroupSign(Enum):
+    """What is heard of the workers beside their records."""
+
+    BEGUN = "begun"
+    LOST = "lost"
+    """One is lost, and all are started again."""
+
+
 def train_worker(work: TrainWork, records: Queue) -> SettingsError | None:
     """Train a worker's share.
 
     Args:
         work: the training.
-        records: where the first worker puts the record of each epoch, and a collapse.
+        records: where the first worker puts a sign that it has begun, the record of each epoch,
+            and a collapse.
 
     Returns:
         What no second attempt can mend; raised here, it would be tried again.
@@ -64,6 +74,8 @@ def train_worker(work: TrainWork, records: Queue) -> SettingsError | None:
     torch.set_num_threads(max(1, _num_cpus() // context.get_local_world_size()))
     keep_freed_memory()
     is_first = context.get_world_rank() == 0
+    if is_first:
+        records.put(GroupSign.BEGUN)
     try:
         training = work.begin(get_device())
         with open_stream(

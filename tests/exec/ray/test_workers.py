@@ -81,17 +81,6 @@ def test_those_without_a_node_go_when_nodes_go(cluster: Cluster) -> None:
     assert cluster.killed == 6
 
 
-def test_a_person_is_told_what_is_missing(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str]
-) -> None:
-    workers = Workers(Actor, ClusterSettings(), gpus=True)
-    for _ in range(60):
-        cluster.count(workers)
-    told = capsys.readouterr().err.splitlines()
-    assert set(told) == {"waiting for a node with a free GPU"}
-    assert 3 <= len(told) <= 5, "in four minutes"
-
-
 def test_idle_workers_first_then_those_near_the_data(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
