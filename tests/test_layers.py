@@ -55,9 +55,7 @@ ALLOWED: dict[str, set[str]] = {
         *("steps", "steps.registry", "steps.NAME.settings", "steps.train on Ray", "model_file"),
         "config",
     },
-    "steps.train on Ray": {
-        *(*BASE, "segnet", "exec", "exec.ray.cluster", "exec.ray.executor", "steps.NAME")
-    },
+    "steps.train on Ray": {*(*BASE, "segnet", "exec", "exec.ray", "steps.NAME")},
     # They fuse masks, bring them to the size of photos and draw pictures as the steps do.
     "notebook": {
         *(*BASE, "storage", "images", "iem", "given", "results", "steps.fuse.fusion"),

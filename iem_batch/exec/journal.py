@@ -124,6 +124,7 @@ class Journal:
         return self._attempts
 
     def __enter__(self) -> Self:
+        self._write()
         self._thread.start()
         return self
 
@@ -162,7 +163,6 @@ class Journal:
             write_failure(self._place, self._step, failure)
 
     def _give_signs(self) -> None:
-        self._write()
         while not self._ended.wait(SECONDS_BETWEEN_SIGNS):
             self._write()
 

@@ -92,7 +92,24 @@ def examine_nodes(run: str | None, source: str | None) -> tuple[list[Examination
             continue
         found.append(answer.result)
         common += clock_problems(answer.result, answer.sent, answer.received)
+    if run is not None:
+        common += _same_folder(run)
     return sorted(found, key=lambda each: each.host), common + differences(found)
+
+
+def _same_folder(url: str) -> list[Finding]:
+    """Tell which nodes see another folder under the same path than this process."""
+    from iem_batch.exec.ray.same_folder import nodes_without
+
+    try:
+        missing = nodes_without(RunFolder(url))
+    except IEMBatchError as error:
+        return [Finding(name="run folder", level="problem", detail=f"from here: {error}")]
+    cure = "mount one disk on all nodes, or give a URL such as s3://bucket/run"
+    return [
+        Finding(name="run folder", level="problem", detail=f"{url} on {node}: {reason}", cure=cure)
+        for node, reason in missing.items()
+    ]
 
 
 def examine(run: str | None, source: str | None) -> Examination:

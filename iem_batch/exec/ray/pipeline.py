@@ -25,6 +25,7 @@ from iem_batch.exec.journal import Journal
 from iem_batch.exec.ray.cluster import missing
 from iem_batch.exec.ray.engines import engines_on_gpus
 from iem_batch.exec.ray.metrics import StepMetrics
+from iem_batch.exec.ray.same_folder import require_same_folder
 from iem_batch.exec.ray.tasks import (
     ENGINE_CPUS,
     IO_CPUS,
@@ -65,6 +66,7 @@ def run_on_cluster(
     engine: Any = ray.remote(**needs)(EngineWorker)
     workers = Workers(lambda: engine.remote(sent), cluster, gpus=gpus)
     with Journal(step.run, step.place, step.name, in_process=False) as journal:
+        require_same_folder(step.run)
         attempts = journal.open_attempts(todo, work.limits.max_attempts)
         flow = _Flow(step.name, sent, workers, cluster, gpus=gpus)
         try:

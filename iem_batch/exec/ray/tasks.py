@@ -10,6 +10,7 @@ import ray
 
 from iem_batch.errors import DeviceLostError
 from iem_batch.exec.isolate import do_alone
+from iem_batch.exec.ray.same_folder import on_this_node
 from iem_batch.exec.step import ShardOutput, Work, commit, stopping_after
 from iem_batch.run.marks import Mark
 
@@ -26,7 +27,7 @@ IO_CPUS = 0.25
 def load_shard_task(work: Work, shard: int) -> tuple[Any, float]:
     """Load a shard; returns it and the time it took in seconds."""
     started = time.monotonic()
-    with stopping_after(work.limits.timeout_s):
+    with on_this_node(work.step.run), stopping_after(work.limits.timeout_s):
         loaded = work.step.load(shard)
     return loaded, time.monotonic() - started
 
@@ -67,7 +68,8 @@ class EngineWorker:
     def do_alone(self, shard: int, attempt: int) -> tuple[Mark, dict[str, float]]:
         """Do all of a shard in a child process, which may use this worker's GPU."""
         started, work = time.monotonic(), self._work
-        mark = do_alone(work, shard, attempt)
+        with on_this_node(work.step.run):
+            mark = do_alone(work, shard, attempt)
         return mark, {"alone": time.monotonic() - started}
 
 
@@ -77,7 +79,7 @@ def commit_shard_task(
 ) -> tuple[Mark, dict[str, float]]:
     """Write a computed shard; returns its commit mark, and phase -> seconds."""
     started = time.monotonic()
-    with stopping_after(work.limits.timeout_s):
+    with on_this_node(work.step.run), stopping_after(work.limits.timeout_s):
         mark = commit(work.step, output, load_s + compute_s, attempt, work.settings_digest)
     write_s = time.monotonic() - started
     return mark, {"load": load_s, "compute": compute_s, "write": write_s}

@@ -45,6 +45,7 @@ from iem_batch.errors import SettingsError, ShardsFailedError
 from iem_batch.exec.executor import Executor
 from iem_batch.exec.ray.cluster import missing
 from iem_batch.exec.ray.executor import RayExecutor
+from iem_batch.exec.ray.same_folder import require_same_folder
 from iem_batch.exec.settings import Device
 from iem_batch.segnet import allocator
 from iem_batch.segnet.collapse import Collapse
@@ -81,6 +82,7 @@ def train_on_ray(
     """
     assert isinstance(executor, RayExecutor)
     executor.join()
+    require_same_folder(work.place)
     settings = work.settings
     # Before any worker starts: it tells what is wrong with the settings of the network.
     training = work.begin(torch.device("cpu"))

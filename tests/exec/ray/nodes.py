@@ -33,9 +33,16 @@ class Nodes:
     def dashboard(self) -> str:
         return f"http://127.0.0.1:{self.dashboard_port}"
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Start a node and leave it running."""
-        command = [*RAY, "start", "--block", "--disable-usage-stats", f"--temp-dir={self.folder}"]
+    def start(self, name: str, *arguments: str, hidden: Path | None = None) -> None:
+        """Start a node and leave it running; it may see an empty disk where others see a folder."""
+        command = [
+            *(() if hidden is None else hiding(hidden)),
+            *RAY,
+            "start",
+            "--block",
+            "--disable-usage-stats",
+            f"--temp-dir={self.folder}",
+        ]
         command += ["--object-store-memory=200000000", "--dashboard-agent-listen-port=0"]
         log = (self.folder / f"{name}.log").open("wb")
         with log:
@@ -94,9 +101,10 @@ class Nodes:
         del other["RAY_AUTH_TOKEN_PATH"]
         return replace(self, environment=other)
 
-    def start_worker(self, name: str, num_cpus: int) -> None:
+    def start_worker(self, name: str, num_cpus: int, hidden: Path | None = None) -> None:
         """Start a node that works, and wait until it does."""
-        self.start(name, f"--address=127.0.0.1:{self.gcs_port}", f"--num-cpus={num_cpus}")
+        address, cpus = f"--address=127.0.0.1:{self.gcs_port}", f"--num-cpus={num_cpus}"
+        self.start(name, address, cpus, hidden=hidden)
         self.wait_for(name)
 
     def kill(self, name: str) -> None:
@@ -125,6 +133,19 @@ class Nodes:
                 os.kill(pid, signal.SIGKILL)
         for process in processes:
             process.wait()
+
+
+def hiding(folder: Path) -> list[str]:
+    """Give what stands before a command to which a folder is a disk of its own, as on a machine
+    that shares none; needs root."""
+    script = 'mount -t tmpfs none "$0" && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, str(folder)]
+
+
+def can_hide(folder: Path) -> bool:
+    """Tell whether this process may give others a view of the disks of their own."""
+    tried = subprocess.run([*hiding(folder), "true"], capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 @contextmanager
