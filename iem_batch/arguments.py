@@ -75,6 +75,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "read the source too, and compare the ids of all images",
     },
+    "--damaged": {
+        "action": "store_true",
+        "help": "instead read all again, and make anew what verify calls damaged or missing",
+    },
     "--quarantined": {
         "action": "store_true",
         "help": "also shards with images that were missing, unreadable or killed their worker",

@@ -121,6 +121,7 @@ def commands(world: World) -> dict[str, Callable[[], object]]:
         "doctor": lambda: examine(world.job().run.url, world.source),
         "retry": lambda: retry(world.job(), quarantined=False),
         "retry --quarantined": lambda: retry(anew, quarantined=True),
+        "retry --damaged": lambda: retry(world.job(), quarantined=False, damaged=True),
         "upscale": lambda: do(anew, "upscale"),
         "export elsewhere": lambda: do(
             world.job(export=world.coco("corpus"), overwrite=True), "export"

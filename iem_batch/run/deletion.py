@@ -66,7 +66,7 @@ def reopen(place: RunFolder, step: str, shards: Iterable[int]) -> None:
     """Mark shards of a step as not done; the next command does them again."""
     delete_summary(place, step)  # first: the step is not whole any more
     for shard in shards:
-        place.delete(layout.killers(shard), layout.mark(step, shard))
+        place.delete(layout.mark(step, shard))
 
 
 def delete_own(place: RunFolder, *names: str) -> None:

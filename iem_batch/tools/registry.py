@@ -83,9 +83,10 @@ TOOLS = {
             "run",
             "run --quarantined",
             "run --quarantined --overwrite",
+            "run --damaged",
         ),
         module="retry",
-        arguments=("run", "--quarantined"),
+        arguments=("run", "--quarantined", "--damaged"),
     ),
     "ship": Tool(
         summary="Write the trained network of a run for others: the file and a model card.",

@@ -23,6 +23,10 @@ DUPLICATE = "duplicate"
 """Why an image is in the quarantine whose id belongs to an earlier one, which is kept."""
 
 
+DAMAGES = frozenset(("mark", "missing file", "checksum"))
+"""Kinds of findings that `iem-batch retry --damaged` mends."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckedShard:
     """What was found in a shard."""
@@ -33,6 +37,11 @@ class CheckedShard:
     """Kind and message of what is wrong."""
     id_hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     """Of masks: of the ids of all its images, those in the quarantine too."""
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether a file is not what was written."""
+        return any(kind in DAMAGES for kind, _ in self.findings)
 
 
 def check_shard(started: StartedStep, source: Source | None, shard: int) -> CheckedShard:

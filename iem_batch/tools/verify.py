@@ -25,7 +25,7 @@ from iem_batch.steps.places import StartedStep, done_shards, started_steps
 from iem_batch.steps.registry import STEPS
 from iem_batch.storage.local_files import is_unfinished_write
 from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
-from iem_batch.tools.shard_check import check_shard, check_whole, id_hashes, image_ids
+from iem_batch.tools.shard_check import DAMAGES, check_shard, check_whole, id_hashes, image_ids
 from iem_batch.words import count
 
 EXAMPLES = 10
@@ -94,6 +94,8 @@ def verify(job: Job, json: bool, reread: bool) -> None:
             f"{', '.join(result.steps) or 'no step'} read, {count(result.num_images, 'image')}; "
             f"{count(num_faults, 'fault') if num_faults else 'all is well'}"
         )
+        if DAMAGES & result.findings.counts.keys():
+            print(f"verify: `iem-batch retry {job.run.url} --damaged` makes anew what is damaged")
     if num_faults:
         raise VerificationError(f"{job.run.url} has {count(num_faults, 'fault')}")
 

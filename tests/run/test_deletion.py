@@ -168,11 +168,10 @@ def test_a_drop_cut_off_after_any_write_is_finished_by_the_next(
 
 def test_shards_are_reopened_and_their_neighbours_stay(place: RunFolder) -> None:
     fill(place)
-    place.write_bytes(layout.killers(1), b"{}")
     before = files(place)
     reopen(place, STEP, [1])
     assert committed(place, STEP) == {0, 2}
-    gone = {layout.mark(STEP, 1), layout.killers(1), layout.summary(STEP), f"{STEP}/index.json"}
+    gone = {layout.mark(STEP, 1), layout.summary(STEP), f"{STEP}/index.json"}
     assert files(place) == before - gone
 
 

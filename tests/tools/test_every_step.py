@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.errors import ShardsFailedError
+from iem_batch.errors import ShardsFailedError, VerificationError
 from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.deletion import reopen
@@ -29,12 +29,13 @@ from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
 from iem_batch.steps.report.step import PAGE
+from iem_batch.steps.train.layout import CURVES, HISTORY
 from iem_batch.tools import pipeline
 from iem_batch.tools.conclusion import conclusion
 from iem_batch.tools.plan import ensure_plan
 from iem_batch.tools.retry import retry
 from iem_batch.tools.status import run_status
-from iem_batch.tools.verify import EXAMPLES, check
+from iem_batch.tools.verify import EXAMPLES, check, verify
 from tests.pictures import Picture, write_folder, write_masks
 from tests.steps.jobs import job_at
 
@@ -44,6 +45,10 @@ OWN_FOLDER = [step.name for step in STEPS.values() if not step.of_run]
 EVERY = [*IN_RUN, ELSEWHERE, *OWN_FOLDER]
 WHOLE = {"topk", "train", "evaluate", "report"}
 """Done at once, so that no shard of them can fail."""
+
+
+TELL_THE_TIME = {PAGE, HISTORY, CURVES}
+"""Files that say how long something took."""
 
 
 class Done:
@@ -189,6 +194,39 @@ def test_a_shard_that_failed_is_done_by_retry(done: Done, name: str) -> None:
     assert {file: place.read_bytes(file) for file in done.files(name)} == before
     assert check(job, None).findings.lines() == []
     assert not read_failures(place, step)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_is_damaged_is_made_anew_by_the_command_that_verify_names(
+    done: Done, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A byte of a file has changed, and the last file is gone."""
+    started, job = done.find(name), done.job(name)
+    before = {file: started.place.read_bytes(file) for file in done.files(name)}
+    first, last = list(before)[0], list(before)[-1]
+    damaged = bytes([before[first][0] ^ 1]) + before[first][1:]
+    started.place.write_bytes(first, damaged)
+    started.place.delete(*{last} - {first})
+    with pytest.raises(VerificationError):
+        verify(job, json=False, reread=False)
+    advice = f"verify: `iem-batch retry {job.run.url} --damaged` makes anew what is damaged"
+    assert advice in capsys.readouterr().out.splitlines()
+    retry(job, quarantined=False, damaged=True)
+    assert f"retry: {started.title} is damaged, in " in capsys.readouterr().out
+    for file in before.keys() - TELL_THE_TIME:
+        assert started.place.read_bytes(file) == before[file], file
+    verify(job, json=False, reread=False)
+    retry(job, quarantined=False, damaged=True)
+    assert capsys.readouterr().out.endswith("retry: nothing is damaged\n")
+
+
+def test_a_damaged_mark_is_made_anew(done: Done) -> None:
+    place = done.run.run
+    mark = place.read_json(layout.mark("fuse", 1))
+    place.write_bytes(layout.mark("fuse", 1), b'{"shard": 1')
+    retry(done.run, quarantined=False, damaged=True)
+    assert place.read_json(layout.mark("fuse", 1))["files"] == mark["files"]
+    assert check(done.run, None).findings.lines() == []
 
 
 def test_what_is_done_at_once_has_one_shard(done: Done) -> None:
