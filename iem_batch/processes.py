@@ -8,6 +8,16 @@ import socket
 from pathlib import Path
 
 
+def num_cpus() -> int:
+    """Count the processors this process may use, of which Slurm gives a job some alone.
+
+    Not every system can say that; then all count.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @functools.cache
 def machine() -> str:
     """Name where the pids of this process count, in eight characters.

@@ -1,6 +1,5 @@
 """Running steps in this process, one shard after another."""
 
-import os
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
@@ -11,6 +10,7 @@ from iem_batch.exec.isolate import do_alone
 from iem_batch.exec.journal import Journal
 from iem_batch.exec.step import Progress, Work, do_shard, raise_failures, stopping_after
 from iem_batch.iem.backends import resolve
+from iem_batch.processes import num_cpus
 
 Result = TypeVar("Result")
 
@@ -39,7 +39,7 @@ class LocalExecutor:
         step, limits = work.step, work.limits
         with Journal(step.run, step.place, step.name, in_process=True) as journal:
             attempts = journal.open_attempts(list(shards), limits.max_attempts)
-            num_threads = os.cpu_count() or 1
+            num_threads = num_cpus()
             engine = step.open_engine(num_threads)
             while attempt := attempts.start():
                 journal.started()
@@ -69,7 +69,7 @@ class LocalExecutor:
 
     def room(self) -> EngineRoom:
         """As `Executor.room`."""
-        return EngineRoom(num_workers=1, cpus_per_gpu=0.0, num_threads=os.cpu_count() or 1)
+        return EngineRoom(num_workers=1, cpus_per_gpu=0.0, num_threads=num_cpus())
 
     def call_beside_engine(self, function: Callable[[], Result]) -> Result:
         """As `Executor.call_beside_engine`."""
@@ -82,4 +82,4 @@ class LocalExecutor:
         num_shards: int,
     ) -> Result:
         """As `Executor.reduce_shards`."""
-        return function(range(num_shards), os.cpu_count() or 1)
+        return function(range(num_shards), num_cpus())

@@ -15,6 +15,7 @@ from ray.train.torch.config import TorchConfig, _TorchBackend
 from ray.util.queue import Queue
 
 from iem_batch.errors import SettingsError
+from iem_batch.processes import num_cpus
 from iem_batch.segnet.allocator import keep_freed_memory
 from iem_batch.segnet.training import Training, train_epoch
 from iem_batch.steps.train.pair_stream import PairStream, labelled_pairs, open_stream
@@ -71,7 +72,7 @@ def train_worker(work: TrainWork, records: Queue) -> SettingsError | None:
     # Ray Train tells of every report under a name that its own log level does not reach.
     logging.getLogger().setLevel(logging.WARNING)
     context = ray.train.get_context()
-    torch.set_num_threads(max(1, _num_cpus() // context.get_local_world_size()))
+    torch.set_num_threads(max(1, num_cpus() // context.get_local_world_size()))
     keep_freed_memory()
     is_first = context.get_world_rank() == 0
     if is_first:
@@ -121,13 +122,6 @@ def _train(work: TrainWork, training: Training, stream: PairStream, records: Que
             # Every worker waits here for the others, so that none is ahead of the checkpoint. Ray
             # Train looks at reports every two seconds: one for each epoch would hold up short ones.
             ray.train.report(asdict(record))
-
-
-def _num_cpus() -> int:
-    """Count the processors this process may use; not every system can say that."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _preempted() -> bool:
