@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from dataclasses import asdict, dataclass
+from traceback import format_exception
 from types import TracebackType
 from typing import Self
 
@@ -24,12 +25,17 @@ from iem_batch.run.deletion import delete_leniently, delete_own, delete_unfinish
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.marker import kind_of
 from iem_batch.run.marks import Failure, read_failures, write_failure
+from iem_batch.storage.object_store import redacted
 
 SECONDS_BETWEEN_SIGNS = 10.0
 """How often a command at work gives a sign of life."""
 
 SECONDS_OF_SILENCE = 60.0
 """A command on another machine that gave no sign for so long is taken for dead."""
+
+
+TRACE_LINES, MAX_LINE = 60, 500
+"""Lines of a trace that are kept, and characters of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,14 +155,16 @@ class Journal:
         if self._failed.pop(shard, None) is not None:
             delete_leniently(self._place, layout.failure(self._step, shard))
 
-    def failed(self, attempt: Attempt, cause: str) -> None:
-        """Write why a shard failed."""
+    def failed(self, attempt: Attempt, cause: str, error: BaseException) -> None:
+        """Write why a shard failed, and where."""
+        trace = redacted("".join(format_exception(error))).splitlines()
         failure = Failure(
             shard=attempt.shard,
             attempts=attempt.number,
             error=cause,
             time=round(time.time(), 3),
             host=socket.gethostname(),
+            trace=[line[:MAX_LINE] for line in trace[-TRACE_LINES:]],
         )
         self._failed[attempt.shard] = failure
         with _lenient():

@@ -55,13 +55,13 @@ class LocalExecutor:
                     cause = f"{type(error).__name__}: {error}"
                     lost = isinstance(error, DeviceLostError)
                     if attempts.failed(attempt.shard, cause, lost=lost):
-                        journal.failed(attempt, cause)
+                        journal.failed(attempt, cause, error)
                         progress.failed(attempt.shard)
                 else:
                     attempts.done(attempt.shard)
                     journal.done(attempt.shard)
                     progress.done(mark)
-        raise_failures(step.name, attempts.failures)
+        raise_failures(step, attempts.failures)
 
     def fastest_engine(self) -> str:
         """As `Executor.fastest_engine`."""

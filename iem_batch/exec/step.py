@@ -235,11 +235,11 @@ def stopping_after(timeout_s: float | None) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def raise_failures(step: str, failures: dict[int, str]) -> None:
+def raise_failures(step: ShardStep[Any], failures: dict[int, str]) -> None:
     """End a step in which shards failed.
 
     Args:
-        step: its name.
+        step: the step.
         failures: what happened to each failed shard.
 
     Raises:
@@ -251,7 +251,8 @@ def raise_failures(step: str, failures: dict[int, str]) -> None:
         f"  shard {shard}: {failures[shard]}" for shard in sorted(failures)[:MAX_FAILURES_SHOWN]
     ]
     raise ShardsFailedError(
-        f"{count(len(failures), 'shard')} of {step} failed:\n"
+        f"{count(len(failures), 'shard')} of {step.name} failed:\n"
         + "\n".join(shown)
+        + f"\nWhere: {step.place.url_of(f'_run/failures/{step.name}')}"
         + "\nWhat was done is kept; run the same command again to do the rest."
     )

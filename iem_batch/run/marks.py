@@ -67,6 +67,8 @@ class Failure:
     time: float
     """In seconds since 1970."""
     host: str
+    trace: list[str] = field(default_factory=list)
+    """The last lines of where it was raised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +164,7 @@ def write_record(place: RunFolder, step: str, record: StepRecord) -> None:
 def claim(
     place: RunFolder, step: str, record: StepRecord, accept_versions: bool = False
 ) -> StepRecord:
-    """Begin a step with these settings, or check that it is resumed with the same.
+    """Begin a step, or check that it is resumed with the same settings; gives the record stored.
 
     Args:
         place: where its output goes.
@@ -170,9 +172,6 @@ def claim(
         record: what its output depends on now.
         accept_versions: resume what other versions of this program or of its libraries have
             begun; what they have done is kept.
-
-    Returns:
-        The record that is stored.
 
     Raises:
         RunMismatchError: the step was begun with other settings; the message says which.

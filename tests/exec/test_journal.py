@@ -97,8 +97,11 @@ def test_unfinished_writes_of_the_dead_are_deleted_and_of_the_living_are_not(
 
 def test_a_failure_is_accounted_for_until_its_shard_is_done(run: RunFolder) -> None:
     with Journal(run, run, "segment", in_process=True) as journal:
-        journal.failed(Attempt(shard=2, number=3, alone=False), "no route to 2")
+        journal.failed(
+            Attempt(shard=2, number=3, alone=False), "no route to 2", StorageError("no route")
+        )
     [account] = read_failures(run, "segment").values()
+    assert account.trace == ["iem_batch.errors.StorageError: no route"]
     assert (account.shard, account.attempts, account.error) == (2, 3, "no route to 2")
     with Journal(run, run, "segment", in_process=True) as journal:
         journal.done(2)
@@ -112,7 +115,9 @@ def test_a_step_of_a_round_is_another(run: RunFolder) -> None:
     with Journal(run, place, "segment", in_process=True) as journal:
         assert journal.suspects == {3}
         assert [driver.step for driver in drivers(run)] in ([], ["rounds/2/segment"])
-        journal.failed(Attempt(shard=2, number=3, alone=False), "no route to 2")
+        journal.failed(
+            Attempt(shard=2, number=3, alone=False), "no route to 2", StorageError("no route")
+        )
     assert list(read_failures(place, "segment")) == [2]
     assert not read_failures(run, "segment")
 
@@ -128,4 +133,8 @@ def test_a_store_that_cannot_be_written_does_not_stop_the_work(
     monkeypatch.setattr(RunFolder, "write_bytes", full)
     with Journal(run, run, "segment", in_process=True) as journal:
         journal.started()
-        journal.failed(Attempt(shard=1, number=1, alone=False), "No space left on device")
+        journal.failed(
+            Attempt(shard=1, number=1, alone=False),
+            "No space left on device",
+            StorageError("no route"),
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.errors import StepMissingError
+from iem_batch.errors import StepMissingError, StorageError
 from iem_batch.exec.attempts import Attempt
 from iem_batch.exec.journal import Journal, drivers
 from iem_batch.processes import machine
@@ -83,7 +83,11 @@ def test_a_shard_that_failed(segmented: Segmented) -> None:
     run = segmented(shard_size=5).run
     run.delete(mark("segment", 2))
     with Journal(run, run, "segment", in_process=True) as journal:
-        journal.failed(Attempt(shard=2, number=3, alone=False), "StorageError: no route")
+        journal.failed(
+            Attempt(shard=2, number=3, alone=False),
+            "StorageError: no route",
+            StorageError("no route"),
+        )
     masks = run_status(job_at(run))[0]
     assert (masks.state, masks.failed) == ("failed", {2: "StorageError: no route"})
     assert status_notes([masks]) == ["segment: shard 2 failed: StorageError: no route"]

@@ -74,7 +74,7 @@ def run_on_cluster(
                 _drain(flow, attempts, journal, progress)
         finally:
             workers.stop()
-    raise_failures(step.name, attempts.failures)
+    raise_failures(step, attempts.failures)
 
 
 def _drain(flow: "_Flow", attempts: Attempts, journal: Journal, progress: Progress) -> None:
@@ -97,7 +97,7 @@ def _drain(flow: "_Flow", attempts: Attempts, journal: Journal, progress: Progre
             if moves[attempt.shard] <= MAX_MOVES and _blameless(result, attempt):
                 attempts.again(attempt.shard)
             elif attempts.failed(attempt.shard, _cause(result), lost=_loss(result) is not None):
-                journal.failed(attempt, _cause(result))
+                journal.failed(attempt, _cause(result), result)
                 flow.metrics.failed()
                 progress.failed(attempt.shard)
         flow.metrics.at_work(flow.num_in_flight, len(flow.workers.ready))
