@@ -65,12 +65,13 @@ class Unpacked:
         return self._packed[0].url_of(name)
 
     def read_range(self, name: str, start: int, stop: int) -> bytes:
-        """Read the bytes start..stop-1, fewer where it ends before.
+        """Read the bytes start..stop-1, fewer where it ends before or they are many.
 
         Raises:
             FileNotFoundError: the file is gone.
             StorageError: the store failed.
         """
+        stop = min(stop, start + KEPT_BLOCKS * BLOCK_BYTES)
         if start < (self._blocks[0][0] if self._blocks else self._end):
             self._begin()
         while self._end < stop and self._unpack():
@@ -78,10 +79,7 @@ class Unpacked:
             if len(self._blocks) > KEPT_BLOCKS and at + len(block) <= start:
                 self._blocks.popleft()
         parts = (block[max(0, start - at) : max(0, stop - at)] for at, block in self._blocks)
-        data = b"".join(parts)
-        while len(self._blocks) > KEPT_BLOCKS:
-            self._blocks.popleft()
-        return data
+        return b"".join(parts)
 
     def unpacked_size(self) -> int:
         """Give the bytes that can be unpacked, by doing it."""

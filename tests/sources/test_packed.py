@@ -2,7 +2,10 @@
 
 import bz2
 import gzip
+import io
 import random
+import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from iem_batch.sources import Entry, RawImage, Source, open_source
 from iem_batch.sources.tar import TarSource
 from iem_batch.storage import unpacked
 from iem_batch.storage.unpacked import Unpacked
-from tests.sources.test_tar import image, read_all, tar_of
+from tests.sources.test_tar import add, image, read_all, tar_of
 
 NAMES = [f"{index:03d}.jpg" for index in range(120)]
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -90,6 +93,21 @@ def test_an_archive_given_up_half_way_can_be_read_again(tmp_path: Path) -> None:
     assert len(list(source.read(entry))) == len(NAMES)
 
 
+def test_a_large_member_is_in_memory_once(tmp_path: Path) -> None:
+    """A packed tar of a few KiB may hold images of a GiB, as far as anybody can tell before."""
+    large = {"a.jpg": image("a") + bytes(40 << 20)}
+    (tmp_path / "x.tgz").write_bytes(gzip.compress(_tar(large)))
+    source = open_source(str(tmp_path / "x.tgz"))
+    [entry] = entries_of(source, 9)
+    tracemalloc.start()
+    [item] = source.read(entry)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(item, RawImage)
+    assert item.data == large["a.jpg"]
+    assert peak < 1.5 * len(item.data)
+
+
 @pytest.mark.parametrize("damage", ["cut", "changed"])
 def test_damage_costs_what_is_behind_it(
     tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
@@ -114,11 +132,6 @@ def test_damage_costs_what_is_behind_it(
 
 
 def _tar(contents: dict[str, bytes]) -> bytes:
-    import io
-    import tarfile
-
-    from tests.sources.test_tar import add
-
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in contents.items():

@@ -183,12 +183,11 @@ def test_json_of_any_kind_is_a_row(photos: Path) -> None:
     ],
 )
 def test_what_is_no_table_says_why(tmp_path: Path, name: str, text: str, message: str) -> None:
-    file, _, options = name.partition("#")
+    file = name.partition("#")[0]
     data = text.encode()
     (tmp_path / file).write_bytes(gzip.compress(data) if file.endswith(".gz") else data)
     with pytest.raises(SourceError, match=message):
         open_source(f"{tmp_path}/{name}")
-    del options
 
 
 def test_a_table_that_was_changed_is_refused(photos: Path) -> None:
