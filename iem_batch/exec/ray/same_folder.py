@@ -26,7 +26,7 @@ def require_same_folder(run: RunFolder) -> None:
     """
     if num_nodes() < 2:
         return
-    missing = nodes_without(run, f"{layout.DRIVERS}/")
+    missing = nodes_without(run, "_run/")
     if missing:
         node, reason = next(iter(missing.items()))
         raise StorageError(
