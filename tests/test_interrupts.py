@@ -13,8 +13,10 @@ import pytest
 from iem_batch.processes import birth, descendants
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.marker import adopt
 from iem_batch.run.marks import committed
 from tests.pictures import textured_disc, write_folder
+from tests.steps.corpora import small_discs, write_corpus
 
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
 SLOW = ["--iem.iterations=40", "--decode.size_px=64", "--segment.init_shares=[0.625]"]
@@ -41,8 +43,10 @@ def start(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+def wait_until(
+    condition: Callable[[], bool], process: subprocess.Popen[str], timeout_s: float = 120
+) -> None:
+    deadline = time.monotonic() + timeout_s
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -138,6 +142,40 @@ def test_nothing_of_our_own_ray_is_left(
     while left := [pid for pid in theirs if birth(pid) is not None]:
         assert time.monotonic() < deadline, [name_of(pid) for pid in left]
         time.sleep(0.2)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_ends_a_training_on_ray(
+    tmp_path: Path, number: signal.Signals, status: int, word: str
+) -> None:
+    """Catches the status of the other: Ray Train takes signals for itself, and raises its own."""
+    run = RunFolder(str(tmp_path / "run"))
+    adopt(run, "run")
+    write_corpus(run, small_discs(12))
+    settings = ["--segnet.width=8", "--segnet.num_blocks=1", "--train.num_workers=1"]
+    settings += ["--train.epochs=2000", "--train.batch_size=4", "--train.images_per_pass=2"]
+    code = "from iem_batch.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "train", run.url, "--train.checkpoint_every_epochs=1"]
+        + settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | QUIET,
+    )
+    wait_until(lambda: bool(run.names("_run/train")), process, timeout_s=1000)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == status, output
+    assert output.splitlines()[-1].startswith(f"iem-batch: {word}; what is done is kept")
+    assert "Traceback" not in output
+    assert run.names("_run/train"), "the checkpoint to go on from"
+    assert not run.names(layout.DRIVERS)
 
 
 def test_while_the_program_is_still_imported() -> None:

@@ -15,7 +15,6 @@ from typing import Literal
 
 import grpc
 import ray
-from ray.exceptions import RayError
 
 from iem_batch.errors import BackendUnavailableError
 from iem_batch.exec.settings import ClusterSettings
@@ -63,8 +62,9 @@ def cluster(settings: ClusterSettings) -> Iterator[None]:
             log_to_driver=False,
             runtime_env=_runtime_env(),
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
-        # Among them: no node of the cluster is here, other versions, another user's files.
+    # Among them: no node of the cluster is here, other versions, another user's files; where a
+    # node does not start in time it is no more than an Exception.
+    except Exception as error:
         cause = " ".join(str(error).split())
         if address == "local":
             raise BackendUnavailableError(f"Ray cannot be started here: {cause}") from error
