@@ -158,6 +158,11 @@ def killed_after(count: int) -> Iterator[list[str]]:
         sha: str = write(self, name, data)
         return sha
 
+    def create(self: Folder, name: str, data: bytes, create: Any = Folder.create) -> bool:
+        spend(name)
+        is_new: bool = create(self, name, data)
+        return is_new
+
     def delete(self: Folder, *names: str, delete: Any = Folder.delete) -> None:
         for name in names:
             spend(name)
@@ -165,5 +170,6 @@ def killed_after(count: int) -> Iterator[list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Folder, "write_bytes", write)
+        patch.setattr(Folder, "create", create)
         patch.setattr(Folder, "delete", delete)
         yield done

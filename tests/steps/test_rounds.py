@@ -92,7 +92,7 @@ def killed_at(
         return touch
 
     with monkeypatch.context() as patch:
-        for method in ("write_bytes", "delete"):
+        for method in ("write_bytes", "create", "delete"):
             patch.setattr(Folder, method, deadly(method))
         with pytest.raises(Killed):
             main([str(argument) for argument in arguments])
@@ -144,7 +144,7 @@ def test_rounds_killed_at_many_places_end_with_the_same_bytes(
         "write_bytes export/part-00001.parquet",
         "write_bytes train/weights.safetensors",
         "write_bytes _run/stats/predict/part-00001.json",
-        "write_bytes rounds/2/_run/steps/topk.json",
+        "create rounds/2/_run/steps/topk.json",
         "write_bytes rounds/2/_run/stats/topk/part-00000.json",
         "write_bytes rounds/2/train/weights.safetensors",
         "write_bytes rounds/2/predict/part-00002.parquet",
@@ -165,7 +165,7 @@ def test_a_round_added_later_and_killed_leaves_the_first_as_it_is(
     assert {f"_run/done/{step}.json" for step in ("segment", "fuse", *OF_A_ROUND)} < before.keys()
     command = ("run", root / "pictures", run, *TWO_ROUNDS)
     for place in (
-        "write_bytes rounds/2/_run/steps/topk.json",
+        "create rounds/2/_run/steps/topk.json",
         "write_bytes rounds/2/topk/topk.parquet",
         "write_bytes rounds/2/_run/done/topk.json",
         "write_bytes rounds/2/_run/train/.*",
