@@ -96,7 +96,7 @@ def test_resumed_and_overwritten(selected: Path, call: Call, tmp_path: Path) -> 
     assert call(*arguments)[0] == 0
     whole = tree(target)
     (target / "_run/stats/export/part-00001.json").unlink()
-    lost = next(path for path in (target / "images/train").iterdir())
+    lost = next(path for path in (target / "train/images").iterdir())
     untouched = (target / "_run/stats/export/part-00000.json").stat().st_mtime_ns
     lost.unlink()
     (target / "_run/stats/export/part-00002.json").unlink()
@@ -112,7 +112,7 @@ def test_resumed_and_overwritten(selected: Path, call: Call, tmp_path: Path) -> 
     now = tree(target)
     assert now["notes.txt"] == b"of mine"
     assert whole.keys() != now.keys()  # some are JPEG again
-    assert sum(name.startswith("masks/") for name in now) == 9
+    assert sum(name.startswith("train/masks/") for name in now) == 9
 
 
 def test_vanished_and_changed_images_are_named(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from iem_batch.images.png import encode_mask, encode_pixels
 from iem_batch.images.settings import Fit
 from iem_batch.run import schema
-from iem_batch.run.file_names import MAX_NAME_BYTES, safe_file_name
+from iem_batch.run.file_names import safe_stem
 from iem_batch.run.load import LoadedShard
 from iem_batch.sources.formats import is_image_name
 from iem_batch.steps.refine.step import cut_out
@@ -120,10 +120,10 @@ def usual_extension(image_ids: Iterable[str]) -> str:
 
 
 def file_names(image_ids: Iterable[str], extension: str) -> list[str]:
-    """Name the file of each image, so that those of other shards have other names.
+    """Name the file of each image by `safe_stem`, so that those of other shards have other names.
 
     Of `a/b.jpg` it is `a/b.png` if .jpg is the usual extension, so that of `a/b.png` is
-    `a/b.png.png`. What would not be safe as a path has the name that `safe_file_name` gives.
+    `a/b.png.png`.
 
     Args:
         image_ids: those of a shard.
@@ -131,24 +131,11 @@ def file_names(image_ids: Iterable[str], extension: str) -> list[str]:
     """
     taken: dict[str, None] = {}
     for image_id in image_ids:
-        stem = image_id.removesuffix(extension)
-        name = f"{stem}.png" if _is_safe(image_id) else safe_file_name(image_id, "png")
+        name = f"{safe_stem(image_id.removesuffix(extension))}.png"
         while name in taken:
             name += ".png"
         taken[name] = None
     return list(taken)
-
-
-def _is_safe(image_id: str) -> bool:
-    """Tell whether an id can be a path below a folder, on any storage."""
-    parts = image_id.split("/")
-    return all(
-        part.isprintable()
-        and part.strip(" .") == part != ""
-        and not set(part) & set('\\:*?"<>|%~')
-        and len(part.encode(errors="replace")) < MAX_NAME_BYTES - len(".png")
-        for part in parts
-    )
 
 
 def _image_rows(images: LoadedShard) -> Iterator[dict[str, Any]]:

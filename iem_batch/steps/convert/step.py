@@ -21,7 +21,7 @@ from iem_batch.errors import IntegrityError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
-from iem_batch.run.file_names import safe_file_name
+from iem_batch.run.file_names import safe_stem
 from iem_batch.run.load import read_entries
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import shard_entries
@@ -138,7 +138,8 @@ def tar_bytes(images: list[RawImage]) -> bytes:
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for image in images:
             extension = image_extension(image.data[:16]) or "bin"
-            info = tarfile.TarInfo(safe_file_name(image.image_id, extension))
+            # WebDataset takes a name up to its first dot for the key.
+            info = tarfile.TarInfo(f"{safe_stem(image.image_id, '.')}.{extension}")
             info.size = len(image.data)
             info.pax_headers = {"comment": ID_COMMENT + image.image_id}
             tar.addfile(info, io.BytesIO(image.data))

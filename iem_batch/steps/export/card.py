@@ -11,9 +11,16 @@ _CORPUS_TEXT = """
 
 Made by iem_batch, without labels: the masks are what the method is surest of. {layout}
 
-In a mask 0 is background and 1 is foreground{beyond}. error is the inpainting error of the
+In a mask 0 is background and 1 is foreground.{beyond} error is the inpainting error of the
 pair, and rank its place in the whole collection, from 0.
 """
+
+_UNSEEN = {
+    False: " 255 is what the method did not see of an image, beyond its crop.",
+    True: " What the method did not see of an image, beyond its crop, is in no object; "
+    "ignore/SPLIT/KEY.png shows it white, of each image that has such margins.",
+}
+"""Whether a format has objects -> the rule about pixels that were not seen."""
 
 _SPLITS = {"train": "train", "val": "validation"}
 """Split of a corpus -> its name in Hugging Face datasets."""
@@ -29,7 +36,7 @@ def corpus_card(format: Format, size: str, splits: Sequence[str]) -> str:
     """
     is_original = size == "original"
     at_engine_size = format.layout_at_engine_size or format.layout
-    beyond = ", 255 what the method did not see of the image, beyond its crop" * is_original
+    beyond = _UNSEEN[format.has_objects] * is_original
     layout = format.layout if is_original else at_engine_size
     text = _CORPUS_TEXT.format(layout=layout, beyond=beyond)
     if format.data_files is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from iem_batch.run.file_names import natural_names
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import Plan
 from iem_batch.run.sampling import draw
@@ -30,7 +31,7 @@ class CorpusFile:
     first: int
     """Place of its first pair in the whole corpus."""
     rows: pa.Table
-    """Schema SELECTION."""
+    """Schema SELECTION, and name: that of `natural_names`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ def corpus_files(selected: Selected) -> tuple[CorpusFile, ...]:
         [("shard", "ascending"), ("rank", "ascending")]
     )
     ids = selection["image_id"].to_pylist()
+    selection = selection.append_column("name", pa.array(natural_names(ids), pa.string()))
     is_val = np.array([draw(image_id) < selected.val_share for image_id in ids], dtype=np.bool_)
     files: list[CorpusFile] = []
     first = 0

@@ -57,6 +57,7 @@ def make_pairs(
             Pair(
                 number=loaded.file.first + offset,
                 image_id=image.image_id,
+                name=row["name"],
                 uri=image.uri,
                 image=image.data,
                 extension=image.extension,

@@ -46,6 +46,9 @@ NAMES = {
 PASSED_ON = {"JPEG", "PNG", "WEBP"}
 
 
+SIZES = ["engine", "original"]
+
+
 class Truth(NamedTuple):
     image: NDArray[np.uint8]
     """RGB."""
@@ -111,3 +114,29 @@ def rgb(image: Image.Image | bytes) -> NDArray[np.uint8]:
     if isinstance(image, bytes):
         image = Image.open(io.BytesIO(image))
     return np.asarray(image.convert("RGB"))
+
+
+def require_equal(found: dict[str, Truth], expected: dict[str, Truth]) -> None:
+    """Compare what a tool has read with the truth, pixel by pixel."""
+    assert found.keys() == expected.keys() == NAMES.keys()
+    for image_id, pair in expected.items():
+        np.testing.assert_array_equal(found[image_id].image, pair.image, image_id)
+        np.testing.assert_array_equal(found[image_id].label, pair.label, image_id)
+
+
+def files_by_stem(target: RunFolder, folder: str) -> dict[str, Path]:
+    """Find the files below a folder; path without extension -> file."""
+    root = Path(target.url, folder)
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in files}
+
+
+def with_unseen(target: RunFolder, key: str, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Make the label of an object's mask and of the mask of what was not seen, if there is one."""
+    label = mask.astype(np.uint8)
+    if (file := Path(target.url, f"ignore/train/{key}.png")).exists():
+        with Image.open(file) as unseen:
+            assert unseen.mode == "1"
+            assert not label[np.asarray(unseen)].any()
+            label[np.asarray(unseen)] = 255
+    return label

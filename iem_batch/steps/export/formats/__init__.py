@@ -28,6 +28,8 @@ class Format:
     """The same for a corpus at the engine's size, where it differs."""
     data_files: str | None = None
     """Where Hugging Face datasets finds the files of {split}, for the card; None if it cannot."""
+    has_objects: bool = False
+    """Whether it holds objects instead of a value for each pixel."""
 
     def lay_out(self) -> Callable[..., dict[str, Any]]:
         """Give the function that lays out pairs."""
@@ -63,30 +65,67 @@ encoded, the mask as 1-bit PNG:
             name="webdataset",
             encodings=frozenset({"JPEG", "PNG"}),
             layout="""Each sample is KEY.jpg (or .png), KEY.mask.png (8-bit grey) and KEY.json,
-whose image_id names the image; the key is that id in characters safe for a file:
+whose image_id names the image:
 
     webdataset.WebDataset("THIS FOLDER/train-{00000..00007}.tar").decode("pil")""",
         ),
         Format(
             name="coco",
             encodings=frozenset({"JPEG", "PNG", "WEBP"}),
+            has_objects=True,
             layout="""The images are in images/SPLIT/, the masks in
-annotations/instances_SPLIT.json, run-length encoded (detectron2: INPUT.MASK_FORMAT "bitmask").
-Margins that the method did not see are annotations with iscrowd 1. iem_image_id names the image:
+annotations/instances_SPLIT.json, one object for each image, run-length encoded (detectron2:
+INPUT.MASK_FORMAT "bitmask"). iem_image_id names the image:
 
-    pycocotools.coco.COCO("THIS FOLDER/annotations/instances_train.json")""",
+    pycocotools.coco.COCO("THIS FOLDER/annotations/instances_train.json")
+    supervision.DetectionDataset.from_coco(
+        "THIS FOLDER/images/train", "THIS FOLDER/annotations/instances_train.json")""",
+        ),
+        Format(
+            name="coco_polygons",
+            encodings=frozenset({"JPEG", "PNG", "WEBP"}),
+            has_objects=True,
+            layout="""As COCO, with polygons instead of run lengths, for tools that read only
+these: the images are in images/SPLIT/, the masks in annotations/instances_SPLIT.json, one object
+for each image, of one polygon for each of its parts; a slit leads to a hole.
+
+    pycocotools.coco.COCO("THIS FOLDER/annotations/instances_train.json")
+    # CVAT: import annotations as COCO 1.0""",
+        ),
+        Format(
+            name="yolo",
+            encodings=frozenset({"JPEG", "PNG", "WEBP"}),
+            has_objects=True,
+            layout="""The images are in images/SPLIT/, their polygons in labels/SPLIT/KEY.txt, one
+for each connected part of a mask; a slit leads to a hole. index/ says which image is which.
+
+    yolo segment train data="THIS FOLDER/data.yaml" model=...""",
+        ),
+        Format(
+            name="label_studio",
+            encodings=frozenset({"JPEG", "PNG", "WEBP"}),
+            has_objects=True,
+            layout="""The images are in images/SPLIT/, and tasks/ has files to import, whose masks
+are brush strokes that can be corrected. Label Studio has to serve this folder
+(LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true, LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=THIS FOLDER);
+interface.xml is the labeling interface.
+
+    label-studio-converter export -i tasks/train-00000.json -c interface.xml \\
+        -f BRUSH_TO_PNG -o OUT""",
         ),
         Format(
             name="folder",
             encodings=frozenset({"JPEG", "PNG", "WEBP"}),
-            layout="""images/SPLIT/KEY.jpg (or .png, .webp) has its mask in
-masks/SPLIT/KEY.png (8-bit grey); index/ says which image is which:
+            data_files="{split}/**",
+            layout="""SPLIT/images/KEY.jpg (or .png, .webp) has its mask in SPLIT/masks/KEY.png
+(8-bit grey); SPLIT/metadata.csv says which image is which:
 
+    datasets.load_dataset("imagefolder", data_dir="THIS FOLDER")
     # MMSegmentation
-    data_prefix = dict(img_path="images/train", seg_map_path="masks/train")
+    data_prefix = dict(img_path="train/images", seg_map_path="train/masks")
     # FiftyOne
     fiftyone.Dataset.from_dir(dataset_type=fiftyone.types.ImageSegmentationDirectory,
-                              data_path="images/train", labels_path="masks/train")""",
+                              data_path="train/images", labels_path="train/masks")""",
         ),
     )
 }

@@ -1,22 +1,18 @@
-"""Pairs as images and COCO annotations with run-length encoded masks.
-
-Margins that are to be ignored become a second annotation of the image with ``iscrowd`` 1: this is
-what the COCO tools leave out of training and evaluation.
-"""
+"""Pairs as images and COCO annotations with run-length encoded masks."""
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from iem_batch.checks import needs_extra
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.export.formats.folder import image_files
-from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair, Place
+from iem_batch.steps.export.formats.files import image_files, parts
+from iem_batch.steps.export.formats.pair import FOREGROUND, Pair, Place
 
 PARTS = "_run/annotations"
 """Where the annotations wait until all files of a corpus are written."""
@@ -24,45 +20,61 @@ PARTS = "_run/annotations"
 CATEGORIES = [{"id": 1, "name": "foreground", "supercategory": "foreground"}]
 
 
-def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
-    """Lay out pairs as image files, and as their part of the annotations.
-
-    Returns:
-        Name of each file -> its bytes.
+def run_lengths(mask_HW: NDArray[np.bool_]) -> dict[str, Any]:
+    """Encode a mask as COCO's compressed run lengths.
 
     Raises:
         BackendUnavailableError: pycocotools is not installed.
     """
+    with needs_extra("coco", "export.format coco"):
+        from pycocotools import mask as coco_mask
+    encoded = coco_mask.encode(np.asfortranarray(mask_HW.view(np.uint8)))
+    return {"size": list(encoded["size"]), "counts": encoded["counts"].decode()}
+
+
+def lay_out(
+    pairs: Sequence[Pair],
+    place: Place,
+    segmentation: Callable[[NDArray[np.bool_]], Any] = run_lengths,
+) -> dict[str, pa.Table | bytes]:
+    """Lay out pairs as image files, and as their part of the annotations, one for each image.
+
+    Args:
+        pairs: what is laid out.
+        place: where.
+        segmentation: from a mask to what COCO calls so.
+
+    Returns:
+        Name of each file -> its bytes.
+    """
     part: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
-    images = image_files(pairs, place)
-    for pair, name in zip(pairs, images, strict=True):
+    for pair in pairs:
         height, width = pair.label_HW.shape
         # Numbers start at 1: pycocotools takes annotation 0 for no match.
         number = pair.number + 1
-        part["images"].append(
-            {
+        image = {"id": number, "file_name": pair.file_name, "width": width, "height": height}
+        # Under another name than the number of the image that annotations have.
+        about = {"iem_image_id" if key == "image_id" else key: v for key, v in pair.about.items()}
+        part["images"].append(image | about)
+        mask_HW = pair.label_HW == FOREGROUND
+        if mask_HW.any():
+            annotation = {
                 "id": number,
-                "file_name": name.rpartition("/")[2],
-                "width": width,
-                "height": height,
-                "iem_image_id": pair.image_id,
-                "uri": pair.uri,
-                "error": pair.error,
-                "rank": pair.rank,
+                "image_id": number,
+                "iscrowd": 0,
+                "category_id": 1,
+                "segmentation": segmentation(mask_HW),
+                "area": int(mask_HW.sum()),
+                "bbox": [float(value) for value in cv2.boundingRect(mask_HW.view(np.uint8))],
             }
-        )
-        for crowd, value in enumerate((FOREGROUND, IGNORE)):
-            mask_HW = pair.label_HW == value
-            if mask_HW.any():
-                annotation = {"id": 2 * number - 1 + crowd, "image_id": number, "iscrowd": crowd}
-                part["annotations"].append(annotation | {"category_id": 1} | _region(mask_HW))
-    return {**images, f"{PARTS}/{place.stem}.json": json.dumps(part).encode()}
+            part["annotations"].append(annotation)
+    return {**image_files(pairs, place), f"{PARTS}/{place.stem}.json": json.dumps(part).encode()}
 
 
 def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
     """Put the parts of each split together into annotations/instances_SPLIT.json.
 
-    All annotations of a split are in memory at once, under 1 KB for a pair, as they are in every
+    All annotations of a split are in memory at once, some KB for a pair, as they are in every
     program that reads them.
 
     Returns:
@@ -77,22 +89,10 @@ def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
             "images": [],
             "annotations": [],
         }
-        for name in target.names(PARTS):
-            if re.fullmatch(rf"{split}-\d{{5,}}\.json", name):
-                part = target.read_json(f"{PARTS}/{name}")
-                whole["images"] += part["images"]
-                whole["annotations"] += part["annotations"]
+        for data in parts(target, PARTS, split):
+            part = json.loads(data)
+            whole["images"] += part["images"]
+            whole["annotations"] += part["annotations"]
         name = f"annotations/instances_{split}.json"
         written[name] = target.write_bytes(name, json.dumps(whole).encode())
     return written
-
-
-def _region(mask_HW: NDArray[np.bool_]) -> dict[str, Any]:
-    with needs_extra("coco", "export.format coco"):
-        from pycocotools import mask as coco_mask
-    encoded = coco_mask.encode(np.asfortranarray(mask_HW.view(np.uint8)))
-    return {
-        "segmentation": {"size": list(encoded["size"]), "counts": encoded["counts"].decode()},
-        "area": int(coco_mask.area(encoded)),
-        "bbox": [float(value) for value in coco_mask.toBbox(encoded)],
-    }

@@ -1,34 +1,41 @@
-"""Pairs as files: images/SPLIT/KEY.jpg, masks/SPLIT/KEY.png, and a list of them."""
+"""Pairs as files: SPLIT/images/KEY.jpg, SPLIT/masks/KEY.png, and a list, SPLIT/metadata.csv."""
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
+from iem_batch.run.folder import RunFolder
+from iem_batch.steps.export.formats.files import csv_lines, parts
 from iem_batch.steps.export.formats.pair import Pair, Place
 
-
-def image_files(pairs: Sequence[Pair], place: Place) -> dict[str, bytes]:
-    """Lay out the images alone.
-
-    Returns:
-        Name of each file -> its bytes, in the order of the pairs.
-    """
-    return {f"images/{place.split}/{pair.key}.{pair.extension}": pair.image for pair in pairs}
+PARTS = "_run/metadata"
+"""Where the lists wait until all files of a corpus are written."""
 
 
 def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
     """Lay out pairs as an image and a mask file each, with equal names up to the extension.
 
     Returns:
-        Name of each file -> its bytes; index/ says which image is which.
+        Name of each file -> its bytes.
     """
-    images = image_files(pairs, place)
-    masks = {f"masks/{place.split}/{pair.key}.png": pair.label_png for pair in pairs}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "mask", "image_id", "uri", "error", "rank"])
-    for pair, image, mask in zip(pairs, images, masks, strict=True):
-        writer.writerow([image, mask, pair.image_id, pair.uri, pair.error, pair.rank])
-    return {**images, **masks, f"index/{place.stem}.csv": text.getvalue().encode()}
+    images = {f"{place.split}/images/{pair.file_name}": pair.image for pair in pairs}
+    masks = {f"{place.split}/masks/{pair.key}.png": pair.label_png for pair in pairs}
+    rows = [
+        [f"images/{pair.file_name}", f"masks/{pair.key}.png", *pair.about.values()]
+        for pair in pairs
+    ]
+    return {**images, **masks, f"{PARTS}/{place.stem}.csv": csv_lines(rows)}
+
+
+def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
+    """Put the lists of each split together, under 1 KB for a pair, as `imagefolder` reads them.
+
+    Returns:
+        Name of each file -> its SHA-256.
+    """
+    head = csv_lines([["file_name", "mask_file_name", *Pair.ABOUT]])
+    return {
+        name: target.write_bytes(name, head + b"".join(parts(target, PARTS, split)))
+        for split in splits
+        for name in [f"{split}/metadata.csv"]
+    }

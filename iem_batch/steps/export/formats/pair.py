@@ -1,30 +1,31 @@
 """An image and its mask, as every format of a corpus takes them. H, W = pixels of the image."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.images.geometry import UNSEEN
 from iem_batch.images.png import encode_pixels
-from iem_batch.run.file_names import safe_file_name
+from iem_batch.run.file_names import safe_stem
 
 BACKGROUND, FOREGROUND, IGNORE = 0, 1, UNSEEN
 """The values of a label: IGNORE is what the engine did not see of an image, beyond its crop."""
-
-MAX_NAME_BYTES = 100
-"""What a tar file has room for without an extra header, and every file system."""
-
-_LONGEST_EXTENSION = "mask.png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
     """An image and its mask."""
 
+    ABOUT: ClassVar = ("image_id", "uri", "error", "rank")
+    """Columns of what is told of a pair beside its pictures."""
+
     number: int
     """Place in the whole corpus, from 0."""
     image_id: str
+    name: str
+    """Without extension, of this image and no other of the corpus."""
     uri: str
     image: bytes
     """Encoded."""
@@ -34,13 +35,23 @@ class Pair:
     """BACKGROUND, FOREGROUND and IGNORE."""
     error: float
     rank: int
+    unfit: str = ""
+    """Characters that the tools of a format cannot hold in a name; see `safe_stem`."""
 
     @property
     def key(self) -> str:
-        """A file name without extension for this image and no other; it has no dot."""
-        # Cut to the same length whatever the extension, so that image and mask share it.
-        name = safe_file_name(self.image_id, _LONGEST_EXTENSION, MAX_NAME_BYTES)
-        return name.removesuffix(f".{_LONGEST_EXTENSION}")
+        """The path of a file without extension, for this image and no other."""
+        return safe_stem(self.name, self.unfit)
+
+    @property
+    def file_name(self) -> str:
+        """The path of the image's file."""
+        return f"{self.key}.{self.extension}"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is told of a pair beside its pictures."""
+        return {name: getattr(self, name) for name in self.ABOUT}
 
     @property
     def label_png(self) -> bytes:

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from iem_batch.run.file_names import safe_stem
 from iem_batch.steps.export.formats.pair import Pair, Place
+
+MAX_KEY_BYTES = 100 - len(".mask.png")
+"""A member's name has 100 bytes in a tar file without extra headers."""
 
 
 def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
@@ -20,19 +24,14 @@ def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
     # Ustar has no optional headers, so there is nothing in it but name, size and zeros.
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for pair in pairs:
-            about = {
-                "image_id": pair.image_id,
-                "uri": pair.uri,
-                "error": pair.error,
-                "rank": pair.rank,
-            }
+            key = safe_stem(pair.name, ".", MAX_KEY_BYTES)  # would end at a dot
             members = {
                 pair.extension: pair.image,
                 "mask.png": pair.label_png,
-                "json": json.dumps(about).encode(),
+                "json": json.dumps(pair.about).encode(),
             }
             for extension, data in members.items():
-                member = tarfile.TarInfo(f"{pair.key}.{extension}")
+                member = tarfile.TarInfo(f"{key}.{extension}")
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
     return {f"{place.stem}.tar": buffer.getvalue()}
