@@ -31,6 +31,7 @@ SHORT = {
     "--ignore": "evaluate.ignore",
     "--to": "COMMAND.to",
     "--format": "COMMAND.format",
+    "--license": "export.license",
     "model": "apply.model",
 }
 """Short flag or argument -> the setting it sets; COMMAND is the name of the command."""

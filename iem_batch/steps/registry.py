@@ -122,7 +122,7 @@ STEPS = {
                 "run --format coco",
                 "run --format webdataset --export.size original --to corpus",
             ),
-            arguments=("run", "--format", "--to", "--shards"),
+            arguments=("run", "--format", "--to", "--license", "--shards"),
             holds="(image, mask) pairs for training",
             rows="a selected (image, mask) pair",
             of_plan=False,

@@ -1,23 +1,38 @@
-"""The README.md of a corpus: what it is and what opens it."""
+"""The README.md of a corpus: what it is, what opens it, and how it was made."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-import yaml
+import iem_batch
+from iem_batch.run.marks import Summary
+from iem_batch.steps.card import card_head
+from iem_batch.steps.export.formats import FORMATS
+from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.words import count
 
-from iem_batch.steps.export.formats import Format
+_TEXT = """
+# Pairs of an image and its mask, by {method}
 
-_CORPUS_TEXT = """
-# Pairs of an image and its mask, by Inpainting Error Maximization
+Made by iem_batch {version}, without labels: nobody has looked at these masks. {layout}
 
-Made by iem_batch, without labels: the masks are what the method is surest of. {layout}
+In a mask 0 is background and 1 is foreground.{unseen}
 
-In a mask 0 is background and 1 is foreground.{beyond} error is the inpainting error of the
-pair, and rank its place in the whole collection, from 0.
+image_id names the image and uri says where it lay; error is the inpainting error of the pair, and
+rank its place in the whole collection, from 0.
+
+## How it was made
+
+{procedure}
+
+## Figures
+
+- {pairs}: {splits}.
+- They were selected of {images} with a mask.
+- On average {foreground:.1%} of an image is foreground.
 """
 
 _UNSEEN = {
     False: " 255 is what the method did not see of an image, beyond its crop.",
-    True: " What the method did not see of an image, beyond its crop, is in no object; "
+    True: " What the method did not see of an image, beyond its crop, is in no object;\n"
     "ignore/SPLIT/KEY.png shows it white, of each image that has such margins.",
 }
 """Whether a format has objects -> the rule about pixels that were not seen."""
@@ -26,23 +41,46 @@ _SPLITS = {"train": "train", "val": "validation"}
 """Split of a corpus -> its name in Hugging Face datasets."""
 
 
-def corpus_card(format: Format, size: str, splits: Sequence[str]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a corpus was made of."""
+
+    method: str
+    """What the masks are by."""
+    procedure: str
+    """Lines of Markdown, one for each step."""
+    num_images: int
+    """Those with a mask, among which the pairs were selected."""
+
+
+def corpus_card(settings: ExportSettings, origin: Origin, summary: Summary) -> str:
     """Make the card of a corpus that is not in a run folder.
 
     Args:
-        format: its format.
-        size: engine or original.
-        splits: those that have files.
+        settings: what the corpus is.
+        origin: what it was made of.
+        summary: of its step.
     """
-    is_original = size == "original"
-    at_engine_size = format.layout_at_engine_size or format.layout
-    beyond = _UNSEEN[format.has_objects] * is_original
-    layout = format.layout if is_original else at_engine_size
-    text = _CORPUS_TEXT.format(layout=layout, beyond=beyond)
-    if format.data_files is None:
-        return text
+    format, facts = FORMATS[settings.format], summary.facts
+    is_original = settings.size == "original"
+    splits = {
+        split: sum(num for stem, num in facts["files"].items() if stem.startswith(f"{split}-"))
+        for split in facts["splits"]
+    }
     files = [
-        {"split": _SPLITS[name], "path": format.data_files.format(split=name)} for name in splits
+        {"split": _SPLITS[split], "path": format.data_files.format(split=split)}
+        for split in splits
+        if format.data_files is not None
     ]
-    configs = [{"config_name": "default", "data_files": files}]
-    return f"---\n{yaml.safe_dump({'configs': configs}, sort_keys=False)}---\n{text}"
+    configs = [{"config_name": "default", "data_files": files}] if files else []
+    return card_head(settings.license, summary.ok, configs) + _TEXT.format(
+        method=origin.method,
+        version=iem_batch.__version__,
+        layout=format.layout if is_original else format.layout_at_engine_size or format.layout,
+        unseen=_UNSEEN[format.has_objects] * is_original,
+        procedure=origin.procedure,
+        pairs=count(summary.ok, "pair"),
+        splits=", ".join(f"{num:,} in {split}" for split, num in splits.items()),
+        images=count(origin.num_images, "image"),
+        foreground=facts["foreground"] / max(summary.ok, 1),
+    )

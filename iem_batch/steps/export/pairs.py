@@ -27,6 +27,8 @@ class LoadedPairs:
     index: int
     file: CorpusFile
     images: dict[str, Original]
+    source: str
+    """Local path or URL that the images are from."""
     masks: dict[str, dict[str, Any]]
     """image_id -> its row of fuse/, predict/ or refine/: mask, status, width and height."""
     rejected: dict[str, dict[str, str]]
@@ -58,7 +60,7 @@ def make_pairs(
                 number=loaded.file.first + offset,
                 image_id=image.image_id,
                 name=row["name"],
-                uri=image.uri,
+                uri=image.uri if export.local_paths else portable(image.uri, loaded.source),
                 image=image.data,
                 extension=image.extension,
                 label_HW=_label(mask_SS, image, export, decode),
@@ -67,6 +69,19 @@ def make_pairs(
             )
         )
     return pairs, rejected, num_turned
+
+
+def portable(uri: str, source: str) -> str:
+    """Say where an image lies without the path of this machine: below its source, if it is local.
+
+    Args:
+        uri: of the image.
+        source: local path or URL.
+    """
+    if not uri.startswith("/"):
+        return uri
+    below = uri.removeprefix(f"{source.rstrip('/')}/")
+    return below if below != uri else uri.removeprefix(f"{source.rpartition('/')[0]}/")
 
 
 def _problem(loaded: LoadedPairs, image_id: str, masks: str) -> dict[str, str] | None:

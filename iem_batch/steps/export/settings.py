@@ -1,10 +1,16 @@
 """The settings of the step `export`."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import Section, above, at_least, one_of, share_below_1
+from iem_batch.checks import Rule, Section, above, at_least, one_of, share_below_1
 from iem_batch.steps.export.formats import FORMATS
+
+hub_name = Rule(
+    "a name that the Hugging Face Hub has for a licence, such as cc-by-4.0",
+    lambda value: re.fullmatch(r"[a-z0-9][a-z0-9.-]*", value) is not None,
+)
 
 CorpusSize = Literal["engine", "original"]
 
@@ -62,6 +68,14 @@ class ExportSettings(Section, name="export"):
     them and is measured by them. auto is 0.1 of RUN/export with 40 pairs or more, else 0; the paper
     sets none apart."""
 
+    license: Annotated[str, hub_name] | None = None
+    """Licence of the images and so of the masks, by the name that the Hugging Face Hub has for it,
+    such as cc-by-4.0; it stands in the cards of the corpus and of the run."""
+
+    local_paths: bool = False
+    """Whether uri tells where on this machine an image lies; else a local one is a path below the
+    source."""
+
     def val_share_of(self, num_pairs: int) -> float:
         """Give the share to set apart.
 
@@ -81,4 +95,6 @@ class ExportSettings(Section, name="export"):
             pairs_per_file=self.pairs_per_file,
             file_mb=self.file_mb,
             val_share=self.val_share,
+            license=self.license,
+            local_paths=self.local_paths,
         )

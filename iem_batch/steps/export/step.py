@@ -21,14 +21,18 @@ from iem_batch.run.marks import Summary, read_record, require_summary, settings_
 from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import WebSettings, open_source
+from iem_batch.sources.protocol import without_format
+from iem_batch.steps.card import procedure_lines
+from iem_batch.steps.export.card import Origin
 from iem_batch.steps.export.files import CorpusFile, Selected, corpus_files, pairs_per_file
 from iem_batch.steps.export.formats import FORMATS
-from iem_batch.steps.export.formats.pair import Place
+from iem_batch.steps.export.formats.pair import FOREGROUND, Place
 from iem_batch.steps.export.pairs import LoadedPairs, make_pairs
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.export.target import complete_corpus, corpus_place
 from iem_batch.steps.registry import up_to
 from iem_batch.steps.topk.labels import Labels, selected_labels
+from iem_batch.steps.topk.selection import Selection
 from iem_batch.words import count
 
 
@@ -61,6 +65,11 @@ def build(job: Job) -> "ExportStep":
         decode=job.settings.decode,
         export=settings,
         memory_bytes=job.settings.limits.memory_bytes,
+        origin=Origin(
+            method=job.settings.segment.engine or "Inpainting Error Maximization",
+            procedure=procedure_lines(job),
+            num_images=Selection(**selection.facts).num_images,
+        ),
         web=job.settings.web.within(job.settings.limits.timeout_s),
     )
     if step.is_elsewhere:
@@ -114,6 +123,8 @@ class ExportStep:
     export: ExportSettings
     memory_bytes: int | None
     """Memory that decoding one image may take; None is no limit."""
+    origin: Origin
+    """For the card."""
     web: WebSettings
     """How the images of a list of URLs are asked for."""
     name: str = "export"
@@ -131,9 +142,12 @@ class ExportStep:
     @property
     def depends_on(self) -> dict[str, Any]:
         """All that its files depend on."""
+        # In the run a licence stands in the card alone, which every step writes.
+        elsewhere = ("to",) if self.is_elsewhere else ("to", "license")
+        settings = {k: v for k, v in asdict(self.export).items() if k not in elsewhere}
         depends: dict[str, Any] = {
             "decode": asdict(self.decode),
-            "export": {name: value for name, value in asdict(self.export).items() if name != "to"},
+            "export": settings,
             "selection": self.selected.digest,
             "masks": self.masks_digest,
         }
@@ -159,7 +173,14 @@ class ExportStep:
             found, lost = self._images(source_shard, source, frozenset(wanted))
             images |= {image.image_id: image for image in found}
             rejected |= {row["image_id"]: row for row in lost}
-        return LoadedPairs(index=shard, file=file, images=images, masks=masks, rejected=rejected)
+        return LoadedPairs(
+            index=shard,
+            file=file,
+            source=without_format(self.plan.source_url),
+            images=images,
+            masks=masks,
+            rejected=rejected,
+        )
 
     def image_ids(self, shard: int) -> list[str]:
         """List the images of a corpus file, in order."""
@@ -228,6 +249,7 @@ class ExportStep:
                 "stem": place.stem,
                 "pairs": len(pairs),
                 "turned": num_turned,
+                "foreground": sum(float((pair.label_HW == FOREGROUND).mean()) for pair in pairs),
                 "rejected": rejected,
             },
         )
@@ -238,6 +260,7 @@ class ExportStep:
             "splits": list(dict.fromkeys(each["split"] for each in facts)),
             "files": {each["stem"]: each["pairs"] for each in facts},
             "turned": sum(each["turned"] for each in facts),
+            "foreground": sum(each["foreground"] for each in facts),
             "lost": next((row for each in facts for row in each["rejected"]), None),
         }
 
@@ -245,7 +268,7 @@ class ExportStep:
         """Write the files about a whole corpus elsewhere: annotations, and a card."""
         if not self.is_elsewhere:
             return {}
-        return complete_corpus(self.place, self.export, summary.facts["splits"])
+        return complete_corpus(self.place, self.export, self.origin, summary)
 
     def _place(self, file: CorpusFile) -> Place:
         # The files that SegNet reads are named like those of the other steps.

@@ -1,10 +1,9 @@
 """The folder a corpus goes to: SegNet's own, or one for other tools."""
 
-from collections.abc import Sequence
-
 from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.export.card import corpus_card
+from iem_batch.run.marks import Summary
+from iem_batch.steps.export.card import Origin, corpus_card
 from iem_batch.steps.export.formats import FORMATS
 from iem_batch.steps.export.settings import ExportSettings
 
@@ -20,20 +19,20 @@ def corpus_place(job: Job) -> RunFolder:
 
 
 def complete_corpus(
-    place: RunFolder, settings: ExportSettings, splits: Sequence[str]
+    place: RunFolder, settings: ExportSettings, origin: Origin, summary: Summary
 ) -> dict[str, str]:
     """Write the files about a whole corpus: those of its format, and the card that explains it.
 
     Args:
         place: the folder, all of whose files are written.
         settings: what the corpus is.
-        splits: those of `SPLITS` that have files.
+        origin: what it was made of.
+        summary: of its step, without these files.
 
     Returns:
         Name of each file -> its SHA-256.
     """
-    format = FORMATS[settings.format]
-    complete = format.complete()
-    written = {} if complete is None else complete(place, splits)
-    text = corpus_card(format, settings.size, splits)
+    complete = FORMATS[settings.format].complete()
+    written = {} if complete is None else complete(place, summary.facts["splits"])
+    text = corpus_card(settings, origin, summary)
     return written | {"README.md": place.write_bytes("README.md", text.encode())}
