@@ -12,9 +12,10 @@ from iem_batch.words import count
 _TEXT = """
 # Pairs of an image and its mask, by {method}
 
-Made by iem_batch {version}, without labels: nobody has looked at these masks. {layout}
+Made by iem_batch {version}, without labels: nobody has looked at these masks, which are those of
+`{masks}`. {layout}
 
-In a mask 0 is background and 1 is foreground.{unseen}
+{values}{unseen}
 
 image_id names the image and uri says where it lay; error is the inpainting error of the pair, and
 rank its place in the whole collection, from 0.
@@ -30,9 +31,15 @@ rank its place in the whole collection, from 0.
 - On average {foreground:.1%} of an image is foreground.
 """
 
+_VALUES = {
+    False: "In a mask 0 is background and 1 is foreground.",
+    True: "The one class is foreground.",
+}
+"""Whether a format has objects -> what a mask says."""
+
 _UNSEEN = {
     False: " 255 is what the method did not see of an image, beyond its crop.",
-    True: " What the method did not see of an image, beyond its crop, is in no object;\n"
+    True: " What the method did not see of an image, beyond its crop, is in\nno object; "
     "ignore/SPLIT/KEY.png shows it white, of each image that has such margins.",
 }
 """Whether a format has objects -> the rule about pixels that were not seen."""
@@ -76,7 +83,9 @@ def corpus_card(settings: ExportSettings, origin: Origin, summary: Summary) -> s
     return card_head(settings.license, summary.ok, configs) + _TEXT.format(
         method=origin.method,
         version=iem_batch.__version__,
+        masks=settings.masks,
         layout=format.layout if is_original else format.layout_at_engine_size or format.layout,
+        values=_VALUES[format.has_objects],
         unseen=_UNSEEN[format.has_objects] * is_original,
         procedure=origin.procedure,
         pairs=count(summary.ok, "pair"),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iem_batch.run.folder import RunFolder
+from iem_batch.steps.export.formats.yolo import complete
 from tests.steps.export.exports import SIZES, Truth, export, require_equal, rgb, truth, with_unseen
 
 Points = NDArray[np.float32]
@@ -80,6 +81,10 @@ def test_a_split_that_is_not_there_is_the_other(awkward: RunFolder, tmp_path: Pa
         data = yaml.safe_load(target.read_bytes("data.yaml"))
         assert data == {"train": "images/train", "val": val, "names": {0: "foreground"}}
         assert all(Path(target.url, data[split]).is_dir() for split in ("train", "val"))
+
+
+def test_of_no_pairs(tmp_path: Path) -> None:
+    assert complete(RunFolder(str(tmp_path)), []).keys() == {"data.yaml"}
 
 
 def index(target: RunFolder) -> dict[str, str]:

@@ -48,7 +48,7 @@ def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
     Returns:
         Name of each file -> its SHA-256.
     """
-    train, *val = splits
+    train, *val = [*splits] or ["train"]
     comment = "" if val else "  # none was held back (export.val_share)"
     text = _DATA.format(train=train, val=val[0] if val else train, comment=comment)
     return {"data.yaml": target.write_bytes("data.yaml", text.encode())}
