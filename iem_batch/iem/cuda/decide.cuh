@@ -36,9 +36,10 @@ IEM_INLINE void decide_pixel(const Block& b, int p) {
     const int row = p / b.shape.width, column = p % b.shape.width;
     const Pixels at = load_pixel(b, p);
     const float local = gather(b, row, column, pixel(b)[p]) + direct_of(b, p, at);
+    const Decision& decision = control(b).decision;
     const float blurred = bounds(b, 2)[row / kTileRows * blocks(b) + column / kTileColumns];
-    const Verdict certain =
-        decide(control(b).decision, local, blurred, on_frame(b, row, column), at.u);
+    const float far = decision.bound.far[on_frame(b, row, column)];
+    const Verdict certain = decide(decision, local, blurred + far, at.u);
     if (certain.fore | certain.back) put(b, row, column, certain.fore ? 1 : -1);
     else uncertain(b)[add_to(&control(b).uncertain, 1)] = p;
 }

@@ -16,7 +16,8 @@ struct Kernels {
     void (*begin)(State&);
     // One iteration: state.mask to state.next.
     void (*ascend)(State&);
-    // Follow `count` pixels that have changed sides in state.mask: state.other and state.side.
+    // Follow `count` pixels, by rows, that have changed sides in state.mask: state.other and
+    // state.sides.
     void (*follow)(State&, const std::uint32_t* pixels, int count);
     // Sum over colours and over the pixels of each side of |u - its prediction|.
     void (*errors)(State&, double* error);

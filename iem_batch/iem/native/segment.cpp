@@ -77,11 +77,11 @@ void write_mask(const State& s, std::uint8_t* mask) {
     });
 }
 
-// Make state.next the mask and list what that changed.
+// Make state.next the mask and list what that changed, by rows.
 void take_next(const State& s, std::vector<std::uint32_t>& changed) {
     changed.clear();
-    for (int w = 0; w < s.shape.words; ++w) {
-        for (int i = 0; i < s.shape.height; ++i) {
+    for (int i = 0; i < s.shape.height; ++i) {
+        for (int w = 0; w < s.shape.words; ++w) {
             std::uint64_t* mask = bit_word(s, s.mask, w, i);
             const std::uint64_t next = *bit_word(s, s.next, w, i);
             for (std::uint64_t left = *mask ^ next; left; left &= left - 1) {

@@ -70,6 +70,7 @@ inline Doubles negate(unsigned bits, Doubles x) {
     return {_mm256_xor_pd(x.a, _mm256_and_pd(sign, lanes_d(bits))),
             _mm256_xor_pd(x.b, _mm256_and_pd(sign, lanes_d(bits >> 4)))};
 }
+inline Floats larger(Floats x, Floats y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
 inline float largest(Floats x) {
     const __m256 h = _mm256_max_ps(x.a, x.b);
     const __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));

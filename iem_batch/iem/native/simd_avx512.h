@@ -43,14 +43,18 @@ inline Doubles keep(unsigned bits, Doubles a) {
 inline Doubles negate(unsigned bits, Doubles a) {
     return {_mm512_mask_sub_pd(a.v, static_cast<__mmask8>(bits), _mm512_setzero_pd(), a.v)};
 }
+inline Floats larger(Floats a, Floats b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline float largest(Floats a) { return _mm512_reduce_max_ps(a.v); }
 inline unsigned above(Floats a, Floats b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
+
+constexpr int kXorOfAnd = 0x78;  // a ^ (b & c)
 
 // a with the sign of b times its own; 0 where b is 0.
 inline Floats signed_by(Floats a, Floats b) {
     const __mmask16 some = _mm512_cmp_ps_mask(b.v, _mm512_setzero_ps(), _CMP_NEQ_OQ);
-    const __m512 sign = _mm512_and_ps(b.v, _mm512_set1_ps(-0.0f));
-    return {_mm512_maskz_xor_ps(some, a.v, sign)};
+    return {_mm512_castsi512_ps(_mm512_maskz_ternarylogic_epi32(
+        some, _mm512_castps_si512(a.v), _mm512_castps_si512(b.v),
+        _mm512_set1_epi32(static_cast<int>(0x80000000)), kXorOfAnd))};
 }
 inline Doubles signed_by(Doubles a, Doubles b) {
     const __mmask8 some = _mm512_cmp_pd_mask(b.v, _mm512_setzero_pd(), _CMP_NEQ_OQ);

@@ -51,6 +51,9 @@ inline Doubles keep(unsigned bits, const Doubles& a) { IEM_LANES(Doubles, 8, (bi
 inline Doubles negate(unsigned bits, const Doubles& a) {
     IEM_LANES(Doubles, 8, (bits & 1u << k) ? -a.v[k] : a.v[k])
 }
+inline Floats larger(const Floats& a, const Floats& b) {
+    IEM_LANES(Floats, 16, a.v[k] > b.v[k] ? a.v[k] : b.v[k])
+}
 inline float largest(const Floats& a) {
     float most = a.v[0];
     for (int k = 1; k < 16; ++k) most = most > a.v[k] ? most : a.v[k];
