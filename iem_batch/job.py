@@ -4,10 +4,10 @@ import sys
 from dataclasses import dataclass, replace
 
 from iem_batch.config import Settings, settings_to_yaml
-from iem_batch.errors import RunMismatchError
+from iem_batch.errors import BackendUnavailableError, RunMismatchError
 from iem_batch.exec.executor import Executor
 from iem_batch.exec.journal import drivers
-from iem_batch.iem.backends import FAST
+from iem_batch.iem.backends import FAST, not_taken
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 
@@ -50,12 +50,23 @@ class Job:
         """Give the job with segment.backend=auto replaced, once for the run, by an engine's name.
 
         Raises:
-            BackendUnavailableError: the machines that would run it differ.
+            BackendUnavailableError: the machines that would run it differ, or the engine that is
+                named does not take images of this size.
         """
-        if self.settings.segment.backend != "auto":
+        chosen = self.settings.segment.backend
+        name = self.executor.fastest_engine() if chosen == "auto" else chosen
+        reason = not_taken(name, self.settings.decode.size_px, self.settings.iem)
+        if chosen != "auto":
+            if reason is not None:
+                raise BackendUnavailableError(
+                    f"the engine {name} does not run this: {reason}; say --segment.backend=torch"
+                )
             return self
-        segment = replace(self.settings.segment, backend=self.executor.fastest_engine())
-        if segment.backend not in FAST:
+        if reason is not None:
+            print(f"the engine is torch, not {name}: {reason}", file=sys.stderr)
+            name = "torch"
+        segment = replace(self.settings.segment, backend=name)
+        if reason is None and segment.backend not in FAST:
             print(
                 f"the engine is {segment.backend}, many times slower than native, for all of this "
                 "run: install a C++ compiler, then iem_batch again (iem-batch doctor says more), "

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.iem import backends
+from iem_batch.iem import backends, cuda_backend
+from iem_batch.run import layout
 from tests.calling import Call
 from tests.test_cli import QUICK
 
@@ -22,6 +23,25 @@ def test_a_slow_engine_is_told(
     status, _, error = local("segment", picture_folder, tmp_path / "chosen", *QUICK)
     assert status == 0
     assert "slower" not in error
+
+
+def test_the_record_says_who_does_what_the_kernel_does_not_take(
+    local: Call, picture_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a run of `cuda` whose large images another engine has done."""
+    card = dataclasses.replace(backends.BACKENDS["cuda"], unavailable=lambda: None)
+    monkeypatch.setitem(backends.BACKENDS, "cuda", card)
+    monkeypatch.setattr(cuda_backend, "MAX_PIXELS", 100)
+    quick = [flag for flag in QUICK if "backend" not in flag]
+    status, _, error = local("segment", picture_folder, tmp_path / "run", *quick)
+    assert status == 0
+    assert error.count("the engine is torch, not cuda: images of") == 1
+    assert "slower" not in error
+    assert "backend: torch" in (tmp_path / "run" / layout.CONFIG).read_text()
+    named = ["--segment.backend=cuda"]
+    status, _, error = local("segment", picture_folder, tmp_path / "named", *quick, *named)
+    assert status != 0
+    assert "say --segment.backend=torch" in error
 
 
 @pytest.mark.parametrize("run", ["runs/1", "."])

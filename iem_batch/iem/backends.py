@@ -120,6 +120,15 @@ def resolve(name: str) -> str:
     return name
 
 
+def not_taken(name: str, size_px: int, settings: IEMSettings) -> str | None:
+    """Say why an engine hands squares of `size_px` pixels to `torch`, or None if it does not."""
+    if name != "cuda":
+        return None
+    from iem_batch.iem.cuda_backend import not_taken
+
+    return not_taken(size_px, size_px, settings)
+
+
 def score_masks(
     engine: Segment,
     image_BHW3: NDArray[np.uint8],
