@@ -39,7 +39,7 @@ from iem_batch.iem.torch_state import exact_torch
 Images = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
 SIZE_PX = 128
-SIDES_PX = (44, 78, 92)
+SIDES_PX = (32, 44, 60, 78, 92, 108)
 BATCHES = (132, 512, 1024, 4096)
 TORCH_IMAGES = 512
 AUTOGRAD_IMAGES = 64
@@ -182,7 +182,7 @@ def schedules(images: Images) -> dict[str, bool]:
 
 
 def speeds(images: Images, rounds: int, multiprocessors: int) -> dict[str, Any]:
-    """Measure the kernel at several batch sizes with one first mask and with three."""
+    """Measure the kernel at several batch sizes with one first mask and with six."""
     table = {}
     for sides in ((78,), SIDES_PX):
         for size in BATCHES:
@@ -268,7 +268,7 @@ def main() -> None:
         "images": {"photographs": len(photos), "composites": args.composites},
     }
     steps: dict[str, Callable[[], Any]] = {
-        "same bits": lambda: schedules(images[:200]),
+        "same bits": lambda: schedules(images[:1000]),
         "cuda": lambda: speeds(photos, args.rounds, device.multiprocessors),
         "beside it, images/s": lambda: comparison(photos, args.rounds),
         "correctness": lambda: correctness(images, args.float64_seconds),

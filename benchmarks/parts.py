@@ -21,6 +21,7 @@ from iem_batch.iem.colors import engine_colors
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.decode import decode
+from iem_batch.images.png import encode_mask
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.steps.fuse.fusion import cut, trimap, vote
 from iem_batch.steps.segment.settings import SegmentSettings
@@ -51,6 +52,11 @@ def parts_of(photos: list[bytes]) -> dict[str, Callable[[], object]]:
         "trimap": lambda: [trimap(vote_HW) for vote_HW in votes],
         "graph cut with its trimap": lambda: [
             cut(*pair) for pair in zip(images, votes, strict=True)
+        ],
+        "PNGs of six masks and one": lambda: [
+            encode_mask(mask_HW)
+            for masks_SHW in found.mask_BSHW
+            for mask_HW in (*masks_SHW, masks_SHW[0])
         ],
     }
 
