@@ -23,6 +23,8 @@ SHORT = {
     "-k": "topk.k",
     "--fraction": "topk.fraction",
     "--per-group": "topk.per_group",
+    "--exclude": "topk.exclude",
+    "--only": "topk.only",
     "--rounds": "topk.rounds",
     "--backbone": "segnet.backbone",
     "--truth": "evaluate.truth",

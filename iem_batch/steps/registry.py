@@ -107,9 +107,9 @@ STEPS = {
             examples=(
                 "run",
                 "run -k 1000",
-                "run --fraction 0.2 --overwrite",
+                "run --exclude bad.txt --overwrite",
             ),
-            arguments=("run", "-k", "--fraction", "--per-group", "--rounds"),
+            arguments=("run", "-k", "--fraction", "--per-group", "--exclude", "--only", "--rounds"),
             holds="the images of highest score",
             of_plan=False,
             paper=("topk",),

@@ -21,6 +21,7 @@ from iem_batch.images.png import decode_mask
 from iem_batch.run import layout, schema
 from iem_batch.steps.topk.groups import Groups, open_groups
 from iem_batch.steps.topk.labels import Labels
+from iem_batch.steps.topk.lists import Lists, open_lists
 from iem_batch.steps.topk.scores import SCORES
 from iem_batch.steps.topk.settings import TopkSettings
 from iem_batch.storage.read_ahead import REQUESTS, map_ahead
@@ -63,6 +64,10 @@ class Candidates:
     num_undefined: int
     num_outside: int
     """Images left out for the area of their mask, or because they are in no group."""
+    num_unlisted: int
+    """Images left out by the lists of the settings."""
+    num_listed: int
+    """Entries of these lists that are images of the shards."""
 
 
 def candidates(query: Query, shards: Sequence[int], num_threads: int) -> Candidates:
@@ -76,7 +81,7 @@ def candidates(query: Query, shards: Sequence[int], num_threads: int) -> Candida
         shards: those to look through.
         num_threads: processors there are for it.
     """
-    groups = open_groups(query.settings)
+    groups, lists = open_groups(query.settings), open_lists(query.settings)
     found: list[Candidates] = []
     floor = -np.inf
     todo, size = iter(shards), FIRST_SHARDS
@@ -84,7 +89,9 @@ def candidates(query: Query, shards: Sequence[int], num_threads: int) -> Candida
         num_threads = max(num_threads, REQUESTS)
     while batch := list(islice(todo, size)):
         size = min(2 * size, SHARDS_PER_PRUNING)
-        offers = list(map_ahead(partial(_offer, query, floor), batch, num_threads=num_threads))
+        offers = list(
+            map_ahead(partial(_offer, query, lists, floor), batch, num_threads=num_threads)
+        )
         found = [merge(query.k, [*found, _gathered(offers, groups)])]
         best = found[0].best
         if groups is None and len(best) == query.k > 0:
@@ -101,6 +108,8 @@ def merge(k: int, parts: Sequence[Candidates]) -> Candidates:
         num_images=sum(part.num_images for part in parts),
         num_undefined=sum(part.num_undefined for part in parts),
         num_outside=sum(part.num_outside for part in parts),
+        num_unlisted=sum(part.num_unlisted for part in parts),
+        num_listed=sum(part.num_listed for part in parts),
     )
 
 
@@ -116,21 +125,28 @@ class _Offer:
     num_images: int
     num_undefined: int
     num_outside: int
+    num_unlisted: int
+    num_listed: int
 
 
-def _offer(query: Query, floor: float, shard: int) -> _Offer:
+def _offer(query: Query, lists: Lists, floor: float, shard: int) -> _Offer:
     """Look through one shard for rows whose score is not below the floor."""
     settings, labels, by = query.settings, query.labels, SCORES[query.by]
     with labels.place.open_table(layout.part(labels.step, shard)) as file:
-        columns = {"error", *by.columns, *["image_id"] * query.ids_at_once}
+        ids_at_once = query.ids_at_once or bool(lists.ids)
+        columns = {"error", *by.columns, *["image_id"] * ids_at_once}
         rows = file.read(sorted(columns), use_threads=False)
         error = rows["error"].to_numpy()
         score = by.compute({name: rows[name].to_numpy() for name in by.columns})
         is_defined = _is_defined(file, error)
-        inside = is_defined
+        inside, num_listed = is_defined, 0
+        if lists.ids:
+            is_wanted, num_listed = lists.look_up(rows["image_id"])
+            inside = is_defined & is_wanted
+        num_unlisted = int((is_defined & ~inside).sum())
         if (settings.min_area, settings.max_area) != (0, 1):
             area = file.read(["area"], use_threads=False)["area"].to_numpy()
-            inside = is_defined & (area >= settings.min_area) & (area <= settings.max_area)
+            inside = inside & (area >= settings.min_area) & (area <= settings.max_area)
         picked = np.flatnonzero(inside & (score >= floor))
         if len(picked) and settings.max_frame < 1:
             masks = file.read(["mask"], use_threads=False)["mask"].take(pa.array(picked))
@@ -139,7 +155,7 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
             picked = picked[frame <= settings.max_frame]
         image_id = NO_ROWS["image_id"]
         if len(picked):
-            ids = rows if query.ids_at_once else file.read(["image_id"], use_threads=False)
+            ids = rows if ids_at_once else file.read(["image_id"], use_threads=False)
             image_id = ids["image_id"].take(pa.array(picked))
     return _Offer(
         shard=shard,
@@ -149,7 +165,9 @@ def _offer(query: Query, floor: float, shard: int) -> _Offer:
         histogram=error_histogram(score[is_defined]),
         num_images=len(rows),
         num_undefined=int((~is_defined).sum()),
-        num_outside=int((is_defined & ~inside).sum()),
+        num_outside=int((is_defined & ~inside).sum()) - num_unlisted,
+        num_unlisted=num_unlisted,
+        num_listed=num_listed,
     )
 
 
@@ -189,6 +207,8 @@ def _gathered(offers: Sequence[_Offer], groups: Groups | None) -> Candidates:
         num_images=sum(offer.num_images for offer in offers),
         num_undefined=sum(offer.num_undefined for offer in offers),
         num_outside=sum(offer.num_outside for offer in offers) + len(rows) - len(best),
+        num_unlisted=sum(offer.num_unlisted for offer in offers),
+        num_listed=sum(offer.num_listed for offer in offers),
     )
 
 

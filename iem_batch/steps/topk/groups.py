@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from iem_batch.errors import SettingsError
 from iem_batch.run import schema
 from iem_batch.run.tables import ALONE
+from iem_batch.steps.topk.lists import read_file
 from iem_batch.steps.topk.settings import GROUP_BY_FOLDER, TopkSettings
-from iem_batch.storage.folder import Folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +57,11 @@ def groups_digest(url: str) -> str:
     Raises:
         SettingsError: the table is not there.
     """
-    return schema.checksum(_bytes(url))
-
-
-def _bytes(url: str) -> bytes:
-    try:
-        return Folder(url).read_bytes("")
-    except FileNotFoundError as error:
-        raise SettingsError(f"topk.groups: {url} does not exist") from error
+    return schema.checksum(read_file("groups", url))
 
 
 def _read(url: str, columns: list[str]) -> pa.Table:
-    data = _bytes(url)
+    data = read_file("groups", url)
     try:
         if data.startswith(b"PAR1"):
             return (

@@ -34,10 +34,15 @@ class Selection:
     """The score, a name of `SCORES`; `error` also where the one asked for compares first masks and
     each image has one mask."""
 
+    num_unlisted: int = 0
+    """Images left out because `topk.exclude` names them, or `topk.only` does not."""
+    num_unknown_ids: int = 0
+    """Entries of these lists that are no image with a mask."""
+
     @property
     def num_available(self) -> int:
         """Images with a mask that can be taken."""
-        return self.num_images - self.num_undefined - self.num_outside
+        return self.num_images - self.num_undefined - self.num_outside - self.num_unlisted
 
     @property
     def takes_all(self) -> bool:

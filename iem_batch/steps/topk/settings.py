@@ -57,6 +57,13 @@ class TopkSettings(Section, name="topk"):
     groups: str | None = None
     """Parquet or CSV file with the column image_id and that of `per_group`; others are left out."""
 
+    exclude: str | None = None
+    """Leave out the images of this file: a path or URL of plain text, an image_id a line, as the
+    report writes it."""
+
+    only: str | None = None
+    """Select among the images of this file alone; as `exclude`, which goes first."""
+
     diversity_bits: Annotated[int, within(0, 63)] | None = None
     """Leave out an image whose perceptual hash, of 64 bits, differs in at most so many bits from
     that of an image of higher error that is taken. Needs the extra diversity."""

@@ -26,6 +26,7 @@ from iem_batch.steps.topk.diversity import POOL, LeftOut, without_near_duplicate
 from iem_batch.steps.topk.groups import groups_digest
 from iem_batch.steps.topk.histogram import histogram_table
 from iem_batch.steps.topk.labels import Labels, labels_of
+from iem_batch.steps.topk.lists import list_digests, open_lists
 from iem_batch.steps.topk.scores import SCORES
 from iem_batch.steps.topk.selection import TABLE, Selection
 from iem_batch.words import count
@@ -40,7 +41,7 @@ def build(job: Job) -> WholeStep:
     Raises:
         StepMissingError: the masks that it selects among are not there, or there is none.
         ShardsFailedError: there are only some.
-        SettingsError: the table of groups cannot be used.
+        SettingsError: the table of groups or a list of images cannot be used.
     """
     settings, labels = job.settings.topk, labels_of(job)
     made = require_summary(labels.place, labels.step)
@@ -55,6 +56,7 @@ def build(job: Job) -> WholeStep:
     }
     if settings.groups is not None:
         depends["groups"] = groups_digest(settings.groups)
+    depends |= list_digests(settings)
     if settings.diversity_bits is not None:
         depends["decode"] = asdict(job.settings.decode)
 
@@ -96,11 +98,15 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     )
     for number, why in (
         (selection.num_outside, "for the area of their mask, or for being in no group"),
+        (selection.num_unlisted, "by the lists of topk.exclude and topk.only"),
         (selection.num_near_duplicates, "for looking like an image of higher error"),
         (selection.num_gone, "because they can no longer be read"),
     ):
         if number:
             print(f"topk: {count(number, 'image')} left out {why}")
+    if selection.num_unknown_ids:
+        ids = count(selection.num_unknown_ids, "id")
+        print(f"topk: {ids} of topk.exclude and topk.only are of no image with a mask")
 
 
 def select(job: Job, labels: Labels, made: Summary, search: Search) -> tuple[Selection, pa.Table]:
@@ -162,6 +168,8 @@ def _selection(
         num_outside=found.num_outside,
         num_near_duplicates=left_out.num_near_duplicates,
         num_gone=left_out.num_gone,
+        num_unlisted=found.num_unlisted,
+        num_unknown_ids=open_lists(query.settings).num_ids - found.num_listed,
         num_selected=len(best),
         cut=float(score[-1]) if len(best) else None,
         histogram=found.histogram.tolist(),
