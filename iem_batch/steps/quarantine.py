@@ -2,7 +2,11 @@
 
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
+from iem_batch.run.killers import ENGINE_REASON, REASON
 from iem_batch.steps.places import done_shards
+
+HEALABLE = frozenset(("missing", "unreadable", "unreachable", "busy", REASON, ENGINE_REASON))
+"""Reasons that say something of the storage or the machine; all others stay what they are."""
 
 
 def quarantined_shards(run: RunFolder) -> list[int]:

@@ -207,10 +207,10 @@ STEPS = {
         ),
         Step(
             name="report",
-            summary="Write one HTML page about the run.",
+            summary="Write a page about the run: its photos by score, to look through and mark.",
             examples=(
                 "run",
-                "run --report.num_samples 50",
+                "run --report.num_photos 100000",
                 "run --report.seed 1",
             ),
             holds="this page",

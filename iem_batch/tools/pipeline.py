@@ -9,7 +9,8 @@ from iem_batch.errors import SettingsError
 from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.steps.do import do
-from iem_batch.tools.conclusion import conclusion
+from iem_batch.steps.report.conclusion import conclusion, next_steps
+from iem_batch.steps.report.step import PAGE
 from iem_batch.tools.plan import ensure_plan
 
 
@@ -31,7 +32,8 @@ def run(job: Job, source: str, extend: bool = False, as_planned: bool = False) -
         step()
         seconds[name] = time.monotonic() - started
     print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
-    print("", *conclusion(job), sep="\n")
+    steps_left = (f"look at {job.run.url_of(PAGE)}", *next_steps(job))
+    print("", *conclusion(job), *(f"next: {step}" for step in steps_left), sep="\n")
 
 
 def _round(job: Job, *, is_last: bool) -> dict[str, Callable[[], None]]:

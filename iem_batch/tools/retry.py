@@ -8,18 +8,14 @@ from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.deletion import delete_own, reopen
 from iem_batch.run.folder import RunFolder, title
-from iem_batch.run.killers import ENGINE_REASON, REASON
 from iem_batch.run.marks import read_failures, read_mark, read_summary
 from iem_batch.run.plan import read_plan
 from iem_batch.steps.do import do, drop, made_of
 from iem_batch.steps.places import StartedStep, done_shards, started_steps
-from iem_batch.steps.quarantine import quarantine_part, quarantined_shards
+from iem_batch.steps.quarantine import HEALABLE, quarantine_part, quarantined_shards
 from iem_batch.storage.read_ahead import LARGE_REQUESTS, map_ahead
 from iem_batch.tools.shard_check import check_shard, check_whole
 from iem_batch.words import count
-
-HEALABLE = frozenset(("missing", "unreadable", "unreachable", "busy", REASON, ENGINE_REASON))
-"""Reasons that say something of the storage or the machine; all others stay what they are."""
 
 
 def retry(job: Job, quarantined: bool, damaged: bool = False) -> None:

@@ -28,10 +28,10 @@ from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
+from iem_batch.steps.report.conclusion import conclusion
 from iem_batch.steps.report.step import PAGE
 from iem_batch.steps.train.layout import CURVES, HISTORY
 from iem_batch.tools import pipeline
-from iem_batch.tools.conclusion import conclusion
 from iem_batch.tools.plan import ensure_plan
 from iem_batch.tools.retry import retry
 from iem_batch.tools.status import run_status

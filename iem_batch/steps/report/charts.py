@@ -14,7 +14,7 @@ from iem_batch.run.marks import read_summary
 from iem_batch.segnet.collapse import Side, collapsed_to
 from iem_batch.steps.evaluate.evaluation import per_image_files
 from iem_batch.steps.report import svg
-from iem_batch.steps.report.survey import AREA_BINS, ERROR_BINS, Survey
+from iem_batch.steps.topk.candidates import ERROR_BINS
 from iem_batch.steps.train.layout import HISTORY
 from iem_batch.storage.read_ahead import map_ahead
 from iem_batch.words import count
@@ -33,43 +33,14 @@ class Chart:
     svg: Markup
 
 
-def charts(
-    run: RunFolder, place: RunFolder, found: Survey | None, cut: float | None
-) -> list[Chart]:
+def charts(run: RunFolder, place: RunFolder) -> list[Chart]:
     """Draw what there is to draw of a run.
 
     Args:
         run: the run.
         place: its last round.
-        found: counts of its masks, if it has any.
-        cut: lowest inpainting error that was selected; None where nothing was.
     """
-    drawn = [] if found is None else [*_histograms(found, cut)]
-    return [*drawn, *_error_and_iou(run), *_training(place)]
-
-
-def _histograms(found: Survey, cut: float | None) -> Iterator[Chart]:
-    if found.error.any():
-        line = None if cut is None else (cut, "selected from here on")
-        yield Chart(
-            title="Inpainting error",
-            text=_summary(ERROR_BINS, found.error, "{:.2f}")
-            + ("" if cut is None else f" Selected from {cut:.3f} on."),
-            svg=svg.histogram("error", ERROR_BINS, found.error, "inpainting error E", line),
-        )
-    yield Chart(
-        title="Area of the masks",
-        text=_summary(AREA_BINS, found.area, "{:.0%}") + " Shares of the image.",
-        svg=svg.histogram("area", AREA_BINS, found.area, "foreground's share of the image"),
-    )
-
-
-def _summary(edges: NDArray[np.float64], counts: NDArray[np.int64], style: str) -> str:
-    """Give the quartiles, as exactly as the bins do."""
-    middle = (edges[:-1] + edges[1:]) / 2
-    shares = np.cumsum(counts) / counts.sum()
-    low, half, high = (style.format(middle[np.searchsorted(shares, q)]) for q in (0.25, 0.5, 0.75))
-    return f"Median {half}, half of the images between {low} and {high}."
+    return [*_error_and_iou(run), *_training(place)]
 
 
 def _error_and_iou(run: RunFolder) -> Iterator[Chart]:

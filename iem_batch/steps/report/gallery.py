@@ -3,8 +3,9 @@
 H, W = pixels of the engine's size.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +25,13 @@ from iem_batch.sources import Source
 from iem_batch.steps.evaluate.evaluation import PER_IMAGE
 from iem_batch.steps.evaluate.truth import FOREGROUND, Truth
 from iem_batch.steps.registry import MASKS, STEPS
-from iem_batch.steps.report.panels import Panel, draw_panels
+from iem_batch.steps.report.panels import TRUTH, Panel, draw_panels
 from iem_batch.steps.topk.selection import TABLE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One image of a gallery."""
+    """One image with all its pictures."""
 
     image_id: str
     status: str
@@ -55,6 +56,14 @@ class Card:
         return " · ".join(facts)
 
 
+class Photo(NamedTuple):
+    """A photo as the engine saw it."""
+
+    pixels_HW3: NDArray[np.uint8]
+    uri: str
+    """Where it lies."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sources:
     """Where pictures come from; what cannot be opened is None, and its pictures are left out."""
@@ -68,67 +77,57 @@ class Sources:
     truth: Truth | None
 
 
-COLUMNS = ["image_id", "error", "area", "agreement", "status"]
-"""What is read of fuse/ to choose images and say something of them."""
+COLUMNS = ["image_id", "width", "height", "error", "area", "status"]
+"""What is read of a table of masks to choose images and say something of them."""
 
 Key = tuple[str, float]
 """image_id and inpainting error: a mask of an image."""
 
 
-def draw_cards(sources: Sources, galleries: Mapping[str, pa.Table]) -> dict[str, list[Card]]:
-    """Draw all galleries; an image that is in several of them is read and drawn once.
+def draw_cards(sources: Sources, rows: pa.Table) -> list[Card]:
+    """Draw some images.
 
     Args:
         sources: where pictures come from.
-        galleries: gallery -> its rows of fuse/ in the columns `COLUMNS`, and the column shard.
+        rows: theirs of a table of masks in the columns `COLUMNS`, and the column shard.
 
     Returns:
-        Gallery -> its cards, in the order of the rows.
+        The cards, in the order of the rows.
     """
     wanted: dict[int, list[str]] = {}
-    for rows in galleries.values():
-        for item in rows.select(["shard", "image_id"]).to_pylist():
-            wanted.setdefault(item["shard"], []).append(item["image_id"])
-    ranks = _ranks(sources.place, galleries.values())
+    for item in rows.select(["shard", "image_id"]).to_pylist():
+        wanted.setdefault(item["shard"], []).append(item["image_id"])
+    ranks = load_ranks(sources.place, rows["image_id"])
     panels: dict[str, list[Panel]] = {}
     ious: dict[Key, float] = {}
     for shard in sorted(wanted):
         panels |= _panels(sources, shard, wanted[shard])
-        ious |= _ious(sources.run, shard, wanted[shard])
-    return {
-        name: [
-            Card(
-                image_id=item["image_id"],
-                status=item["status"],
-                error=item["error"],
-                area=item["area"],
-                iou=ious.get((item["image_id"], item["error"])),
-                rank=ranks.get(item["image_id"]),
-                panels=panels[item["image_id"]],
-            )
-            for item in rows.to_pylist()
-        ]
-        for name, rows in galleries.items()
-    }
+        ious |= load_ious(sources.run, shard, wanted[shard])
+    return [
+        Card(
+            image_id=item["image_id"],
+            status=item["status"],
+            error=item["error"],
+            area=item["area"],
+            iou=ious.get((item["image_id"], item["error"])),
+            rank=ranks.get(item["image_id"]),
+            panels=panels[item["image_id"]],
+        )
+        for item in rows.to_pylist()
+    ]
 
 
 def _panels(sources: Sources, shard: int, ids: Sequence[str]) -> Iterator[tuple[str, list[Panel]]]:
-    photos = _photos(sources, shard, ids)
-    by_label = {
-        "truth": _truth_masks(sources, shard, ids),
-    }
-    for name in MASKS[1:]:  # segment has several for each image
-        place = sources.place if STEPS[name].per_round else sources.run
-        stored = _stored_pictures(place, name, "mask", shard, ids)
-        by_label[STEPS[name].masks] = {image_id: grey > 0 for image_id, grey in stored.items()}
+    photos, by_label = load_photos(sources, shard, ids), load_masks(sources, shard, ids)
     votes = _stored_pictures(sources.run, "fuse", "vote", shard, ids)
-    for image_id in dict.fromkeys(ids):
+    for image_id in ids:
         masks = {label: by_id[image_id] for label, by_id in by_label.items() if image_id in by_id}
-        photo_HW3, vote_HW = photos.get(image_id), votes.get(image_id)
+        photo_HW3 = photos[image_id].pixels_HW3 if image_id in photos else None
+        vote_HW = votes.get(image_id)
         yield image_id, list(draw_panels(image_id, photo_HW3, masks, sources.iem, vote_HW))
 
 
-def _photos(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+def load_photos(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, Photo]:
     """Read photos by image_id; none where the source has gone since the run was planned."""
     if sources.source is None:
         return {}
@@ -136,7 +135,20 @@ def _photos(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, NDArr
         loaded = load_shard(sources.run, shard, sources.source, sources.decode, frozenset(ids))
     except SourceError:
         return {}
-    return dict(zip(loaded.image_id, loaded.image_BHW3, strict=True))
+    photos = map(Photo, loaded.image_BHW3, loaded.uri)
+    return dict(zip(loaded.image_id, photos, strict=True))
+
+
+def load_masks(
+    sources: Sources, shard: int, ids: Sequence[str]
+) -> dict[str, dict[str, NDArray[np.bool_]]]:
+    """Read the masks there are of some images: what they are called -> image_id -> mask."""
+    by_label = {TRUTH: _truth_masks(sources, shard, ids)}
+    for name in MASKS[1:]:  # segment has several for each image
+        place = sources.place if STEPS[name].per_round else sources.run
+        stored = _stored_pictures(place, name, "mask", shard, ids)
+        by_label[STEPS[name].masks] = {image_id: grey > 0 for image_id, grey in stored.items()}
+    return by_label
 
 
 def _stored_pictures(
@@ -165,7 +177,7 @@ def _truth_masks(sources: Sources, shard: int, ids: Sequence[str]) -> dict[str, 
     }
 
 
-def _ious(run: RunFolder, shard: int, ids: Sequence[str]) -> Iterator[tuple[Key, float]]:
+def load_ious(run: RunFolder, shard: int, ids: Sequence[str]) -> Iterator[tuple[Key, float]]:
     """Look up what `evaluate` found for IEM's masks, by image_id and their error.
 
     The error tells a mask from that of another first mask, or of another run of `segment`.
@@ -179,11 +191,10 @@ def _ious(run: RunFolder, shard: int, ids: Sequence[str]) -> Iterator[tuple[Key,
         yield (item["image_id"], item["error"]), item["iou"]
 
 
-def _ranks(place: RunFolder, samples: Iterable[pa.Table]) -> dict[str, int]:
-    """Look up which of the shown images were selected."""
+def load_ranks(place: RunFolder, image_id: pa.ChunkedArray) -> dict[str, int]:
+    """Look up which of some images were selected."""
     if read_summary(place, "topk") is None:
         return {}
-    shown = pa.chunked_array([chunk for rows in samples for chunk in rows["image_id"].chunks])
     table = place.read_table(TABLE, columns=["image_id", "rank"])
-    table = table.filter(pc.is_in(table["image_id"], shown))
+    table = table.filter(pc.is_in(table["image_id"], image_id))
     return dict(zip(table["image_id"].to_pylist(), table["rank"].to_pylist(), strict=True))

@@ -19,9 +19,9 @@ BACKGROUND_SHARE = 0.2
 OUTLINE = (255, 64, 160)
 """A colour that photos seldom have."""
 
-PHOTO, VOTE, INPAINTED = "photo", "vote", "inpainted"
+PHOTO, TRUTH, VOTE, INPAINTED = "photo", "truth", "vote", "inpainted"
 IEM, *_LATER = (STEPS[name].masks for name in MASKS[1:])
-LABELS = (PHOTO, "truth", VOTE, IEM, INPAINTED, *_LATER)
+LABELS = (PHOTO, TRUTH, VOTE, IEM, INPAINTED, *_LATER)
 """What panels are called, in the order in which they are shown."""
 
 

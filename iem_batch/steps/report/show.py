@@ -29,7 +29,7 @@ def draw_image(sources: Sources, image_id: str) -> Image.Image | None:
     rows = next((rows for rows in found if len(rows)), None)
     if rows is None:
         return None
-    card = draw_cards(sources, {"": rows})[""][0]
+    card = draw_cards(sources, rows)[0]
     return draw_sheet([Row(caption=f"{image_id}: {card.facts}", panels=card.panels)])
 
 

@@ -4,16 +4,16 @@ import base64
 import hashlib
 import importlib.resources
 import io
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 from PIL import Image
 
 import iem_batch
-from iem_batch.errors import IEMBatchError, SourceError, StepMissingError
+from iem_batch.errors import IEMBatchError, SourceError
 from iem_batch.exec.step import ShardOutput, WholeStep
 from iem_batch.job import Job
 from iem_batch.run import layout
@@ -23,44 +23,29 @@ from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import Source, open_source
 from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
-from iem_batch.steps.evaluate.table import METRIC_LABELS, label, verdict
+from iem_batch.steps.evaluate.table import METRIC_LABELS, label
 from iem_batch.steps.evaluate.truth import Truth, open_truth
-from iem_batch.steps.fuse.step import fused_so_far
 from iem_batch.steps.lines import engine_notes
-from iem_batch.steps.places import started_steps
+from iem_batch.steps.places import done_shards, started_steps
 from iem_batch.steps.registry import STEPS
 from iem_batch.steps.report.accounts import rejections, step_times
 from iem_batch.steps.report.charts import charts
+from iem_batch.steps.report.conclusion import conclusion, next_steps
 from iem_batch.steps.report.gallery import Card, Sources, draw_cards
-from iem_batch.steps.report.panels import LABELS, PHOTO, Panel
+from iem_batch.steps.report.panels import Panel
+from iem_batch.steps.report.photos import PHOTOS_PER_FILE, Listed, list_photos
 from iem_batch.steps.report.survey import Survey, survey
-from iem_batch.steps.topk.selection import read_selection
+from iem_batch.steps.topk.labels import Labels, selected_labels
+from iem_batch.steps.topk.scores import SCORES
+from iem_batch.steps.topk.selection import Selection, read_selection
 from iem_batch.words import count
 
-GALLERIES = {
-    "best": ("Highest error", "What IEM is surest of."),
-    "worst": ("Lowest error", "What IEM is least sure of."),
-    "inside": ("Just selected", "The last images that became labels for SegNet."),
-    "outside": ("Just not selected", "The first images that did not."),
-    "median": ("Median error", "As many masks have a higher error as a lower one."),
-    "random": ("At random", "What a usual mask looks like."),
-    "undefined": ("Empty and full masks", "Their error is undefined; they are never selected."),
-}
-
 PAGE = "report/index.html"
+SCRIPTS = ("report.js", "pictures.js", "cut.js", "marks.js", "viewer.js")
+"""What the page's one script is made of, in order."""
 
 PANEL_PX = 160
 """Larger pictures are made smaller, so that the page stays light at any size of the engine."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gallery:
-    """Some images of a run."""
-
-    name: str
-    title: str
-    text: str
-    cards: list[Card]
 
 
 def build(job: Job) -> WholeStep:
@@ -72,10 +57,14 @@ def build(job: Job) -> WholeStep:
     plan = read_plan(job.run)
 
     def compute() -> ShardOutput:
-        num_shown = job.settings.report.num_samples
-        html = render_report(job, plan)
+        drawn = draw(job, plan)
+        html = render(job, plan, drawn)
         return ShardOutput(
-            shard=0, tables={PAGE: html.encode()}, planned=num_shown, ok=num_shown, quarantined=0
+            shard=0,
+            tables=drawn.listed.files | {PAGE: html.encode()},
+            planned=drawn.num_images,
+            ok=drawn.num_images,
+            quarantined=0,
         )
 
     return WholeStep(
@@ -92,8 +81,29 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
     print(f"report: -> {job.run.url_of(PAGE)}")
 
 
-def render_report(job: Job, plan: Plan) -> str:
-    """Make the page about everything that a run has so far.
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What there is to see of a run."""
+
+    found: Survey | None = None
+    """None where there are no masks yet."""
+    label: str = ""
+    """What the masks are called that images are selected by."""
+    by: str = ""
+    """The score, for people."""
+    sample: list[Card] = field(default_factory=list)
+    listed: Listed = field(default_factory=Listed)
+    notes: list[str] = field(default_factory=list)
+    """What cannot be shown, and why."""
+
+    @property
+    def num_images(self) -> int:
+        """Those with pictures of their own."""
+        return 0 if self.found is None else len(self.found.listed)
+
+
+def draw(job: Job, plan: Plan) -> Drawn:
+    """Choose the images to show, and draw them.
 
     Rows are read shard by shard; images are read again only where they are shown.
 
@@ -101,48 +111,81 @@ def render_report(job: Job, plan: Plan) -> str:
         job: at a planned run; every other step may be missing.
         plan: its plan.
     """
-    run, settings = job.run, job.settings
-    cut, num_selected = _selection(job)
-    evaluation = read_evaluation(run)
-    found: Survey | None = None
-    galleries: list[Gallery] = []
-    notes: list[str] = []
-    total = {"planned": 0, "ok": 0, "quarantined": 0}
-    shards: list[int] = []
-    with suppress(StepMissingError):
-        shards = fused_so_far(run)
-    for mark in read_marks(run, "fuse", shards):
-        total = {name: count + getattr(mark, name) for name, count in total.items()}
-    if total["ok"]:
-        found = survey(run, shards, cut, settings.report)
-        sources, notes = open_sources(job, plan, evaluation)
-        galleries = _galleries(sources, found)
-        notes += _without_photo(plan, galleries)
-    script = _resource("report.js")
+    selection = read_selection(job.place)
+    labels = Labels(place=job.run, step="fuse") if selection is None else selected_labels(job)
+    shards = done_shards(labels.place, labels.step)
+    marks = list(read_marks(labels.place, labels.step, shards))
+    if not any(mark.ok for mark in marks):
+        return Drawn()
+    by = SCORES[job.settings.topk.by if selection is None else selection.by]
+    if by.compares_first_masks and marks[0].facts.get("first_masks", 1) == 1:
+        by = SCORES["error"]
+    found = survey(labels, shards, by, job.settings.report)
+    sources, notes = open_sources(job, plan, read_evaluation(job.run))
+    listed = list_photos(sources, found.listed)
+    if listed.num_without_photo:
+        missing = f"{count(listed.num_without_photo, 'photo')} cannot be shown"
+        notes.append(f"{missing}: {plan.source_url} does not have them now.")
+    return Drawn(
+        found=found,
+        label=STEPS[labels.step].masks,
+        by=by.label,
+        sample=draw_cards(sources, found.sample),
+        listed=listed,
+        notes=notes,
+    )
+
+
+def render(job: Job, plan: Plan, drawn: Drawn) -> str:
+    """Make the page.
+
+    Args:
+        job: at a planned run; every other step may be missing.
+        plan: its plan.
+        drawn: its images.
+    """
+    run, script = job.run, "".join(map(_resource, SCRIPTS))
+    marks = list(read_marks(run, "fuse", done_shards(run, "fuse")))
+    names = ("planned", "ok", "quarantined")
+    evaluation, selection = read_evaluation(run), read_selection(job.place)
     return _template().render(
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=Markup(_resource("report.css")),
         version=iem_batch.__version__,
         run_url=run.url,
         plan=plan,
-        total=total,
-        num_shards_done=len(shards),
-        found=found,
-        num_selected=num_selected,
-        cut=cut,
+        total={name: sum(getattr(mark, name) for mark in marks) for name in names},
+        num_shards_done=len(marks),
+        conclusion=list(conclusion(job)),
+        next_steps=list(next_steps(job)) if drawn.found else [],
+        drawn=drawn,
+        facts=_facts(job, drawn, selection),
+        selection=selection,
         steps=list(step_times(job)),
         rejections=rejections(run),
-        charts=charts(run, job.place, found, cut),
+        charts=charts(run, job.place),
         evaluation=evaluation,
-        verdict=None if evaluation is None else verdict(evaluation),
         baselines=list(BASELINES),
         metric_labels=METRIC_LABELS,
-        galleries=galleries,
-        labels=_panel_labels(galleries),
-        notes=[*engine_notes(job), *notes],
+        notes=[*engine_notes(job), *drawn.notes],
         settings=_settings(run),
         links=_links(job),
     )
+
+
+def _facts(job: Job, drawn: Drawn, selection: Selection | None) -> dict[str, Any]:
+    """Say what the page's script needs to know; JSON types."""
+    found = drawn.found
+    return {
+        "run": job.run.url,
+        "rowFiles": drawn.listed.num_row_files,
+        "perFile": PHOTOS_PER_FILE,
+        "label": drawn.label,
+        "fit": job.settings.decode.fit,
+        "k": job.settings.topk.k if selection is None else selection.num_selected,
+        "histogram": [] if found is None else found.histogram.tolist(),
+    }
 
 
 def _template() -> jinja2.Template:
@@ -182,18 +225,6 @@ def _duration(seconds: float) -> str:
     return f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def _selection(job: Job) -> tuple[float | None, int]:
-    """Read the lowest error of IEM's masks that was selected, and how many images were.
-
-    A later round selects by the errors of other masks, `error_agreement` not by errors alone.
-    """
-    selection = read_selection(job.place)
-    if selection is None:
-        return None, 0
-    is_by_error = selection.by == "error" and job.round == 1
-    return selection.cut if is_by_error else None, selection.num_selected
-
-
 def open_sources(job: Job, plan: Plan, evaluation: Evaluation | None) -> tuple[Sources, list[str]]:
     """Open what pictures are drawn from.
 
@@ -220,35 +251,6 @@ def open_sources(job: Job, plan: Plan, evaluation: Evaluation | None) -> tuple[S
         truth=truth,
     )
     return sources, notes
-
-
-def _galleries(sources: Sources, found: Survey) -> list[Gallery]:
-    samples = dict(found.samples)
-    if "outside" in samples and not len(samples["outside"]):
-        samples["inside"] = samples["inside"].slice(0, 0)  # everything was selected: no cut
-    samples = {name: samples[name] for name in GALLERIES if name in samples and len(samples[name])}
-    cards = draw_cards(sources, samples)
-    return [
-        Gallery(name=name, title=GALLERIES[name][0], text=GALLERIES[name][1], cards=cards[name])
-        for name in samples
-    ]
-
-
-def _without_photo(plan: Plan, galleries: Iterable[Gallery]) -> Iterator[str]:
-    cards = [card for gallery in galleries for card in gallery.cards]
-    missing = {
-        card.image_id for card in cards if PHOTO not in {panel.label for panel in card.panels}
-    }
-    if missing:
-        shown = f"{count(len(missing), 'photo')} cannot be shown"
-        yield f"{shown}: {plan.source_url} does not have them now."
-
-
-def _panel_labels(galleries: Iterable[Gallery]) -> list[str]:
-    """List the kinds of pictures there are, in the order of the cards."""
-    cards = [card for gallery in galleries for card in gallery.cards]
-    drawn = {panel.label for card in cards for panel in card.panels}
-    return [label for label in LABELS if label in drawn]
 
 
 def _settings(run: RunFolder) -> str:

@@ -1,4 +1,4 @@
-"""One pass over the rows of fuse/: what is counted and which images are shown in the report.
+"""One pass over the masks of a run: what is counted and which images the report shows.
 
 Shards are read several at a time and only in the columns needed; what is kept does not grow with
 their number.
@@ -6,7 +6,7 @@ their number.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,120 +15,89 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from iem_batch.run import layout
-from iem_batch.run.folder import RunFolder
 from iem_batch.steps.report.gallery import COLUMNS
 from iem_batch.steps.report.settings import ReportSettings
-from iem_batch.steps.topk.candidates import ERROR_BINS as ERROR_BINS
+from iem_batch.steps.topk.candidates import error_histogram
+from iem_batch.steps.topk.labels import Labels
+from iem_batch.steps.topk.scores import Score
 from iem_batch.storage.read_ahead import map_ahead
 
-AREA_BINS = np.arange(51) / 50
-"""Edges of the bins of mask areas, as shares of the image."""
 
-NUM_TYPICAL = 2048
-"""Masks drawn at random among which the median is looked for: exact up to so many, and else off by
-a percentile or two."""
-
-
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What the rows of fuse/ give."""
+    """What the masks give."""
 
-    num_images: int = 0
-    status: Counter[str] = field(default_factory=Counter)
+    num_images: int
+    status: Counter[str]
     """Images by the status of their mask."""
-    error: NDArray[np.int64]
-    """Images by inpainting error, in `ERROR_BINS`; defined masks only."""
-    area: NDArray[np.int64]
-    """Images by area of the mask, in `AREA_BINS`."""
-    samples: dict[str, pa.Table]
-    """Gallery -> its rows of fuse/, in the order to show them, with the column shard."""
-    limits: dict[str, float] = field(default_factory=dict)
-    """Gallery that is full -> the key of its last place."""
+    histogram: NDArray[np.int64]
+    """Images by score, in `topk.candidates.ERROR_BINS`; defined masks only."""
+    listed: pa.Table
+    """Rows in `gallery.COLUMNS`, with shard and score, the highest score first; empty and full
+    masks, whose score is undefined, come last."""
+    sample: pa.Table
+    """The same of images drawn at random."""
 
 
-def survey(
-    run: RunFolder,
-    shards: Iterable[int],
-    cut: float | None,
-    settings: ReportSettings,
-) -> Survey:
-    """Count the masks of some shards and sample images to show.
+class _Contest:
+    """Keeps the rows of smallest key; ties go by name, so the sharding does not decide them."""
+
+    def __init__(self, num_places: int) -> None:
+        self._num_places = num_places
+        self._rows: list[pa.Table] = []
+        self._limit = np.inf
+
+    def enter(self, rows: pa.Table, key: NDArray[np.float64]) -> None:
+        """Let rows compete."""
+        is_entrant = key <= self._limit
+        if is_entrant.any():
+            self._rows.append(rows.append_column("key", pa.array(key)).filter(pa.array(is_entrant)))
+        if sum(map(len, self._rows)) > 2 * self._num_places:
+            self._rows = [self._sorted()]
+            self._limit = self._rows[0]["key"][-1].as_py()
+
+    def winners(self) -> pa.Table:
+        """Give the rows that are left, in order."""
+        return self._sorted().drop_columns("key")
+
+    def _sorted(self) -> pa.Table:
+        order = [("key", "ascending"), ("image_id", "ascending")]
+        rows = pa.concat_tables(self._rows).sort_by(order)
+        return rows.slice(0, self._num_places).combine_chunks()
+
+
+def survey(labels: Labels, shards: Iterable[int], by: Score, settings: ReportSettings) -> Survey:
+    """Count the masks of some shards and choose images to show.
 
     Args:
-        run: the run.
-        shards: committed shards of fuse/.
-        cut: lowest inpainting error that was selected; None where nothing was.
-        settings: how many images a gallery has, and the seed.
-
-    Returns:
-        The counts, and the galleries best, worst, median, random, undefined (empty and full masks)
-        and, where there is a cut, inside and outside: the defined masks on either side next to it.
+        labels: the masks, those that images are selected by.
+        shards: committed shards of them, at least one.
+        by: what they are ranked by.
+        settings: how many are shown, and the seed.
     """
-    found = Survey(
-        error=np.zeros(len(ERROR_BINS) - 1, np.int64),
-        area=np.zeros(len(AREA_BINS) - 1, np.int64),
-        samples={},
+    num_images, status, histogram = 0, Counter[str](), error_histogram(np.empty(0))
+    listed, sample = _Contest(settings.num_photos), _Contest(settings.num_samples)
+    for shard, rows in map_ahead(partial(_rows, labels, by), shards):
+        num_images += len(rows)
+        for item in rows["status"].value_counts().to_pylist():
+            status[item["values"]] += item["counts"]
+        score = rows["score"].to_numpy()
+        is_defined = pc.equal(rows["status"], "ok").to_numpy()
+        histogram += error_histogram(score[is_defined])
+        listed.enter(rows, np.where(is_defined, -score, np.inf))
+        sample.enter(rows, np.random.default_rng((settings.seed, shard)).random(len(rows)))
+    return Survey(
+        num_images=num_images,
+        status=status,
+        histogram=histogram,
+        listed=listed.winners(),
+        sample=sample.winners(),
     )
-    for shard, rows in map_ahead(partial(_rows, run), shards):
-        _count(found, rows)
-        _sample(
-            found, rows, cut, settings.num_samples, np.random.default_rng((settings.seed, shard))
-        )
-    _around_median(found, settings.num_samples)
-    return found
 
 
-def _rows(run: RunFolder, shard: int) -> tuple[int, pa.Table]:
-    rows = run.read_table(layout.part("fuse", shard), columns=COLUMNS)
+def _rows(labels: Labels, by: Score, shard: int) -> tuple[int, pa.Table]:
+    columns = list(dict.fromkeys([*COLUMNS, *by.columns]))
+    rows = labels.place.read_table(layout.part(labels.step, shard), columns)
+    score = by.compute({name: rows[name].to_numpy() for name in by.columns})
+    rows = rows.select(COLUMNS).append_column("score", pa.array(score))
     return shard, rows.append_column("shard", pa.array(np.full(len(rows), shard, np.int32)))
-
-
-def _count(found: Survey, rows: pa.Table) -> None:
-    found.num_images += len(rows)
-    for item in rows["status"].value_counts().to_pylist():
-        found.status[item["values"]] += item["counts"]
-    is_defined = pc.equal(rows["status"], "ok").to_numpy()
-    found.error += np.histogram(rows["error"].to_numpy()[is_defined], ERROR_BINS)[0]
-    found.area += np.histogram(rows["area"].to_numpy(), AREA_BINS)[0]
-
-
-def _sample(
-    found: Survey, rows: pa.Table, cut: float | None, num_samples: int, rng: np.random.Generator
-) -> None:
-    """Let the rows of a shard compete for the places of each gallery; small keys win."""
-    error = rows["error"].to_numpy()
-    is_defined = pc.equal(rows["status"], "ok").to_numpy()
-    chance = rng.random(len(rows))
-    contests = {
-        "best": (is_defined, -error, num_samples),
-        "worst": (is_defined, error, num_samples),
-        "median": (is_defined, chance, NUM_TYPICAL),
-        "random": (np.ones_like(is_defined), chance, num_samples),
-        "undefined": (~is_defined, chance, num_samples),
-    }
-    if cut is not None:
-        half = (num_samples + 1) // 2
-        contests["inside"] = (is_defined & (error >= cut), error - cut, half)
-        contests["outside"] = (is_defined & (error < cut), cut - error, half)
-    for name, (may_enter, key, num_places) in contests.items():
-        is_entrant = may_enter & (key <= found.limits.get(name, np.inf))
-        if name in found.samples and not is_entrant.any():
-            continue  # nearly every shard of a large run ends here
-        entrants = rows.append_column("key", pa.array(key)).filter(pa.array(is_entrant))
-        if name in found.samples:
-            entrants = pa.concat_tables([found.samples[name], entrants])
-        # Ties go by name, so the sharding does not decide them.
-        order = entrants.sort_by([("key", "ascending"), ("image_id", "ascending")])
-        found.samples[name] = order.slice(0, num_places).combine_chunks()
-        if len(order) >= num_places:
-            found.limits[name] = found.samples[name]["key"][-1].as_py()
-
-
-def _around_median(found: Survey, num_samples: int) -> None:
-    """Keep of the masks drawn at random those in the middle, by error."""
-    if "median" in found.samples:
-        drawn = found.samples["median"].sort_by(
-            [("error", "descending"), ("image_id", "ascending")]
-        )
-        start = max(0, (len(drawn) - num_samples) // 2)
-        found.samples["median"] = drawn.slice(start, num_samples)

@@ -24,9 +24,6 @@ _CSS = {
     _SECOND: "var(--second)",
 }
 
-MAX_BARS = 50
-"""More bars than this cannot be told apart at the width of a plot."""
-
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": _RULE,
     "axes.labelcolor": _INK,
@@ -40,38 +37,6 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
-
-
-def histogram(
-    name: str,
-    edges: NDArray[np.float64],
-    counts: NDArray[np.int64],
-    x_label: str,
-    line: tuple[float, str] | None = None,
-) -> Markup:
-    """Draw counts as bars, over the range in which there are any.
-
-    Args:
-        name: unique in the page.
-        edges: n + 1 edges of the bins.
-        counts: n counts, at least one above 0.
-        x_label: what is counted.
-        line: where to draw a vertical line, and its label.
-    """
-    edges, counts = _readable(edges, counts)
-
-    def draw(axes: "Axes") -> None:
-        axes.stairs(counts, edges, fill=True, color=_ACCENT, linewidth=0)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel("images")
-        if line is not None:
-            axes.margins(y=0.15)  # room for the label above the bars
-            axes.axvline(line[0], color=_SECOND, linewidth=1.5)
-            axes.annotate(
-                line[1], (line[0], 1), (4, -2), ("data", "axes fraction"), "offset points", va="top"
-            )
-
-    return _svg(name, draw)
 
 
 def curves(name: str, epochs: Sequence[int], loss: Sequence[float], iou: Sequence[float]) -> Markup:
@@ -118,18 +83,6 @@ def density(
         axes.set_ylabel(labels[1])
 
     return _svg(name, draw)
-
-
-def _readable(
-    edges: NDArray[np.float64], counts: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Cut empty bins off both ends and join neighbours until there are at most `MAX_BARS`."""
-    occupied = np.flatnonzero(counts)
-    together = -(-(occupied[-1] + 1 - occupied[0]) // MAX_BARS)
-    first = occupied[0] // together * together
-    starts = np.arange(first, occupied[-1] + 1, together)
-    ends = np.minimum(starts[-1:] + together, len(counts))
-    return edges[np.append(starts, ends)], np.add.reduceat(counts[: ends[0]], starts)
 
 
 def _svg(name: str, draw: Callable[["Axes"], None]) -> Markup:

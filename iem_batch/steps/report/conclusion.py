@@ -1,4 +1,4 @@
-"""What a run came to, in a few lines of words: the end of the command `run`."""
+"""What a run came to, in a few lines of words: the end of the command `run`, and the page's top."""
 
 from collections.abc import Iterator
 
@@ -7,25 +7,26 @@ import pyarrow.compute as pc
 from iem_batch.job import Job
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import read_summary, require_summary
+from iem_batch.run.marks import read_summary
 from iem_batch.steps.evaluate.evaluation import read_evaluation
 from iem_batch.steps.evaluate.table import verdict
 from iem_batch.steps.places import done_shards
+from iem_batch.steps.quarantine import HEALABLE
 from iem_batch.steps.report.accounts import rejections
-from iem_batch.steps.report.step import PAGE
 from iem_batch.storage.read_ahead import map_ahead
-from iem_batch.tools.retry import HEALABLE
 from iem_batch.words import count
 
 
 def conclusion(job: Job) -> Iterator[str]:
-    """Say how many masks a run has, how good they are, what went wrong and what to do next.
+    """Say how many masks a run has, how good they are, and what went wrong.
 
     Args:
-        job: at a run whose steps are done.
+        job: at a run; nothing is said of one whose images do not all have their mask yet.
     """
     run = job.run
-    masks = require_summary(run, "fuse")
+    masks = read_summary(run, "fuse")
+    if masks is None:
+        return
     line = f"masks: {masks.ok:,} of {count(masks.planned, 'image')} have one"
     agreement = mean_agreement(run)
     if agreement is not None:
@@ -42,12 +43,17 @@ def conclusion(job: Job) -> Iterator[str]:
         number = count(sum(each.num_images for each in found), "image")
         reasons = ", ".join(f"{each.num_images:,} {each.reason}" for each in found)
         yield f"not usable: {number} ({reasons}), by name in {run.url_of(layout.QUARANTINE)}"
-    yield f"next: look at {run.url_of(PAGE)}"
-    if any(each.reason in HEALABLE for each in found):
-        yield f"next: `iem-batch retry {run.url} --quarantined` tries again what may be back"
-    if evaluation is None:
-        yield f"next: with some true masks, `iem-batch evaluate {run.url} --truth MASKS`"
-    yield f"next: `iem-batch apply {run.url} PHOTOS OUT` makes masks of other photos"
+
+
+def next_steps(job: Job) -> Iterator[str]:
+    """Say what to do next with a run that has its masks."""
+    url = job.run.url
+    if any(each.reason in HEALABLE for each in rejections(job.run)):
+        yield f"`iem-batch retry {url} --quarantined` tries again what may be back"
+    if read_evaluation(job.run) is None:
+        yield f"with some true masks, `iem-batch evaluate {url} --truth MASKS`"
+    if read_summary(job.place, "train") is not None:
+        yield f"`iem-batch apply {url} PHOTOS OUT` makes masks of other photos"
 
 
 def mean_agreement(run: RunFolder) -> float | None:
