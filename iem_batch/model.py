@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from iem_batch.steps.report.sheet import Row
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Prediction(Results):
     """What `Model.predict` found; see `iem_batch.results.Results` for what it can do."""
 

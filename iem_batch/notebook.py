@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from iem_batch.steps.report.sheet import Row
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Segmentation(Results):
     """What `segment` found; see `iem_batch.results.Results` for what it can do."""
 
@@ -72,6 +72,10 @@ def segment(
         first_masks: what IEM starts from, and which engine runs it.
         fuse: how masks are fused. `dataset` means the images given here.
         num_threads: images worked on at once; None takes one for each processor.
+
+    Returns:
+        The masks at the size of the photos, with their inpainting errors; what could not be used
+        is in `rejected`. A notebook shows it as pictures.
 
     Raises:
         ImageRejectedError: no image can be used; the message names the first.

@@ -9,12 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from iem_batch.checks import needs_extra
 from iem_batch.errors import SettingsError
 from iem_batch.images.decode import Decoded
 from iem_batch.images.png import encode_mask, encode_pixels
@@ -28,7 +29,7 @@ MAX_PLOTTED = 16
 """Rows of a plot; more make a picture that no screen shows."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Results(ABC):
     """Photos and their masks; `results[3]`, `results[:5]` and `results["cat.jpg"]` are likewise."""
 
@@ -44,6 +45,9 @@ class Results(ABC):
 
     rejected: dict[str, str] = field(default_factory=dict)
     """Name of each image that could not be used -> why."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self):,} images, {len(self.rejected):,} not usable>"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -99,6 +103,27 @@ class Results(ABC):
         for path, mask_HW in zip(paths, self.masks, strict=True):
             path.write_bytes(encode_mask(mask_HW))
         return paths
+
+    def to_supervision(self) -> list[Any]:
+        """Give the masks to the library supervision: a `Detections` for each photo.
+
+        Returns:
+            One detection each, of class 0, with its box and its mask; none where a mask is empty.
+
+        Raises:
+            BackendUnavailableError: supervision is not installed.
+        """
+        with needs_extra("supervision", "to_supervision"):
+            import supervision
+        masks = [mask_HW[None][: int(mask_HW.any())] for mask_HW in self.masks]
+        return [
+            supervision.Detections(
+                xyxy=supervision.mask_to_xyxy(mask_1HW),
+                mask=mask_1HW,
+                class_id=np.zeros(len(mask_1HW), np.int64),
+            )
+            for mask_1HW in masks
+        ]
 
     def _repr_html_(self) -> str:
         """Show the plot, and what could not be used, at the end of a notebook's cell."""

@@ -1,8 +1,10 @@
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -59,6 +61,21 @@ def test_example_of_the_readme(tmp_path, monkeypatch):
     assert result.errors.shape == (2,)
     assert (result.errors > 0).all()
     assert result.plot().size[0] > 128
+
+
+def test_example_notebook(tmp_path, monkeypatch):
+    """Its cells run one after another, and it was saved with what they show."""
+    (tmp_path / "photos").mkdir()
+    for seed in range(2):
+        Image.fromarray(textured_disc(seed, 60, 80).image).save(tmp_path / f"photos/{seed}.png")
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((ROOT / "docs/notebook.ipynb").read_text())["cells"]
+    names: dict[str, object] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+            assert cell["outputs"]
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["0.png", "1.png"]
 
 
 def test_every_way_to_give_an_image_gives_the_same_mask(tmp_path):
@@ -193,6 +210,7 @@ def test_results_are_a_list_that_shows_itself(tmp_path):
     assert result["image 2"].names == third.names
     assert [one.names[0] for one in result] == result.names
     assert len(result[5:8]) == 3
+    assert repr(result) == "<Segmentation: 20 images, 0 not usable>"
     with pytest.raises(IndexError):
         result[20]
     with pytest.raises(KeyError, match="is none of these images"):
@@ -217,6 +235,18 @@ def test_saved_masks_are_named_like_the_photos_and_replace_nothing(tmp_path):
     with pytest.raises(SettingsError, match=r"cat\.png is there already"):
         result.save(tmp_path / "masks")
     assert files[0].read_bytes() == before
+
+
+def test_masks_for_supervision():
+    detections = pytest.importorskip("supervision", reason="supervision is not installed")
+    mask = np.zeros((20, 30), np.bool_)
+    mask[4:9, 10:25] = True
+    result = quick(np.zeros((2, 20, 30, 3), np.uint8))
+    full, none = replace(result, masks=[mask, np.zeros_like(mask)]).to_supervision()
+    assert isinstance(full, detections.Detections)
+    assert full.xyxy.tolist() == [[10, 4, 24, 8]]  # the last pixel is inside
+    np.testing.assert_array_equal(full.mask, mask[None])
+    assert len(none) == 0
 
 
 def test_what_a_notebook_completes():
