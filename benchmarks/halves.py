@@ -26,11 +26,12 @@ import numpy as np
 from benchmarks.tables import is_tuned
 from iem_batch.images.png import decode_mask
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.mask_files.open import open_masks
+from iem_batch.mask_files.protocol import FOREGROUND, VOID
 from iem_batch.metrics import as_labelled, confusion
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.compare import read_scores
 from iem_batch.steps.evaluate.settings import EvaluateSettings
-from iem_batch.steps.evaluate.truth import FOREGROUND, VOID, open_truth
 
 COLUMNS = {"fuse": "labels", "predict": "SegNet", "refine": "SegNet + cut"}
 OTHER = "other half: SegNet + cut"
@@ -73,7 +74,7 @@ def iem_batch(*arguments: object) -> None:
 def applied(folder: Path, out: RunFolder) -> Iterator[float]:
     """Score what `apply` made, at the size of the photos."""
     of_set = [
-        open_truth(str(folder / name), EvaluateSettings(), DecodeSettings())
+        open_masks(str(folder / name), EvaluateSettings(), DecodeSettings())
         for name in ("masks", "ignore")
         if (folder / name).is_dir()
     ]

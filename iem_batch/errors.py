@@ -3,7 +3,7 @@
 IEMBatchError
 ├── SettingsError            a value that cannot be used; says what is allowed
 ├── SourceError              the image collection cannot be listed or opened
-├── TruthError               the ground truth cannot be used for the images of a run
+├── MaskError                masks in files, such as ground truth, cannot be used for a run
 ├── StorageError             the run folder cannot be read or written
 │   ├── CredentialsError     a store does not accept who asks
 │   └── TooLargeError        a file has more bytes than may be read
@@ -33,8 +33,8 @@ class SourceError(IEMBatchError):
     """The image collection cannot be listed or opened."""
 
 
-class TruthError(IEMBatchError):
-    """The ground truth cannot be used for the images of a run."""
+class MaskError(IEMBatchError):
+    """Masks in files, such as ground truth, cannot be used for the images of a run."""
 
 
 class StorageError(IEMBatchError):

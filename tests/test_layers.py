@@ -20,7 +20,7 @@ BASE = (
 
 SETTINGS = (
     *("iem.settings", "segnet.settings", "images.settings", "run.settings", "exec.settings"),
-    "storage.settings",
+    *("storage.settings", "mask_files.settings"),
 )
 """Sections of the settings that belong to no step."""
 
@@ -43,17 +43,18 @@ ALLOWED: dict[str, set[str]] = {
     "given": {*BASE, "storage", "images"},
     "sources": {*BASE, "storage"},
     "run": {*BASE, "storage", "images", "sources"},
+    "mask_files": {*BASE, "storage", "images", "sources", "run"},
     "exec": {*BASE, "storage", "run", "iem.backends", "exec.ray.executor"},
     "exec.ray": {*BASE, "run", "iem.backends", "exec"},
     "steps.registry": set(),
-    "steps.NAME.settings": {*BASE, *RECORDS},
+    "steps.NAME.settings": {*BASE, *RECORDS, "mask_files.settings"},
     "config": {*BASE, *SETTINGS, "tools.settings", "steps.NAME.settings"},
     "job": {*BASE, "config", "run", "exec", "iem.backends"},
     "steps": {*BASE, "images", "sources", "run", "iem.result", "exec", "job", "steps.registry"},
     "steps.NAME": {
         *(*BASE, "storage", "images", "sources", "run", "iem", "segnet", "exec", "job"),
         *("steps", "steps.registry", "steps.NAME.settings", "steps.train on Ray", "model_file"),
-        "config",
+        *("config", "mask_files"),
     },
     "steps.train on Ray": {*(*BASE, "segnet", "exec", "exec.ray", "steps.NAME")},
     # They fuse masks, bring them to the size of photos and draw pictures as the steps do.
@@ -125,7 +126,7 @@ def test_a_room_is_known() -> None:
     assert room("exec.local") == "exec"
     assert room("exec.ray.pipeline") == "exec.ray"
     assert room("steps.do") == "steps"
-    assert room("steps.evaluate.truth.coco") == "steps.NAME"
+    assert room("steps.fuse.fusion") == "steps.NAME"
     assert room("steps.topk.settings") == "steps.NAME.settings"
     assert "run.marks" in imported_modules("exec.step")
 

@@ -7,6 +7,9 @@ import pyarrow as pa
 
 VERSION = "3"
 
+VERSION_KEY = b"iem_batch.schema_version"
+"""Of the metadata that all tables have."""
+
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """An encoded picture, as Hugging Face `datasets` stores its Image feature."""
 
@@ -18,7 +21,7 @@ def _schema(fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
         for name, kind in fields
     }
     metadata = {
-        "iem_batch.schema_version": VERSION,
+        VERSION_KEY: VERSION,
         "huggingface": json.dumps({"info": {"features": features}}),
     }
     return pa.schema([pa.field(name, kind) for name, kind in fields], metadata=metadata)

@@ -137,6 +137,7 @@ def _require_same(run: RunFolder, first: Evaluation, other: RunFolder, its: Eval
         "truth_ignore": (first.settings.truth_ignore, its.settings.truth_ignore),
         "ignore": (first.ignore_url, its.ignore_url),
         "at": (first.settings.at, its.settings.at),
+        "images": (first.settings.images, its.settings.images),
         "split": (first.settings.split, its.settings.split),
         "category": (first.settings.category, its.settings.category),
         "instances": (first.settings.instances, its.settings.instances),

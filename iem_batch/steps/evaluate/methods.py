@@ -17,9 +17,11 @@ from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
+from iem_batch.run.marks import require_summary
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.baselines import BASELINES, Draw
 from iem_batch.steps.registry import MASKS, STEPS
+from iem_batch.steps.train.pair_files import find_pairs
 
 EARLIER_ROUND = "predict_round"
 """SegNet of a round before the last, followed by its number."""
@@ -36,10 +38,30 @@ class Masks:
     """Inpainting errors of the B masks; None for baselines."""
 
 
-def read_fused(run: RunFolder, shard: int) -> pa.Table:
-    """Read the columns of a shard of fuse/ that scoring needs."""
-    columns = ["image_id", "width", "height", "error", "mask"]
-    return run.read_table(layout.part("fuse", shard), columns=columns)
+def images_with_masks(places: Sequence[RunFolder], shard: int) -> pa.Table:
+    """List the images of a shard that have a mask: a fused one, or one of the last network.
+
+    Returns:
+        image_id, width and height, those with fused masks first.
+    """
+    columns = ["image_id", "width", "height"]
+    tables = [places[0].read_table(layout.part("fuse", shard), columns)]
+    if places[-1].exists(layout.mark("predict", shard)):
+        predicted = places[-1].read_table(layout.part("predict", shard), columns)
+        fused = tables[0]["image_id"].combine_chunks()
+        tables.append(predicted.filter(pc.invert(pc.is_in(predicted["image_id"], fused))))
+    return pa.concat_tables(table.replace_schema_metadata(None) for table in tables)
+
+
+def learned_images(place: RunFolder) -> pa.Array:
+    """Give the ids of the images whose labels the network of a round has learned.
+
+    Raises:
+        StepMissingError: there is no corpus.
+    """
+    files = find_pairs(place, require_summary(place, "export")).names
+    ids = [place.read_table(name, ["image_id"])["image_id"] for name in files]
+    return pa.chunked_array([chunk for each in ids for chunk in each.chunks]).combine_chunks()
 
 
 def stored_masks(
@@ -50,7 +72,7 @@ def stored_masks(
     Args:
         places: the run and its later rounds.
         shard: the shard.
-        known: rows of fuse/ of the B images that have a truth.
+        known: of `images_with_masks`, the B images that are scored.
         side: the first mask whose masks of segment/ are scored; None scores none.
     """
     image_id = known["image_id"].combine_chunks()
@@ -58,8 +80,8 @@ def stored_masks(
         columns = ["image_id", "error", "mask", "init_side"]
         rows = places[0].read_table(layout.part("segment", shard), columns)
         yield _pick("segment", rows.filter(pc.equal(rows["init_side"], side)), image_id)
-    yield _pick("fuse", known, image_id)
-    later = [
+    later = [("fuse", places[0], "fuse")]
+    later += [
         (f"{EARLIER_ROUND}_{number}", place, "predict")
         for number, place in enumerate(places[:-1], 1)
     ]
@@ -78,7 +100,7 @@ def baselines(
     Args:
         run: the run.
         shard: the shard.
-        known: rows of the B images.
+        known: as for `stored_masks`.
         source: where the images are.
         decode: how they become pixels.
     """

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import TruthError
+from iem_batch.errors import MaskError
 from iem_batch.images.geometry import mask_to_image, mask_to_square, seen_in_image
 from iem_batch.images.settings import DecodeSettings, Fit
+from iem_batch.mask_files.protocol import FOREGROUND, VOID, MaskFiles
 from iem_batch.metrics import as_labelled, best_polarity, confusion
-from iem_batch.steps.evaluate.truth import FOREGROUND, VOID, Truth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,8 @@ class SeenShares:
 class Truths:
     """The truth of a run and how it is used."""
 
-    truth: Truth
-    ignore: Truth | None
+    truth: MaskFiles
+    ignore: MaskFiles | None
     """Foreground is what counts nowhere, beside the truth's own; it need not have every image."""
     decode: DecodeSettings
     """How the images were decoded."""
@@ -87,7 +87,7 @@ class Truths:
             seen: where to count what of it the engine saw.
 
         Raises:
-            TruthError: the truth cannot be used.
+            MaskError: the truth cannot be used.
         """
         label_HW = self.truth.read(image_id, width, height)
         truth_HW, ignore_HW = label_HW == FOREGROUND, label_HW == VOID
@@ -101,7 +101,7 @@ class Truths:
             if is_engine:
                 further_HW = mask_to_square(further_HW, self.decode)
             if further_HW.shape != truth_HW.shape:
-                raise TruthError(
+                raise MaskError(
                     f"the mask of ignored pixels of {image_id} is {_size(further_HW)}, its truth "
                     f"{_size(truth_HW)}; with evaluate.at image they must have one size"
                 )

@@ -3,25 +3,15 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from iem_batch.checks import Section, at_least, within
-
-TruthFormat = Literal["auto", "folder", "coco", "parquet", "cub200", "flowers102", "lsun_car"]
-
-
-Split = Literal["train", "val", "test", "all"]
-
-
-Value = Annotated[int, within(0, 65535)]
-
-Values = Value | tuple[Value, ...] | None
-"""Of pixels of a mask: one, or several; None leaves it to the mask."""
+from iem_batch.checks import Section, at_least
+from iem_batch.mask_files.settings import Meaning, Reading, Values
 
 PublishedSet = Literal["flowers102", "cub200", "lsun_car"]
 """The data sets of the paper's tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings(Section, name="evaluate"):
+class EvaluateSettings(Reading, Section, name="evaluate"):
     """What ground truth is and how masks are compared with it."""
 
     truth: str | None = None
@@ -38,28 +28,13 @@ class EvaluateSettings(Section, name="evaluate"):
     ignore: str | None = None
     """Folder of masks of the pixels that count nowhere."""
 
+    images: Literal["all", "unlearned"] = "all"
+    """`unlearned`: only those that SegNet has not learned, as their labels were held back
+    (export.val_share), not selected, or are missing."""
+
     at: Literal["image", "engine"] = "image"
     """`image`: masks are brought to the truth's own size, and what the engine did not see is
     background; `engine`: the truth is brought to the engine's square as its image was."""
-
-    format: TruthFormat = "auto"
-    """What --truth is; `auto` tells a folder of masks, COCO JSON and Parquet apart; the data sets
-    are CUB-200-2011, Flowers-102 and LSUN Car (a COCO JSON of detections)."""
-
-    split: Split = "test"
-    """Which part of CUB-200-2011 or Flowers-102 counts, under the names of ReDO."""
-
-    column: str = "mask"
-    """Of Parquet files: the column with the masks."""
-
-    category: str | None = None
-    """Of a COCO file: the only category that counts; null takes all."""
-
-    instances: Literal["all", "biggest"] = "all"
-    """Of a COCO file: the foreground is all instances of an image, or the biggest."""
-
-    min_score: Annotated[float, at_least(0)] = 0.5
-    """Of a COCO file of detections: those of a lower score do not count."""
 
     baselines: bool = True
     """Whether baselines are in the same table, for which the images are read again."""
@@ -75,3 +50,8 @@ class EvaluateSettings(Section, name="evaluate"):
 
     num_listed: Annotated[int, at_least(0)] = 10
     """How many of the best and of the worst images are listed for each method, by IoU."""
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the values of pictures are."""
+        return Meaning(foreground=self.truth_foreground, void=self.truth_ignore)

@@ -5,78 +5,52 @@ those of `METRICS` as labelled, then of the better polarity.
 """
 
 import json
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from iem_batch.errors import SettingsError, TruthError
+from iem_batch.errors import MaskError, SettingsError
 from iem_batch.exec.step import ShardOutput, WholeStep
 from iem_batch.job import Job
-from iem_batch.metrics import METRICS
-from iem_batch.run import layout, schema
+from iem_batch.mask_files.coco import CocoMasks
+from iem_batch.mask_files.folder import MaskFolder
+from iem_batch.mask_files.open import open_masks
+from iem_batch.mask_files.protocol import MaskFiles
+from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, require_summary
 from iem_batch.run.plan import read_plan
 from iem_batch.sources import WebSettings, open_source
-from iem_batch.steps.evaluate.baselines import BASELINES
-from iem_batch.steps.evaluate.bootstrap import compare_paired, interval
 from iem_batch.steps.evaluate.evaluation import (
     PER_IMAGE,
     SUMMARY,
     Evaluation,
-    MethodScores,
     read_evaluation,
 )
-from iem_batch.steps.evaluate.methods import Masks, baselines, read_fused, stored_masks
+from iem_batch.steps.evaluate.methods import (
+    Masks,
+    baselines,
+    images_with_masks,
+    learned_images,
+    stored_masks,
+)
 from iem_batch.steps.evaluate.scoring import SeenShares, Truths, Yardstick
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.table import notes, rich_tables, verdict
-from iem_batch.steps.evaluate.truth import CocoMasks, MaskFolder, Truth, open_truth
+from iem_batch.steps.evaluate.totals import Scored, Total, method_scores, scores_table
 from iem_batch.steps.fuse.choose import dataset_side
 from iem_batch.steps.fuse.step import fused_so_far
 from iem_batch.steps.lines import engine_notes
 from iem_batch.storage.read_ahead import map_ahead
 from iem_batch.words import count
 
-
-@dataclass(kw_only=True)
-class _Scored:
-    """The scores of one method on the images of a shard."""
-
-    image_id: list[str] = field(default_factory=list)
-    error: list[float | None] = field(default_factory=list)
-    score: list[NDArray[np.float64]] = field(default_factory=list)
-
-    @property
-    def score_NM(self) -> NDArray[np.float64]:
-        return np.reshape(self.score, (-1, 2 * len(METRICS)))
-
-
-@dataclass(kw_only=True)
-class _Total:
-    """The scores of one method on all images: the bootstrap draws from them.
-
-    This is all that grows with the number of images: 64 bytes for each of them and method.
-    """
-
-    image_id: list[str] = field(default_factory=list)
-    score_NM: list[NDArray[np.float64]] = field(default_factory=list)
-
-    def add(self, scored: _Scored) -> None:
-        self.image_id += scored.image_id
-        self.score_NM.append(scored.score_NM)
-
-    @property
-    def iou_of(self) -> dict[str, float]:
-        """image_id -> IoU as labelled."""
-        iou_N = np.concatenate(self.score_NM)[:, METRICS.index("iou")]
-        return dict(zip(self.image_id, iou_N.tolist(), strict=True))
+NONE = pa.array([], pa.string())
 
 
 def build(job: Job) -> WholeStep:
@@ -85,7 +59,7 @@ def build(job: Job) -> WholeStep:
     Raises:
         SettingsError: there is no truth.
         StepMissingError: the run has no masks.
-        TruthError: the truth cannot be used.
+        MaskError: the truth cannot be used.
         BackendUnavailableError: a package is missing.
     """
     settings, decode = job.settings.evaluate, job.settings.decode
@@ -97,7 +71,7 @@ def build(job: Job) -> WholeStep:
     shards = fused_so_far(job.run)
     takes_one = job.settings.fuse.method in ("dataset", "image")  # which is what fuse has
     side = None if takes_one else dataset_side(require_summary(job.run, "segment"))
-    truth = open_truth(settings.truth, settings, decode)
+    truth = open_masks(settings.truth, settings, decode)
     if isinstance(truth, CocoMasks) and truth.num_without_mask:
         print(f"evaluate: {truth.num_without_mask:,} annotations without a mask are passed over")
     truths = Truths(
@@ -107,9 +81,10 @@ def build(job: Job) -> WholeStep:
         at=settings.at,
     )
     places = [job.place_of(number) for number in range(1, job.round + 1)]
+    learned = learned_images(places[-1]) if settings.images == "unlearned" else NONE
 
     def compute() -> ShardOutput:
-        found, tables = evaluate(places, shards, side, truths, settings, job.settings.web)
+        found, tables = evaluate(places, shards, side, truths, learned, settings, job.settings.web)
         return ShardOutput(
             shard=0,
             tables={**tables, SUMMARY: (json.dumps(asdict(found), indent=1) + "\n").encode()},
@@ -148,6 +123,7 @@ def evaluate(
     shards: Sequence[int],
     side: int | None,
     truths: Truths,
+    learned: pa.Array,
     settings: EvaluateSettings,
     web: WebSettings,
 ) -> tuple[Evaluation, dict[str, pa.Table]]:
@@ -160,6 +136,7 @@ def evaluate(
         shards: those of fuse that are done.
         side: the first mask whose masks of segment are scored as well; None scores none.
         truths: the truth and how it is used.
+        learned: ids of images that are left out.
         settings: whether there are baselines, and how sure the means are.
         web: how the photos of a list of URLs are asked for.
 
@@ -167,16 +144,17 @@ def evaluate(
         The means, and the scores of each image: file -> table of schema EVALUATION.
 
     Raises:
-        TruthError: no image has a truth, or one of them cannot be used; the message names it.
+        MaskError: no image has a truth, or one of them cannot be used; the message names it.
     """
     run, truth = places[0], truths.truth
     source = open_source(read_plan(run).source_url, web) if settings.baselines else None
     num_rows = 0
-    totals: dict[str, _Total] = {}
+    totals: dict[str, Total] = {}
     tables: dict[str, pa.Table] = {}
     seen = SeenShares()
     for shard in shards:
-        rows = read_fused(run, shard)
+        rows = images_with_masks(places, shard)
+        rows = rows.filter(pc.invert(pc.is_in(rows["image_id"], learned)))
         num_rows += len(rows)
         has_truth = [truth.has(image_id) for image_id in rows["image_id"].to_pylist()]
         known = rows.filter(pa.array(has_truth, pa.bool_()))
@@ -186,12 +164,13 @@ def evaluate(
         if source is not None:
             methods += baselines(run, shard, known, source, truths.decode)
         found = _score(methods, known, truths, seen)
-        tables[layout.part(PER_IMAGE, shard)] = _table(found)
+        tables[layout.part(PER_IMAGE, shard)] = scores_table(found)
         for method, scores in found.items():
-            totals.setdefault(method, _Total()).add(scores)
-    if not totals.get("fuse", _Total()).image_id:
-        raise _no_truth(run, shards[0], truth)
-    num_images = len(totals["fuse"].image_id)
+            totals.setdefault(method, Total()).add(scores)
+    num_images = max((len(total.image_id) for total in totals.values()), default=0)
+    if not num_images:
+        raise _no_truth(run, shards[0], truth, settings)
+    labels = totals["fuse"].iou_of if totals["fuse"].image_id else {}
     evaluation = Evaluation(
         truth_url=truth.url,
         ignore_url=None if truths.ignore is None else truths.ignore.url,
@@ -200,7 +179,7 @@ def evaluate(
         seen_pixels=seen.pixels,
         seen_foreground=seen.foreground,
         methods=[
-            _summary(name, total, totals["fuse"], settings)
+            method_scores(name, total, labels, settings)
             for name, total in totals.items()
             if total.image_id
         ],
@@ -212,12 +191,12 @@ def evaluate(
 
 def _score(
     methods: list[Masks], known: pa.Table, truths: Truths, seen: SeenShares
-) -> dict[str, _Scored]:
+) -> dict[str, Scored]:
     """Score all methods, image by image in threads, as GrabCut takes most of the time.
 
     An image of which no pixel counts is left out.
     """
-    found = {masks.method: _Scored() for masks in methods}
+    found = {masks.method: Scored() for masks in methods}
     keys = [known[name].to_pylist() for name in ("image_id", "width", "height")]
     yardsticks = (truths.yardstick(i, w, h, seen) for i, w, h in zip(*keys, strict=True))
     scores = map_ahead(
@@ -250,50 +229,17 @@ def _score_image(
     }
 
 
-def _table(found: dict[str, _Scored]) -> pa.Table:
-    tables = []
-    for method, scored in found.items():
-        names = [method] * len(scored.image_id)
-        columns = [scored.image_id, names, scored.error, *scored.score_NM.T]
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, schema.EVALUATION, strict=True)]
-        tables.append(pa.table(arrays, schema=schema.EVALUATION))
-    return pa.concat_tables(tables)
-
-
-def _summary(
-    method: str, total: _Total, labels: _Total, settings: EvaluateSettings
-) -> MethodScores:
-    score_NM = np.concatenate(total.score_NM)
-    # fsum rounds once, so the means do not depend on the sharding by more than the last digit.
-    means = [math.fsum(column) / len(score_NM) for column in score_NM.T]
-    half = len(METRICS)
-    ends: list[list[float]] = []
-    if settings.resamples:
-        ends = interval(score_NM, settings.resamples, settings.seed).T.tolist()
-    iou_of = total.iou_of
-    paired = None
-    if method != "fuse" and method not in BASELINES:
-        paired = compare_paired(iou_of, labels.iou_of, settings.resamples, settings.seed)
-    worst = sorted(iou_of.items(), key=lambda item: (item[1], item[0]))[: settings.num_listed]
-    best = sorted(iou_of.items(), key=lambda item: (-item[1], item[0]))[: settings.num_listed]
-    return MethodScores(
-        method=method,
-        num_images=len(score_NM),
-        as_labelled=dict(zip(METRICS, means[:half], strict=True)),
-        best_polarity=dict(zip(METRICS, means[half:], strict=True)),
-        as_labelled_interval=dict(zip(METRICS, ends[:half], strict=False)),
-        best_polarity_interval=dict(zip(METRICS, ends[half:], strict=False)),
-        best_images=dict(best),
-        worst_images=dict(worst),
-        labels_iou=None if paired is None else paired.other_mean,
-        labels_interval=[] if paired is None else paired.interval,
-    )
-
-
-def _no_truth(run: RunFolder, shard: int, truth: Truth) -> TruthError:
+def _no_truth(
+    run: RunFolder, shard: int, truth: MaskFiles, settings: EvaluateSettings
+) -> MaskError:
+    if settings.images == "unlearned":
+        return MaskError(
+            f"no image that SegNet has not learned has a mask in {truth.url}; export.val_share "
+            "sets labels apart that it does not learn, or give --evaluate.images=all"
+        )
     image_id = run.read_table(layout.part("fuse", shard), ["image_id"])["image_id"]
     wanted = f"image {image_id[0].as_py()}" if len(image_id) else "no image of the first shard"
-    return TruthError(
+    return MaskError(
         f"no image of {run.url} has a mask in {truth.url}; masks are named like their images, with "
         f"any extension. The run has {wanted}, the truth has {truth.example()}"
     )

@@ -139,7 +139,11 @@ def notes(evaluation: Evaluation) -> Iterator[str]:
         f"the engine saw {100 * evaluation.seen_pixels:.1f} % of the photos and "
         f"{100 * evaluation.seen_foreground:.1f} % of their true foreground"
     )
-    scores = next(each for each in evaluation.methods if each.method == "fuse")
+    if evaluation.settings.images == "unlearned":
+        yield "only images that SegNet has not learned are counted"
+    scores = next((each for each in evaluation.methods if each.method == "fuse"), None)
+    if scores is None:
+        return
     for name, images in (("lowest", scores.worst_images), ("highest", scores.best_images)):
         if images:
             some = islice(images.items(), NUM_SHOWN)

@@ -17,13 +17,13 @@ from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.geometry import mask_to_square
 from iem_batch.images.png import decode_pixels
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.mask_files.protocol import FOREGROUND, MaskFiles
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
 from iem_batch.run.marks import read_summary
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.evaluation import PER_IMAGE
-from iem_batch.steps.evaluate.truth import FOREGROUND, Truth
 from iem_batch.steps.registry import MASKS, STEPS
 from iem_batch.steps.report.panels import TRUTH, Panel, draw_panels
 from iem_batch.steps.topk.selection import TABLE
@@ -74,7 +74,7 @@ class Sources:
     source: Source | None
     decode: DecodeSettings
     iem: IEMSettings
-    truth: Truth | None
+    truth: MaskFiles | None
 
 
 COLUMNS = ["image_id", "width", "height", "error", "area", "status"]

@@ -16,6 +16,8 @@ import iem_batch
 from iem_batch.errors import IEMBatchError, SourceError
 from iem_batch.exec.step import ShardOutput, WholeStep
 from iem_batch.job import Job
+from iem_batch.mask_files.open import open_masks
+from iem_batch.mask_files.protocol import MaskFiles
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, read_marks
@@ -24,7 +26,6 @@ from iem_batch.sources import Source, open_source
 from iem_batch.steps.evaluate.baselines import BASELINES
 from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label
-from iem_batch.steps.evaluate.truth import Truth, open_truth
 from iem_batch.steps.lines import engine_notes
 from iem_batch.steps.places import done_shards, started_steps
 from iem_batch.steps.registry import STEPS
@@ -233,13 +234,13 @@ def open_sources(job: Job, plan: Plan, evaluation: Evaluation | None) -> tuple[S
     """
     decode = job.settings.decode
     source: Source | None = None
-    truth: Truth | None = None
+    truth: MaskFiles | None = None
     notes = []
     with suppress(SourceError):  # the page shows masks without photos then, and says so
         source = open_source(plan.source_url, job.settings.web)
     if evaluation is not None:
         try:
-            truth = open_truth(evaluation.truth_url, evaluation.settings, decode)
+            truth = open_masks(evaluation.truth_url, evaluation.settings, decode)
         except IEMBatchError as error:
             notes.append(f"The ground truth is not shown: {error}.")
     sources = Sources(

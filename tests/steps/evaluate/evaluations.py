@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.mask_files.protocol import MaskFiles
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import write_plan
 from iem_batch.run.settings import PlanSettings
@@ -16,7 +17,6 @@ from iem_batch.sources import open_source
 from iem_batch.steps.do import do
 from iem_batch.steps.evaluate.evaluation import Evaluation, read_evaluation
 from iem_batch.steps.evaluate.settings import EvaluateSettings
-from iem_batch.steps.evaluate.truth import Truth
 from iem_batch.steps.fuse.settings import FuseMethod, FuseSettings
 from tests.steps.hand_made import SIZE, write_shard
 from tests.steps.jobs import job_at
@@ -49,8 +49,8 @@ def write_both(
 
 def evaluate(
     run: RunFolder,
-    truth: Truth,
-    ignore: Truth | None,
+    truth: MaskFiles,
+    ignore: MaskFiles | None,
     decode: DecodeSettings,
     method: FuseMethod = "dataset",
     **settings: Any,

@@ -6,9 +6,9 @@ from rich.console import Console
 
 from iem_batch.errors import RunMismatchError, StepMissingError
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.mask_files.folder import MaskFolder
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.compare import compare, comparison_table
-from iem_batch.steps.evaluate.truth import MaskFolder
 from tests.steps.evaluate.evaluations import evaluate
 from tests.steps.hand_made import SIZE, prediction, row, square, write_png, write_shard
 

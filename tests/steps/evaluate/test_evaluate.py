@@ -6,10 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from iem_batch.errors import SettingsError, StepMissingError, TruthError
+from iem_batch.errors import MaskError, SettingsError, StepMissingError
 from iem_batch.images.decode import decode
 from iem_batch.images.geometry import mask_to_square
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.mask_files.folder import MaskFolder
 from iem_batch.metrics import METRICS, as_labelled, confusion
 from iem_batch.run import schema
 from iem_batch.run.folder import RunFolder
@@ -19,7 +20,6 @@ from iem_batch.steps.evaluate.compare import read_scores
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.evaluate.step import SUMMARY, read_evaluation
 from iem_batch.steps.evaluate.table import notes
-from iem_batch.steps.evaluate.truth import MaskFolder
 from iem_batch.steps.fuse.settings import FuseSettings
 from tests.pictures import write_masks
 from tests.steps.evaluate.evaluations import evaluate, plan_noise, write_both
@@ -167,7 +167,7 @@ def test_nothing_to_evaluate(run, folder):
     with pytest.raises(StepMissingError, match="evaluate needs segment and fuse first"):
         evaluate(run, truth, None, DECODE)
     write_shard(run, "fuse", 0, [row("a.jpg", TRUTH)])
-    with pytest.raises(TruthError, match=r"image a\.jpg, the truth has other\.png"):
+    with pytest.raises(MaskError, match=r"image a\.jpg, the truth has other\.png"):
         evaluate(run, truth, None, DECODE)
 
 
@@ -232,7 +232,7 @@ def test_ignore_mask_of_another_size(run, folder, tmp_path):
     truth = folder(a=TRUTH)
     write_png(folder("ignore").url + "/a.png", np.zeros((16, 16), dtype=np.bool_))
     assert iou(evaluate(run, truth, folder("ignore"), DECODE, at="engine"))["fuse"] == 1
-    with pytest.raises(TruthError, match=r"ignored pixels of a\.jpg is 16x16, its truth 8x8"):
+    with pytest.raises(MaskError, match=r"ignored pixels of a\.jpg is 16x16, its truth 8x8"):
         evaluate(run, truth, folder("ignore"), DECODE)
 
 
@@ -290,7 +290,7 @@ def test_a_coco_file_with_boxes_and_one_with_a_broken_polygon(run, tmp_path, pho
         json.dumps([polygon, {"image_id": "a", "segmentation": [[0, 0, 9, 9, 9, None]]}])
     )
     with pytest.raises(
-        TruthError, match=r"a in .*found\.json has a segmentation that cannot be read"
+        MaskError, match=r"a in .*found\.json has a segmentation that cannot be read"
     ):
         do(job, "evaluate")
     assert read_evaluation(run) == before

@@ -4,9 +4,9 @@ import pytest
 from rich.console import Console
 
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.mask_files.folder import MaskFolder
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.table import label, rich_tables, verdict
-from iem_batch.steps.evaluate.truth import MaskFolder
 from tests.steps.evaluate.evaluations import evaluate, plan_noise
 from tests.steps.hand_made import SIZE, row, square, write_png, write_shard
 

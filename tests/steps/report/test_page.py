@@ -7,13 +7,13 @@ from PIL import Image
 
 from iem_batch.errors import StepMissingError
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.mask_files.folder import MaskFolder
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import CONFIG
 from iem_batch.run.plan import write_plan
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.do import do
-from iem_batch.steps.evaluate.truth import MaskFolder
 from iem_batch.steps.report.settings import ReportSettings
 from iem_batch.steps.report.step import PAGE
 from iem_batch.steps.topk.settings import TopkSettings

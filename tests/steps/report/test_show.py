@@ -14,9 +14,9 @@ from PIL import Image
 
 from iem_batch.cli import main
 from iem_batch.iem.settings import IEMSettings
+from iem_batch.mask_files.folder import MaskFolder
 from iem_batch.run.layout import CONFIG
 from iem_batch.sources import open_source
-from iem_batch.steps.evaluate.truth import MaskFolder
 from iem_batch.steps.report.gallery import Sources
 from iem_batch.steps.report.panels import LABELS, Panel
 from iem_batch.steps.report.sheet import PANEL_PX, Row, draw_sheet

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iem_batch.errors import SettingsError, TruthError
+from iem_batch.errors import MaskError, SettingsError
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.mask_files.picture import Meaning, read_labels
+from iem_batch.mask_files.protocol import FOREGROUND, VOID
 from iem_batch.steps.evaluate.settings import EvaluateSettings
-from iem_batch.steps.evaluate.truth.picture import Meaning, read_labels
-from iem_batch.steps.evaluate.truth.protocol import FOREGROUND, VOID
 from tests.calling import Call
 from tests.pictures import textured_disc, write_folder, write_masks
 
@@ -162,7 +162,7 @@ def test_trimaps(image: Picture) -> None:
     ],
 )
 def test_what_may_mean_several_things_is_refused(image: Picture, found: str) -> None:
-    with pytest.raises(TruthError, match=rf"a\.png has the values {found}, which may mean several"):
+    with pytest.raises(MaskError, match=rf"a\.png has the values {found}, which may mean several"):
         labels(image)
 
 
@@ -171,7 +171,7 @@ def test_other_colours_are_refused() -> None:
     image.putpalette([0, 0, 0, 220, 20, 60])
     photo = Image.fromarray(textured_disc(0).image)
     for colored in (image, photo, image.convert("RGB")):
-        with pytest.raises(TruthError, match=r"a\.png has colours, which are not those of PASCAL"):
+        with pytest.raises(MaskError, match=r"a\.png has colours, which are not those of PASCAL"):
             labels(colored)
     np.testing.assert_array_equal(labels(image, foreground=1), THING)
 
@@ -260,7 +260,7 @@ def test_colour_and_transparency_that_both_vary_are_refused() -> None:
     half = grey(255).convert("RGBA")
     half.putalpha(Image.fromarray(np.where(RING, 100, 255).astype(np.uint8)))
     for image in (photo, half):
-        with pytest.raises(TruthError, match=r"a\.png differs .* both in colour and in transp"):
+        with pytest.raises(MaskError, match=r"a\.png differs .* both in colour and in transp"):
             labels(image)
 
 

@@ -1,20 +1,21 @@
-"""What all kinds of ground truth have in common. H, W = pixels of a mask."""
+"""What all kinds of masks in files have in common. H, W = pixels of a mask."""
 
 import math
+from pathlib import PurePosixPath
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import TruthError
+from iem_batch.errors import MaskError
 
 FOREGROUND = 1
 VOID = 255
 """Label of a pixel that counts nowhere; 0 is background."""
 
 
-class Truth(Protocol):
-    """Masks of images, at the size of their image or of a copy of it."""
+class MaskFiles(Protocol):
+    """Masks of images, at the size of their image or of a copy of it; may be read in threads."""
 
     @property
     def url(self) -> str:
@@ -39,7 +40,7 @@ class Truth(Protocol):
             label_HW: `FOREGROUND`, `VOID` or 0, at its own size.
 
         Raises:
-            TruthError: it cannot be used; the message names it.
+            MaskError: it cannot be used; the message names it.
         """
 
     def example(self) -> str:
@@ -54,7 +55,7 @@ def require_shape(
     The sides of a copy may be rounded or cut off to whole pixels.
 
     Raises:
-        TruthError: it is neither.
+        MaskError: it is neither.
     """
     long, short = max(width, height), min(width, height)
     mask_long, mask_short = shape[::-1] if width >= height else shape
@@ -63,8 +64,13 @@ def require_shape(
     else:
         exact, found = long * mask_short / mask_long, short
     if found not in (math.floor(exact), round(exact)):
-        raise TruthError(
+        raise MaskError(
             f"{where} is {shape[1]}x{shape[0]}, its image {image_id} is "
             f"{width}x{height}; masks must have the size of their image or be a copy of another "
             "size"
         )
+
+
+def without_extension(name: str) -> str:
+    """Give the path of an image or of its mask, by which they are matched."""
+    return str(PurePosixPath(name).with_suffix(""))

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iem_batch.errors import TruthError
+from iem_batch.errors import MaskError
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.steps.evaluate.truth.folder import MaskFolder
+from iem_batch.mask_files.folder import MaskFolder
 from tests.steps.hand_made import SIZE, square, write_png
 
 SETTINGS = DecodeSettings(size_px=SIZE)
@@ -36,19 +36,19 @@ def test_one_mask_for_two_images_is_refused(tmp_path):
     write_png(tmp_path / "1.png", square(0, 0, 2))
     folder = MaskFolder(str(tmp_path), SETTINGS)
     assert folder.find("x/1.jpg") == folder.find("x/1.jpg") == "1.png"
-    with pytest.raises(TruthError, match=r"1\.png could be the mask of x/1\.jpg and of y/1\.jpg"):
+    with pytest.raises(MaskError, match=r"1\.png could be the mask of x/1\.jpg and of y/1\.jpg"):
         folder.find("y/1.jpg")
 
 
 def test_two_masks_for_one_image_are_refused(tmp_path):
     for name in ("a.bmp", "a.gif"):
         write_png(tmp_path / name, square(0, 0, 2))
-    with pytest.raises(TruthError, match=r"a\.bmp, a\.gif .* could each be the mask of a"):
+    with pytest.raises(MaskError, match=r"a\.bmp, a\.gif .* could each be the mask of a"):
         MaskFolder(str(tmp_path), SETTINGS).find("a.jpg")
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(TruthError, match="there is no folder of masks .*/nothing"):
+    with pytest.raises(MaskError, match="there is no folder of masks .*/nothing"):
         MaskFolder(str(tmp_path / "nothing"), SETTINGS)
 
 
@@ -82,11 +82,11 @@ def test_other_size_than_the_image(tmp_path):
     folder = MaskFolder(str(tmp_path), SETTINGS)
     for width, height in ((9, 8), (8, 9), (16, 18), (4, 5)):
         wanted = rf"a\.png is 8x8, its image a\.jpg is {width}x{height}"
-        with pytest.raises(TruthError, match=wanted):
+        with pytest.raises(MaskError, match=wanted):
             folder.read("a.jpg", width, height)
 
 
 def test_broken_mask_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no png")
-    with pytest.raises(TruthError, match=r"a\.png cannot be used as a mask: not_an_image"):
+    with pytest.raises(MaskError, match=r"a\.png cannot be used as a mask: not_an_image"):
         MaskFolder(str(tmp_path), SETTINGS).read("a.jpg", SIZE, SIZE)

@@ -5,20 +5,18 @@ known by their path without extension below the folder that `SOURCES` names, so 
 is planned from.
 """
 
-from pathlib import PurePosixPath
-
 import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.checks import needs_extra
-from iem_batch.errors import ImageRejectedError, TruthError
+from iem_batch.errors import ImageRejectedError, MaskError
 from iem_batch.images.decode import decode_whole
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.steps.evaluate.settings import Split
-from iem_batch.steps.evaluate.truth.coco import CocoMasks
-from iem_batch.steps.evaluate.truth.folder import MaskFolder
-from iem_batch.steps.evaluate.truth.picture import WHITE, Meaning
-from iem_batch.steps.evaluate.truth.protocol import require_shape
+from iem_batch.mask_files.coco import CocoMasks
+from iem_batch.mask_files.folder import MaskFolder
+from iem_batch.mask_files.picture import WHITE
+from iem_batch.mask_files.protocol import require_shape, without_extension
+from iem_batch.mask_files.settings import Meaning, Split
 from iem_batch.storage.folder import Folder
 
 SOURCES = {"cub200": "images", "flowers102": "jpg"}
@@ -57,7 +55,7 @@ class CubMasks:
         settings: how the images were decoded; the same limits hold for masks.
 
     Raises:
-        TruthError: a file is missing, and the message says where to get it, or has another form.
+        MaskError: a file is missing, and the message says where to get it, or has another form.
     """
 
     def __init__(self, url: str, split: Split, settings: DecodeSettings) -> None:
@@ -69,12 +67,14 @@ class CubMasks:
         names = dict(_pairs(self._folder, "images.txt"))
         part_of = dict(_pairs(self._folder, "train_val_test_split.txt"))
         if names.keys() != part_of.keys():
-            raise TruthError(
+            raise MaskError(
                 f"{self.url}: images.txt has {len(names):,} images and train_val_test_split.txt "
                 f"{len(part_of):,}; they must be the same ones"
             )
         wanted = None if split == "all" else str(CUB_SPLITS[split])
-        self._paths = {_path(name) for key, name in names.items() if wanted in (None, part_of[key])}
+        self._paths = {
+            without_extension(name) for key, name in names.items() if wanted in (None, part_of[key])
+        }
 
     @property
     def url(self) -> str:
@@ -88,12 +88,12 @@ class CubMasks:
 
     def has(self, image_id: str) -> bool:
         """Tell whether an image belongs to the split."""
-        return _path(image_id) in self._paths
+        return without_extension(image_id) in self._paths
 
     def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Read the mask of an image of the split; see `Truth.read`."""
+        """Read the mask of an image of the split; see `MaskFiles.read`."""
         if not self._masks.has(image_id):
-            raise TruthError(f"{self._masks.url} has no mask of {image_id}; {_from(CUB_FILES)}")
+            raise MaskError(f"{self._masks.url} has no mask of {image_id}; {_from(CUB_FILES)}")
         return self._masks.read(image_id, width, height)
 
     def example(self) -> str:
@@ -113,7 +113,7 @@ class FlowersMasks:
         settings: how the images were decoded; the same limits hold for masks.
 
     Raises:
-        TruthError: a file is missing, and the message says where to get it, or has another form.
+        MaskError: a file is missing, and the message says where to get it, or has another form.
         BackendUnavailableError: scipy is not installed.
     """
 
@@ -127,7 +127,7 @@ class FlowersMasks:
         missing = [name for name in names if name not in stored]
         if missing:
             where = self._folder.url_of("setid.mat")
-            raise TruthError(f"{where} has no {', '.join(missing)}; {_from(FLOWERS_FILES)}")
+            raise MaskError(f"{where} has no {', '.join(missing)}; {_from(FLOWERS_FILES)}")
         numbers = np.concatenate([stored[name].ravel() for name in names])
         self._number = {f"image_{number:05d}": int(number) for number in numbers}
 
@@ -143,18 +143,18 @@ class FlowersMasks:
 
     def has(self, image_id: str) -> bool:
         """Tell whether an image belongs to the split."""
-        return _path(image_id) in self._number
+        return without_extension(image_id) in self._number
 
     def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Read the mask of an image of the split; see `Truth.read`."""
-        name = f"segmim/segmim_{self._number[_path(image_id)]:05d}.jpg"
+        """Read the mask of an image of the split; see `MaskFiles.read`."""
+        name = f"segmim/segmim_{self._number[without_extension(image_id)]:05d}.jpg"
         where = self._folder.url_of(name)
         try:
             pixels_HW3 = decode_whole(self._folder.read_bytes(name), self._settings)
         except FileNotFoundError as error:
-            raise TruthError(f"there is no {where}; {_from(FLOWERS_FILES)}") from error
+            raise MaskError(f"there is no {where}; {_from(FLOWERS_FILES)}") from error
         except ImageRejectedError as error:
-            raise TruthError(f"{where} cannot be used as a mask: {error}") from error
+            raise MaskError(f"{where} cannot be used as a mask: {error}") from error
         red_HW, green_HW, blue_HW = np.moveaxis(pixels_HW3, 2, 0)
         is_flower_HW = (red_HW != 0) & (green_HW != 0) & (blue_HW != 254)
         label_HW = np.asarray(is_flower_HW, np.uint8)
@@ -179,11 +179,11 @@ def lsun_car(url: str, max_pixels: int, min_score: float) -> CocoMasks:
         min_score: detections with a lower score do not count.
 
     Raises:
-        TruthError: as in `CocoMasks`.
+        MaskError: as in `CocoMasks`.
         BackendUnavailableError: pycocotools is not installed.
     """
     if Folder(url).kind() != "file":
-        raise TruthError(
+        raise MaskError(
             f"there is no file {url}; LSUN Car comes without masks: run an instance segmenter such "
             "as Mask R-CNN on its images and write what it finds as COCO JSON (images, categories, "
             "annotations with segmentation and score)"
@@ -194,7 +194,7 @@ def lsun_car(url: str, max_pixels: int, min_score: float) -> CocoMasks:
 def _require_files(folder: Folder, files: dict[str, str]) -> None:
     missing = [name for name in files if not folder.exists(name)]
     if missing:
-        raise TruthError(
+        raise MaskError(
             f"{folder.url} lacks "
             + "; ".join(f"{name}, which is {files[name]}" for name in missing)
         )
@@ -211,7 +211,7 @@ def _pairs(folder: Folder, name: str) -> list[tuple[str, str]]:
     wrong = next((line for line in words if len(line) != 2), None)
     if wrong is not None:
         where = folder.url_of(name)
-        raise TruthError(f"{where} has the line {' '.join(wrong)!r}, not a number and a word")
+        raise MaskError(f"{where} has the line {' '.join(wrong)!r}, not a number and a word")
     return [(key, value) for key, value in words]
 
 
@@ -223,9 +223,5 @@ def _read_mat(folder: Folder, name: str) -> dict[str, NDArray[np.int64]]:
         with folder.open(name) as file:
             stored = loadmat(file)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise TruthError(f"{where} is not a MATLAB file: {error}") from error
+        raise MaskError(f"{where} is not a MATLAB file: {error}") from error
     return {key: value for key, value in stored.items() if not key.startswith("__")}
-
-
-def _path(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))

@@ -1,14 +1,16 @@
-"""Ground truth in a folder, named like the images. H, W = pixels of a mask."""
+"""Masks in a folder, named like the images. H, W = pixels of a mask."""
 
 from pathlib import PurePosixPath
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import TruthError
+from iem_batch.errors import MaskError
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.steps.evaluate.truth.picture import Meaning, read_labels
-from iem_batch.steps.evaluate.truth.protocol import require_shape
+from iem_batch.mask_files.picture import read_labels
+from iem_batch.mask_files.protocol import require_shape
+from iem_batch.mask_files.settings import Meaning
 from iem_batch.storage.folder import Folder
 
 
@@ -24,7 +26,7 @@ class MaskFolder:
         meaning: of their values.
 
     Raises:
-        TruthError: there is no such folder.
+        MaskError: there is no such folder.
     """
 
     def __init__(self, url: str, settings: DecodeSettings, meaning: Meaning | None = None) -> None:
@@ -34,8 +36,9 @@ class MaskFolder:
         self._meaning = meaning or Meaning()
         self._by_stem: dict[str, dict[str, list[str]]] = {}
         self._image_of: dict[str, str] = {}
+        self._listing = Lock()
         if self._folder.kind() != "folder":
-            raise TruthError(f"there is no folder of masks {self._folder.url}")
+            raise MaskError(f"there is no folder of masks {self._folder.url}")
 
     @property
     def url(self) -> str:
@@ -46,7 +49,7 @@ class MaskFolder:
         """Give the name of the mask of an image, or None if it has none.
 
         Raises:
-            TruthError: several files could be the mask, or one file the mask of several images.
+            MaskError: several files could be the mask, or one file the mask of several images.
         """
         path = PurePosixPath(image_id)
         parent = "" if str(path.parent) == "." else str(path.parent)
@@ -54,7 +57,7 @@ class MaskFolder:
         if name is None and parent:
             name = self._only("", path.stem)
             if name is not None and self._image_of.setdefault(name, image_id) != image_id:
-                raise TruthError(
+                raise MaskError(
                     f"{self._folder.url_of(name)} could be the mask of {self._image_of[name]} and "
                     f"of {image_id}; lay the masks out in the same sub-folders as the images"
                 )
@@ -68,12 +71,12 @@ class MaskFolder:
         """Tell whether an image has a mask.
 
         Raises:
-            TruthError: as in `find`.
+            MaskError: as in `find`.
         """
         return self.find(image_id) is not None
 
     def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Read the mask of an image that has one; see `Truth.read`."""
+        """Read the mask of an image that has one; see `MaskFiles.read`."""
         name = self.find(image_id)
         assert name is not None, image_id
         where = self._folder.url_of(name)
@@ -89,16 +92,17 @@ class MaskFolder:
 
     def _only(self, parent: str, stem: str) -> str | None:
         """Find the file of a stem in a sub-folder; a PNG comes before any other."""
-        if parent not in self._by_stem:
-            listing: dict[str, list[str]] = {}
-            for name in self._folder.names(parent):
-                listing.setdefault(PurePosixPath(name).stem, []).append(name)
-            self._by_stem[parent] = listing
-        names = self._by_stem[parent].get(stem, [])
+        with self._listing:
+            if parent not in self._by_stem:
+                listing: dict[str, list[str]] = {}
+                for name in self._folder.names(parent):
+                    listing.setdefault(PurePosixPath(name).stem, []).append(name)
+                self._by_stem[parent] = listing
+            names = self._by_stem[parent].get(stem, [])
         png = [name for name in names if name.lower().endswith(".png")]
         candidates = png or names
         if len(candidates) > 1:
-            raise TruthError(
+            raise MaskError(
                 f"{', '.join(candidates)} in {self._folder.url_of(parent)} could each be the mask "
                 f"of {stem}; keep one of them"
             )

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from iem_batch.errors import TruthError
+from iem_batch.errors import MaskError
+from iem_batch.mask_files.open import open_masks
+from iem_batch.mask_files.sets import SOURCES
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.settings import EvaluateSettings
-from iem_batch.steps.evaluate.truth import open_truth
-from iem_batch.steps.evaluate.truth.sets import SOURCES
+from tests.mask_files.test_folder import SETTINGS
 from tests.steps.evaluate.evaluations import evaluate
-from tests.steps.evaluate.truth.test_folder import SETTINGS
 from tests.steps.hand_made import SIZE, row, square, write_shard
 
 BIRDS = [
@@ -60,7 +60,7 @@ def flowers(tmp_path):
 
 
 def opened(root, kind, **options):
-    return open_truth(str(root), EvaluateSettings(format=kind, **options), SETTINGS)
+    return open_masks(str(root), EvaluateSettings(format=kind, **options), SETTINGS)
 
 
 def test_cub_has_redos_split(cub):
@@ -95,23 +95,23 @@ def test_cub_evaluates_its_test_images_alone(cub, tmp_path):
 def test_cub_says_what_is_missing_and_where_to_get_it(cub, missing, source):
     path = cub / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(TruthError, match=f"CUB_200_2011 lacks {missing}, which is {source}"):
+    with pytest.raises(MaskError, match=f"CUB_200_2011 lacks {missing}, which is {source}"):
         opened(cub, "cub200")
 
 
 def test_cub_in_another_form(cub):
     (cub / "train_val_test_split.txt").write_text("1 0\n2 2\n")
-    with pytest.raises(TruthError, match=r"images\.txt has 4 images and train_val_test.* 2"):
+    with pytest.raises(MaskError, match=r"images\.txt has 4 images and train_val_test.* 2"):
         opened(cub, "cub200")
     (cub / "train_val_test_split.txt").write_text("1\n")
-    with pytest.raises(TruthError, match="has the line '1', not a number and a word"):
+    with pytest.raises(MaskError, match="has the line '1', not a number and a word"):
         opened(cub, "cub200")
 
 
 def test_cub_without_the_mask_of_an_image(cub):
     (cub / "segmentations" / BIRDS[1]).with_suffix(".png").unlink()
     truth = opened(cub, "cub200")
-    with pytest.raises(TruthError, match="segmentations has no mask of 001.Black.*segmentations"):
+    with pytest.raises(MaskError, match="segmentations has no mask of 001.Black.*segmentations"):
         truth.read(BIRDS[1], SIZE, SIZE)
 
 
@@ -141,19 +141,19 @@ def test_flowers_background_is_blue(flowers):
 def test_flowers_say_what_is_missing_and_where_to_get_it(flowers, missing):
     path = flowers / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(TruthError, match=f"flowers lacks {missing}, .*robots.ox.ac.uk"):
+    with pytest.raises(MaskError, match=f"flowers lacks {missing}, .*robots.ox.ac.uk"):
         opened(flowers, "flowers102")
 
 
 def test_flowers_in_another_form(flowers):
     (flowers / "segmim" / "segmim_00005.jpg").unlink()
-    with pytest.raises(TruthError, match=r"segmim_00005\.jpg; .*102segmentations\.tgz"):
+    with pytest.raises(MaskError, match=r"segmim_00005\.jpg; .*102segmentations\.tgz"):
         opened(flowers, "flowers102").read("image_00005.jpg", SIZE, SIZE)
     savemat(flowers / "setid.mat", {"other": np.arange(3)})
-    with pytest.raises(TruthError, match=r"setid\.mat has no trnid"):
+    with pytest.raises(MaskError, match=r"setid\.mat has no trnid"):
         opened(flowers, "flowers102")
     (flowers / "setid.mat").write_bytes(b"text" * 100)
-    with pytest.raises(TruthError, match=r"setid\.mat is not a MATLAB file"):
+    with pytest.raises(MaskError, match=r"setid\.mat is not a MATLAB file"):
         opened(flowers, "flowers102")
 
 
@@ -190,5 +190,5 @@ def test_lsun_car_takes_the_biggest_car_above_the_threshold(tmp_path):
 
 
 def test_lsun_car_says_what_is_missing(tmp_path):
-    with pytest.raises(TruthError, match="LSUN Car comes without masks: run an instance segmenter"):
+    with pytest.raises(MaskError, match="LSUN Car comes without masks: run an instance segmenter"):
         opened(tmp_path / "no.json", "lsun_car")

@@ -1,15 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from iem_batch.errors import TruthError
+from iem_batch.errors import MaskError
 from iem_batch.images.png import encode_mask
+from iem_batch.mask_files.open import open_masks
+from iem_batch.mask_files.parquet import MaskColumn
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.settings import EvaluateSettings
-from iem_batch.steps.evaluate.truth import open_truth
-from iem_batch.steps.evaluate.truth.parquet import MaskColumn
-from tests.steps.evaluate.truth.test_folder import SETTINGS
+from tests.mask_files.test_folder import SETTINGS
 from tests.steps.hand_made import SIZE, row, square, write_shard
 
 MASKS = {f"{k}.jpg": square(k % 4, k // 4, 3) for k in range(10)}
@@ -54,8 +56,22 @@ def test_folder_such_as_another_runs_masks(tmp_path):
     run = RunFolder(str(tmp_path / "run"))
     write_shard(run, "segment", 0, [row("a.jpg", square(0, 0, 4))])
     write_shard(run, "segment", 1, [row("b.jpg", square(1, 1, 4))])
-    truth = open_truth(str(tmp_path / "run" / "segment"), EvaluateSettings(), SETTINGS)
+    truth = open_masks(str(tmp_path / "run" / "segment"), EvaluateSettings(), SETTINGS)
     np.testing.assert_array_equal(truth.read("b.jpg", SIZE, SIZE), square(1, 1, 4))
+
+
+def test_masks_of_a_run_lie_in_its_square(tmp_path):
+    """A squashed photo of 16 x 8 has each pixel twice; of a crop the ends are lost."""
+    run = RunFolder(str(tmp_path / "run"))
+    mask = square(1, 0, 4)
+    write_shard(run, "segment", 0, [row("a.jpg", mask)])
+    for fit, expected in (
+        ("squash", mask.repeat(2, axis=1)),
+        ("crop", np.pad(mask, ((0, 0), (4, 4)))),
+    ):
+        settings = replace(SETTINGS, size_px=SIZE, fit=fit)
+        found = MaskColumn(run.url_of("segment"), "mask", settings).read("a.jpg", 16, 8)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_several_masks_of_an_image_are_refused(tmp_path):
@@ -63,27 +79,27 @@ def test_several_masks_of_an_image_are_refused(tmp_path):
     run = RunFolder(str(tmp_path / "run"))
     rows = [row("a.jpg", square(0, 0, 4), side=2), row("a.jpg", square(0, 0, 4))]
     write_shard(run, "segment", 0, rows)
-    with pytest.raises(TruthError, match=r"has a second mask of a\.jpg"):
+    with pytest.raises(MaskError, match=r"has a second mask of a\.jpg"):
         MaskColumn(str(tmp_path / "run" / "segment"), "mask", SETTINGS)
 
 
 def test_what_cannot_be_read(column, tmp_path):
     url = column()
-    with pytest.raises(TruthError, match=r"no column mask, but image_id, gt; --evaluate.column"):
-        open_truth(url, EvaluateSettings(), SETTINGS)
+    with pytest.raises(MaskError, match=r"no column mask, but image_id, gt; the setting `column`"):
+        open_masks(url, EvaluateSettings(), SETTINGS)
     (tmp_path / "no.parquet").write_bytes(b"PAR1")
-    with pytest.raises(TruthError, match="cannot be read as Parquet"):
-        open_truth(str(tmp_path / "no.parquet"), EvaluateSettings(), SETTINGS)
+    with pytest.raises(MaskError, match="cannot be read as Parquet"):
+        open_masks(str(tmp_path / "no.parquet"), EvaluateSettings(), SETTINGS)
     url = column(number=list(range(10)))
-    with pytest.raises(TruthError, match=r"number of 0\.jpg in .* holds int, not an encoded mask"):
+    with pytest.raises(MaskError, match=r"number of 0\.jpg in .* holds int, not an encoded mask"):
         MaskColumn(url, "number", SETTINGS).read("0.jpg", SIZE, SIZE)
-    with pytest.raises(TruthError, match=r"is 8x8, its image 0\.jpg is 9x8"):
+    with pytest.raises(MaskError, match=r"is 8x8, its image 0\.jpg is 9x8"):
         MaskColumn(url, "gt", SETTINGS).read("0.jpg", 9, SIZE)
 
 
 def test_what_is_neither(tmp_path):
     (tmp_path / "truth.txt").write_text("")
-    with pytest.raises(TruthError, match=r"truth\.txt is neither a folder of masks nor a \.json"):
-        open_truth(str(tmp_path / "truth.txt"), EvaluateSettings(), SETTINGS)
-    with pytest.raises(TruthError, match="there is no .*/nothing"):
-        open_truth(str(tmp_path / "nothing"), EvaluateSettings(), SETTINGS)
+    with pytest.raises(MaskError, match=r"truth\.txt is neither a folder of masks nor a \.json"):
+        open_masks(str(tmp_path / "truth.txt"), EvaluateSettings(), SETTINGS)
+    with pytest.raises(MaskError, match="there is no .*/nothing"):
+        open_masks(str(tmp_path / "nothing"), EvaluateSettings(), SETTINGS)

@@ -1,4 +1,4 @@
-"""Ground truth as COCO writes it: polygons and run lengths in one JSON file."""
+"""Masks as COCO writes them: polygons and run lengths in one JSON file."""
 
 import json
 import math
@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import TruthError
-from iem_batch.steps.evaluate.truth.coco_shapes import coco_mask, draw
-from iem_batch.steps.evaluate.truth.protocol import require_shape
+from iem_batch.errors import MaskError
+from iem_batch.mask_files.coco_shapes import coco_mask, draw
+from iem_batch.mask_files.protocol import require_shape, without_extension
 from iem_batch.storage.folder import Folder
 
 
@@ -23,7 +23,7 @@ class CocoMasks:
     bare list of detections whose image_id is the name of the image. An image is found by its
     path without extension, else by its name alone. Crowds are foreground like everything else, but
     never the biggest instance. An annotation without a mask, as of a box alone, is passed over. An
-    image without an instance that counts has no truth.
+    image without an instance that counts has no mask.
 
     Args:
         url: the JSON file.
@@ -33,7 +33,7 @@ class CocoMasks:
         min_score: an instance with a lower score does not count; one without a score does.
 
     Raises:
-        TruthError: the file is not there, not of this form, or has no such category.
+        MaskError: the file is not there, not of this form, or has no such category.
         BackendUnavailableError: pycocotools is not installed.
     """
 
@@ -59,7 +59,7 @@ class CocoMasks:
             self._add(_read(self._url), category, min_score)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             message = f"{self._url} is not of COCO's form: {type(error).__name__} {error}"
-            raise TruthError(message) from error
+            raise MaskError(message) from error
         for path in self._instances:
             self._by_name.setdefault(PurePosixPath(path).name, []).append(path)
 
@@ -77,12 +77,12 @@ class CocoMasks:
         """Tell whether an image has an instance that counts.
 
         Raises:
-            TruthError: several images of the file could be it.
+            MaskError: several images of the file could be it.
         """
         return self._find(image_id) is not None
 
     def read(self, image_id: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Draw the mask of an image that has one; see `Truth.read`."""
+        """Draw the mask of an image that has one; see `MaskFiles.read`."""
         path = self._find(image_id)
         assert path is not None, image_id
         where = f"{path} in {self._url}"
@@ -94,16 +94,16 @@ class CocoMasks:
             mask_HW = max(masks, key=np.sum) if self._biggest else reduce(np.logical_or, masks)
         except ValueError as error:
             message = f"{where} has a segmentation that cannot be read: {error}"
-            raise TruthError(message) from error
+            raise MaskError(message) from error
         return np.asarray(mask_HW, np.uint8)
 
     def _require_size(
         self, size: tuple[Any, ...], where: str, image_id: str, width: int, height: int
     ) -> None:
         if not all(type(side) is int and side > 0 for side in size):
-            raise TruthError(f"{where} has the size {list(size)}, which is none")
+            raise MaskError(f"{where} has the size {list(size)}, which is none")
         if math.prod(size) > self._max_pixels:
-            raise TruthError(f"{where} has {math.prod(size)} pixels, more than {self._max_pixels}")
+            raise MaskError(f"{where} has {math.prod(size)} pixels, more than {self._max_pixels}")
         require_shape(size, where, image_id, width, height)
 
     def example(self) -> str:
@@ -111,12 +111,12 @@ class CocoMasks:
         return next(iter(self._instances), "no instance that counts")
 
     def _find(self, image_id: str) -> str | None:
-        path = _without_extension(image_id)
+        path = without_extension(image_id)
         if path in self._instances:
             return path
         found = self._by_name.get(PurePosixPath(path).name, [])
         if len(found) > 1:
-            raise TruthError(f"{', '.join(found)} in {self._url} could each be {image_id}")
+            raise MaskError(f"{', '.join(found)} in {self._url} could each be {image_id}")
         return found[0] if found else None
 
     def _add(self, stored: Any, category: str | None, min_score: float) -> None:
@@ -140,7 +140,7 @@ class CocoMasks:
             kept = {"segmentation": segmentation}
             if image is not None:
                 kept["_size"] = image["height"], image["width"]
-            self._instances.setdefault(_without_extension(name), []).append(kept)
+            self._instances.setdefault(without_extension(name), []).append(kept)
 
 
 def _read(url: str) -> Any:
@@ -148,9 +148,9 @@ def _read(url: str) -> Any:
     try:
         return json.loads(Folder(parent).read_bytes(name))
     except FileNotFoundError as error:
-        raise TruthError(f"there is no {url}") from error
+        raise MaskError(f"there is no {url}") from error
     except (ValueError, RecursionError) as error:
-        raise TruthError(f"{url} is not JSON: {error}") from error
+        raise MaskError(f"{url} is not JSON: {error}") from error
 
 
 def _category_id(
@@ -162,7 +162,7 @@ def _category_id(
         return None
     if category not in names:
         known = ", ".join(names) or "none"
-        raise TruthError(f"{url} has no category {category!r}; its categories are: {known}")
+        raise MaskError(f"{url} has no category {category!r}; its categories are: {known}")
     return names[category]
 
 
@@ -173,7 +173,3 @@ def _size(instance: dict[str, Any]) -> tuple[Any, ...] | None:
     segmentation = instance["segmentation"]
     size = segmentation.get("size") if isinstance(segmentation, dict) else None
     return tuple(size) if isinstance(size, list) and len(size) == 2 else None
-
-
-def _without_extension(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from iem_batch.errors import TruthError
+from iem_batch.errors import MaskError
+from iem_batch.mask_files.coco import CocoMasks
+from iem_batch.mask_files.coco_shapes import draw
+from iem_batch.mask_files.open import open_masks
 from iem_batch.steps.evaluate.settings import EvaluateSettings
-from iem_batch.steps.evaluate.truth import open_truth
-from iem_batch.steps.evaluate.truth.coco import CocoMasks
-from iem_batch.steps.evaluate.truth.coco_shapes import draw
-from tests.steps.evaluate.truth.test_folder import SETTINGS
+from tests.mask_files.test_folder import SETTINGS
 from tests.steps.hand_made import SIZE, square
 
 MAX_PIXELS = SETTINGS.max_pixels
@@ -73,7 +73,7 @@ def test_category_and_score(data_set):
     nothing = data_set(*annotations, category="car", min_score=0.95)
     assert not nothing.has("x/a.jpg")
     assert nothing.num_images == 0
-    with pytest.raises(TruthError, match="no category 'bird'; its categories are: car, dog"):
+    with pytest.raises(MaskError, match="no category 'bird'; its categories are: car, dog"):
         data_set(*annotations, category="bird")
 
 
@@ -85,7 +85,7 @@ def test_found_by_path_then_by_name(data_set):
     same = {"segmentation": compressed(SMALL), "image_id": 8}
     twice = data_set({"segmentation": compressed(SMALL)}, same, images=("x/a.jpg", "y/a.jpg"))
     assert twice.has("y/a.jpg")
-    with pytest.raises(TruthError, match=r"x/a, y/a in .* could each be z/a\.jpg"):
+    with pytest.raises(MaskError, match=r"x/a, y/a in .* could each be z/a\.jpg"):
         twice.has("z/a.jpg")
 
 
@@ -93,7 +93,7 @@ def test_bare_detections(tmp_path):
     """What detectors write is a list; image_id is then the only name an image has."""
     detections = [{"image_id": "a", "score": 0.8, "segmentation": polygon(3, 3, 4)}]
     (tmp_path / "found.json").write_text(json.dumps(detections))
-    truth = open_truth(str(tmp_path / "found.json"), EvaluateSettings(), SETTINGS)
+    truth = open_masks(str(tmp_path / "found.json"), EvaluateSettings(), SETTINGS)
     np.testing.assert_array_equal(truth.read("a.jpg", SIZE, SIZE), LARGE)
     assert truth.num_images == 1
     assert truth.example() == "a"
@@ -116,7 +116,7 @@ def test_bare_detections(tmp_path):
 )
 def test_other_files_are_refused(tmp_path, text, message):
     (tmp_path / "truth.json").write_text(text)
-    with pytest.raises(TruthError, match=message):
+    with pytest.raises(MaskError, match=message):
         CocoMasks(str(tmp_path / "truth.json"), MAX_PIXELS)
 
 
@@ -169,13 +169,13 @@ def test_broken_segmentations_are_named(data_set, broken):
     nobody expects; it must see none of them."""
     for annotations in ([{"segmentation": broken}], [{"segmentation": polygon(0, 0, 2)}] * 2):
         truth = data_set(*annotations, {"segmentation": broken})
-        with pytest.raises(TruthError, match=r"x/a in .*truth\.json has a segmentation"):
+        with pytest.raises(MaskError, match=r"x/a in .*truth\.json has a segmentation"):
             truth.read("x/a.jpg", SIZE, SIZE)
 
 
 def test_sizes_are_checked_before_they_take_memory(data_set, tmp_path):
     truth = data_set({"segmentation": compressed(SMALL)})
-    with pytest.raises(TruthError, match=r"is 8x8, its image x/a\.jpg is 9x8"):
+    with pytest.raises(MaskError, match=r"is 8x8, its image x/a\.jpg is 9x8"):
         truth.read("x/a.jpg", 9, SIZE)
 
     for size, message in (
@@ -188,7 +188,7 @@ def test_sizes_are_checked_before_they_take_memory(data_set, tmp_path):
             json.dumps([{"image_id": "a", "segmentation": run([1], size)}])
         )
         truth = CocoMasks(str(tmp_path / "found.json"), MAX_PIXELS)
-        with pytest.raises(TruthError, match=message):
+        with pytest.raises(MaskError, match=message):
             truth.read("a.jpg", SIZE, SIZE)
 
 
@@ -233,5 +233,5 @@ def test_polygons_as_pycocotools_draws_them():
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(TruthError, match=r"there is no .*no\.json"):
+    with pytest.raises(MaskError, match=r"there is no .*no\.json"):
         CocoMasks(str(tmp_path / "no.json"), MAX_PIXELS)

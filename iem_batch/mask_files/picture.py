@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iem_batch.errors import ImageRejectedError, TruthError
+from iem_batch.errors import ImageRejectedError, MaskError
 from iem_batch.images import grey16
 from iem_batch.images.decode import decode_as_stored
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.steps.evaluate.settings import Values
-from iem_batch.steps.evaluate.truth.protocol import FOREGROUND, VOID
+from iem_batch.mask_files.protocol import FOREGROUND, VOID
+from iem_batch.mask_files.settings import Meaning, Values
 
 WHITE = 128
 """Of a soft mask, a pixel is foreground when it has at least this value."""
@@ -42,20 +42,11 @@ MAX_CHROMA = 16
 MAX_LISTED = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class Meaning:
-    """Which values of pictures are foreground and which void; None leaves it to the picture.
+class _UnclearError(ImageRejectedError):
+    """A picture may mean several things; the message says what it has."""
 
-    With void alone, all other values but 0 are foreground.
-    """
-
-    foreground: Values = None
-    void: Values = None
-
-    @property
-    def is_given(self) -> bool:
-        """Whether there is any."""
-        return self.foreground is not None or self.void is not None
+    def __init__(self, message: str) -> None:
+        super().__init__("unclear", message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,23 +74,30 @@ def read_labels(
         meaning: of its values: grey levels, or numbers in a palette of colours.
 
     Returns:
-        label_HW: see `Truth.read`.
+        label_HW: see `MaskFiles.read`.
 
     Raises:
-        TruthError: it cannot be decoded, or may mean several things.
+        MaskError: it cannot be decoded, or may mean several things.
     """
     try:
         with decode_as_stored(data, decode) as image:
-            picture = _read(image, where, is_numbered=meaning.is_given)
+            picture = _read(image, is_numbered=meaning.is_given)
+        is_found = np.zeros(grey16.WHITE + 1, np.bool_)
+        is_found[picture.value_HW] = True
+        found = np.flatnonzero(is_found).tolist()
+        if meaning.is_given:
+            foreground, void = _as_given(found, meaning)
+        else:
+            foreground, void = _recognized(found, picture)
+    except _UnclearError as error:
+        of_foreground, of_void = meaning.flags
+        raise MaskError(
+            f"{where} {error.message}; a mask is white on black, or has numbers: {of_foreground} "
+            f"says which of them are foreground and {of_void} which count nowhere, as in "
+            f"{of_foreground} 1 {of_void} 255"
+        ) from error
     except ImageRejectedError as error:
-        raise TruthError(f"{where} cannot be used as a mask: {error}") from error
-    is_found = np.zeros(grey16.WHITE + 1, np.bool_)
-    is_found[picture.value_HW] = True
-    found = np.flatnonzero(is_found).tolist()
-    if meaning.is_given:
-        foreground, void = _as_given(found, meaning)
-    else:
-        foreground, void = _recognized(found, picture, where)
+        raise MaskError(f"{where} cannot be used as a mask: {error}") from error
     label_of = np.zeros(len(is_found), np.uint8)
     label_of[foreground] = FOREGROUND
     label_of[void] = VOID
@@ -119,7 +117,7 @@ def _listed(values: Values) -> list[int]:
     return [values] if isinstance(values, int) else list(values)
 
 
-def _recognized(found: list[int], picture: _Picture, where: str) -> tuple[list[int], list[int]]:
+def _recognized(found: list[int], picture: _Picture) -> tuple[list[int], list[int]]:
     """Tell which values are foreground and which void."""
     if picture.is_voc:
         return [value for value in found if value not in (0, VOC_VOID)], [VOC_VOID]
@@ -131,7 +129,7 @@ def _recognized(found: list[int], picture: _Picture, where: str) -> tuple[list[i
     if found[-1] < 256 and (is_hard or is_soft):
         return [value for value in found if value >= WHITE], []
     listed = ", ".join(map(str, found[:MAX_LISTED])) + (", ..." if found[MAX_LISTED:] else "")
-    raise _refused(where, f"has the values {listed}, which may mean several things")
+    raise _UnclearError(f"has the values {listed}, which may mean several things")
 
 
 def _is_grey_on_both_sides(found: list[int]) -> bool:
@@ -140,7 +138,7 @@ def _is_grey_on_both_sides(found: list[int]) -> bool:
     return is_dark and any(WHITE <= value < 255 for value in found)
 
 
-def _read(image: Image.Image, where: str, *, is_numbered: bool) -> _Picture:
+def _read(image: Image.Image, *, is_numbered: bool) -> _Picture:
     """Find the values of a decoded picture, before they mean anything."""
     if grey16.is_grey16(image):
         value_HW = grey16.values(image)
@@ -148,7 +146,7 @@ def _read(image: Image.Image, where: str, *, is_numbered: bool) -> _Picture:
         return _Picture(value_HW=value_HW // 257 if is_widened else value_HW)
     color_HW3 = np.asarray(image.convert("RGB"))
     if image.has_transparency_data:
-        mask_HW = _mask_in_alpha(np.asarray(image.convert("RGBA")), where)
+        mask_HW = _mask_in_alpha(np.asarray(image.convert("RGBA")))
         if mask_HW is not None:
             return _Picture(value_HW=mask_HW)
     if image.mode == "P":
@@ -158,10 +156,10 @@ def _read(image: Image.Image, where: str, *, is_numbered: bool) -> _Picture:
     lowest_HW = color_HW3.min(axis=2)
     if (color_HW3.max(axis=2) - lowest_HW).max() <= MAX_CHROMA:
         return _Picture(value_HW=lowest_HW, is_jpeg=image.format in JPEG)
-    return _Picture(value_HW=_voc_numbers(color_HW3, where), is_voc=True)
+    return _Picture(value_HW=_voc_numbers(color_HW3), is_voc=True)
 
 
-def _mask_in_alpha(rgba_HW4: NDArray[np.uint8], where: str) -> NDArray[np.uint8] | None:
+def _mask_in_alpha(rgba_HW4: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Give the transparency of a picture that is a mask by it; None where its colours are."""
     color_HW3, alpha_HW = rgba_HW4[..., :3], rgba_HW4[..., 3]
     first = alpha_HW[0, 0]
@@ -170,7 +168,7 @@ def _mask_in_alpha(rgba_HW4: NDArray[np.uint8], where: str) -> NDArray[np.uint8]
         return alpha_HW if is_invisible else None
     visible = color_HW3[alpha_HW > 0]
     if (visible != visible[0]).any():
-        raise _refused(where, "differs from pixel to pixel both in colour and in transparency")
+        raise _UnclearError("differs from pixel to pixel both in colour and in transparency")
     return alpha_HW
 
 
@@ -192,7 +190,7 @@ def _is_voc(image: Image.Image, index_HW: NDArray[np.uint8], color_HW3: NDArray[
     return first == colors[1].tolist() and np.array_equal(color_HW3, colors[index_HW])
 
 
-def _voc_numbers(color_HW3: NDArray[np.uint8], where: str) -> NDArray[np.intp]:
+def _voc_numbers(color_HW3: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Turn the colours of PASCAL VOC back into numbers of classes."""
     code = np.array([1 << 16, 1 << 8, 1])
     code_N, code_HW = _voc_colors() @ code, color_HW3 @ code
@@ -200,13 +198,5 @@ def _voc_numbers(color_HW3: NDArray[np.uint8], where: str) -> NDArray[np.intp]:
     place_HW = np.searchsorted(code_N, code_HW, sorter=order).clip(max=len(order) - 1)
     number_HW = order[place_HW]
     if (code_N[number_HW] != code_HW).any():
-        raise _refused(where, "has colours, which are not those of PASCAL VOC")
+        raise _UnclearError("has colours, which are not those of PASCAL VOC")
     return np.asarray(number_HW)
-
-
-def _refused(where: str, what: str) -> TruthError:
-    return TruthError(
-        f"{where} {what}; a mask is white on black, or has numbers: --truth-foreground says which "
-        "of them are foreground and --truth-ignore which count nowhere, as in --truth-foreground 1 "
-        "--truth-ignore 255"
-    )

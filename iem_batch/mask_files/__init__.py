@@ -1,0 +1,1 @@
+"""Masks of images that lie in files: drawn by people, or made by any program."""
