@@ -20,6 +20,7 @@ SHORT = {
     "--exclude": "plan.exclude",
     "--shard-size": "plan.shard_size",
     "--engine": "segment.engine",
+    "--masks": "segment.masks",
     "-k": "topk.k",
     "--fraction": "topk.fraction",
     "--per-group": "topk.per_group",

@@ -11,6 +11,7 @@ from iem_batch.errors import SettingsError
 from iem_batch.exec.settings import ClusterSettings, LimitSettings
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.mask_files.settings import MaskFileSettings
 from iem_batch.run.settings import PlanSettings
 from iem_batch.segnet.settings import SegNetSettings, TrainSettings
 from iem_batch.steps.apply.settings import ApplySettings
@@ -36,6 +37,7 @@ class Settings:
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     iem: IEMSettings = field(default_factory=IEMSettings)
     segment: SegmentSettings = field(default_factory=SegmentSettings)
+    mask_files: MaskFileSettings = field(default_factory=MaskFileSettings)
     fuse: FuseSettings = field(default_factory=FuseSettings)
     topk: TopkSettings = field(default_factory=TopkSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
@@ -79,6 +81,7 @@ PAPER: dict[str, Any] = {
     "segment.init_shares": (44 / 128, 78 / 128, 92 / 128),
     "segment.engine": None,
     "segment.engine_args": {},
+    "segment.masks": None,
     "fuse.method": "dataset",
     "topk.k": 8000,
     "topk.by": "error",

@@ -19,9 +19,6 @@ from iem_batch.sources import Entry, RawImage, Source, UnreadableImage
 REASON = "kills_worker"
 """What the quarantine says of such an image."""
 
-ENGINE_REASON = "engine_failed"
-"""What it says of an image on which `segment.engine` raises, or gives what is no mask."""
-
 BYTES_PER_PIXEL = 12
 """Memory that decoding takes for each pixel of the original, at most: Pillow's own 4 bytes, and
 those of one conversion and one copy."""
@@ -33,13 +30,13 @@ class GuardedSource:
 
     Args:
         source: the source itself.
-        killers: image_id -> reason and message of its row.
+        killers: image_id -> what it did.
         memory_bytes: what decoding one image may take; None is no limit.
         max_pixels: as in `DecodeSettings`: what has more is rejected before it takes memory.
     """
 
     source: Source
-    killers: Mapping[str, tuple[str, str]]
+    killers: Mapping[str, str]
     memory_bytes: int | None
     max_pixels: int
 
@@ -55,9 +52,11 @@ class GuardedSource:
             if not isinstance(item, RawImage):
                 yield item
             elif item.image_id in self.killers:
-                reason, message = self.killers[item.image_id]
                 yield UnreadableImage(
-                    image_id=item.image_id, uri=item.uri, reason=reason, message=message
+                    image_id=item.image_id,
+                    uri=item.uri,
+                    reason=REASON,
+                    message=self.killers[item.image_id],
                 )
             else:
                 if self.memory_bytes is not None:
@@ -87,32 +86,27 @@ def guard(
     return GuardedSource(source, killers, memory_bytes, settings.max_pixels)
 
 
-def read_killers(run: RunFolder, steps: Container[str], shard: int) -> dict[str, tuple[str, str]]:
-    """Read image_id -> reason and message, for the killers found in some steps.
+def read_killers(run: RunFolder, steps: Container[str], shard: int) -> dict[str, str]:
+    """Read image_id -> what it did, for the killers found in some steps.
 
     Those of later steps must not count, so that doing a step again gives what it gave before.
     """
     return {
-        image_id: (killer["reason"], killer["message"])
+        image_id: killer["message"]
         for image_id, killer in _read(run, shard).items()
         if killer["step"] in steps
     }
 
 
-def add_killers(
-    run: RunFolder, step: str, shard: int, messages: Mapping[str, str], reason: str = REASON
-) -> None:
-    """Write down images that killed their process in a step, or that its engine failed on."""
-    found = {
-        key: {"step": step, "reason": reason, "message": message}
-        for key, message in messages.items()
-    }
+def add_killers(run: RunFolder, step: str, shard: int, messages: Mapping[str, str]) -> None:
+    """Write down images that killed their process in a step."""
+    found = {key: {"step": step, "message": message} for key, message in messages.items()}
     found = _read(run, shard) | found
     run.write_json(layout.killers(shard), dict(sorted(found.items())))
 
 
 def _read(run: RunFolder, shard: int) -> dict[str, dict[str, str]]:
-    """Read image_id -> the step that found it, a reason and a message."""
+    """Read image_id -> the step that found it and a message."""
     try:
         killers: dict[str, dict[str, str]] = run.read_json(layout.killers(shard))
     except FileNotFoundError:

@@ -59,6 +59,7 @@ class Step:
         return self.kind == "run"
 
 
+MASK_FLAGS = ("--engine", "--masks")
 PLAN_FLAGS = ("--limit", "--sample", "--include", "--exclude", "--shard-size")
 EXTEND_FLAGS = ("--extend", "--as-planned")
 TRUTH_FLAGS = ("--truth", "--truth-foreground", "--truth-ignore", "--ignore")
@@ -73,8 +74,9 @@ STEPS = {
                 "photos run",
                 "photos run --local --limit 100",
                 "photos run --engine my_package.masks:MyEngine",
+                "photos run --masks my_masks",
             ),
-            arguments=("source", "run", "--engine", *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
+            arguments=("source", "run", *MASK_FLAGS, *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="IEM's masks and their errors",
             rows="an image and first mask: its final mask (1-bit PNG, white is foreground), errors",
             masks="IEM, one first mask",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iem_batch.steps.registry import EXTEND_FLAGS, PLAN_FLAGS, STEPS, TRUTH_FLAGS
+from iem_batch.steps.registry import EXTEND_FLAGS, MASK_FLAGS, PLAN_FLAGS, STEPS, TRUTH_FLAGS
 from iem_batch.tools.settings import DEMO_DEFAULTS
 
 
@@ -34,7 +34,7 @@ TOOLS = {
         ),
         module="pipeline",
         arguments=("source", "run", *EXTEND_FLAGS)
-        + ("-k", "--fraction", "--rounds", "--engine", "--backbone", *TRUTH_FLAGS, *PLAN_FLAGS),
+        + ("-k", "--fraction", "--rounds", *MASK_FLAGS, "--backbone", *TRUTH_FLAGS, *PLAN_FLAGS),
         paper=tuple(dict.fromkeys(name for step in STEPS.values() for name in step.paper)),
     ),
     "plan": Tool(

@@ -18,6 +18,7 @@ from iem_batch.run.plan import shard_entries
 from iem_batch.run.tables import ALONE
 from iem_batch.sources import Source
 from iem_batch.steps.places import StartedStep
+from iem_batch.steps.quarantine import without_label
 
 DUPLICATE = "duplicate"
 """Why an image is in the quarantine whose id belongs to an earlier one, which is kept."""
@@ -124,9 +125,10 @@ def _check_rows(started: StartedStep, mark: Mark, rows: pa.Table, found: Checked
         masks = layout.part("segment", mark.shard)
         try:
             table = started.job.run.read_table(masks, columns=["image_id"])
+            known = {*table["image_id"].to_pylist(), *without_label(started.job.run, mark.shard)}
         except (FileNotFoundError, StorageError):
             return  # told of where masks are checked
-        for image_id in sorted(set(ids) - set(table["image_id"].to_pylist())):
+        for image_id in sorted(set(ids) - known):
             message = f"{name} has a row of {image_id}, which has no mask in its shard"
             found.findings.append(("extra image", message))
 

@@ -32,6 +32,7 @@ from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.lines import say_rows
 from iem_batch.steps.mask_columns import mask_columns
 from iem_batch.steps.places import done_shards
+from iem_batch.steps.quarantine import NO_MASK, without_label
 from iem_batch.storage.read_ahead import map_ahead
 from iem_batch.words import count
 
@@ -100,7 +101,7 @@ class FuseStep(ImageStep):
     init_side: int | None
     """The first mask of the whole run, where one is taken."""
     first_masks: bool
-    """Whether an image has masks that first masks led to, or the one of an engine in IEM's place,
+    """Whether an image has masks that first masks led to, or the one of a method in IEM's place,
     which has a soft mask too."""
     masks: str
     """Digest of what segment was made with."""
@@ -132,12 +133,7 @@ class FuseStep(ImageStep):
         by_image: dict[str, list[dict[str, Any]]] = {}
         for row in rows.to_pylist():
             by_image.setdefault(row["image_id"], []).append(row)
-        if missing := [image_id for image_id in images.image_id if image_id not in by_image]:
-            raise SourceError(
-                f"{count(len(missing), 'image')} of {self.plan.source_url} have come back since "
-                f"they were segmented, the first is {missing[0]}; run `iem-batch retry "
-                "--quarantined`"
-            )
+        images = self._labelled(images, by_image)
         masks = [by_image[image_id] for image_id in images.image_id]
         fused = list(map_ahead(self._fuse, images.image_BHW3, masks, num_threads=num_threads))
         size = self.decode.size_px
@@ -152,6 +148,21 @@ class FuseStep(ImageStep):
             },
             first_masks=len(masks[0]) if masks else 0,
         )
+
+    def _labelled(self, images: LoadedShard, masks: Container[str]) -> LoadedShard:
+        """Leave out the images that segment has found no mask of."""
+        missing = [b for b, name in enumerate(images.image_id) if name not in masks]
+        if not missing:
+            return images
+        rows = without_label(self.run, images.shard)
+        come_back = [images.image_id[b] for b in missing if images.image_id[b] not in rows]
+        if come_back:
+            raise SourceError(
+                f"{count(len(come_back), 'image')} of {self.plan.source_url} have come back since "
+                f"they were segmented, the first is {come_back[0]}; run `iem-batch retry "
+                "--quarantined`"
+            )
+        return images.reject({b: rows[images.image_id[b]]["message"] for b in missing}, NO_MASK)
 
     def _fuse(
         self, image_HW3: NDArray[np.uint8], rows: list[dict[str, Any]]

@@ -5,7 +5,7 @@ then scores the masks.
 """
 
 from collections.abc import Callable, Container, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from iem_batch.steps.fuse.fusion import graph_cut, places
 from iem_batch.steps.image_step import ImageStep
 from iem_batch.steps.lines import say_rows
 from iem_batch.steps.mask_columns import mask_columns
+from iem_batch.steps.quarantine import without_label
 from iem_batch.steps.refine.settings import RefineSettings
 from iem_batch.storage.read_ahead import map_ahead
 from iem_batch.words import count
@@ -127,12 +128,21 @@ class RefineStep(ImageStep):
                 _cut_with_label,
                 images.image_BHW3,
                 self._pictures(self.place, "predict", "probability", images, wanted),
-                self._pictures(self.run, "fuse", "mask", images, wanted),
+                self._labels(images, wanted),
                 num_threads=num_threads,
             )
         size = self.decode.size_px
         mask_BHW = np.array(list(masks), dtype=np.bool_).reshape(-1, size, size)
         return PredictedShard(images=images, mask_BHW=mask_BHW)
+
+    def _labels(self, images: LoadedShard, wanted: Container[str] | None) -> list[bytes | None]:
+        """Read the fused mask of each image; None of those that have none."""
+        none = without_label(self.run, images.shard).keys() & set(images.image_id)
+        kept = [b for b, name in enumerate(images.image_id) if name not in none]
+        labelled = replace(images, image_id=[images.image_id[b] for b in kept])
+        found = self._pictures(self.run, "fuse", "mask", labelled, wanted)
+        by_image = dict(zip(labelled.image_id, found, strict=True))
+        return [by_image.get(image_id) for image_id in images.image_id]
 
     def _pictures(
         self,
@@ -180,10 +190,13 @@ def _table(images: LoadedShard, result: IEMResult) -> pa.Table:
 
 
 def _cut_with_label(
-    image_HW3: NDArray[np.uint8], probability_png: bytes, label_png: bytes
+    image_HW3: NDArray[np.uint8], probability_png: bytes, label_png: bytes | None
 ) -> NDArray[np.bool_]:
     """Cut out from SegNet's probabilities and the fused mask: certain is what both say."""
-    weighted_HW = SEGNET_WEIGHT * decode_pixels(probability_png).astype(np.uint16)
+    probability_HW = decode_pixels(probability_png)
+    if label_png is None:
+        return cut_out(image_HW3, probability_HW)
+    weighted_HW = SEGNET_WEIGHT * probability_HW.astype(np.uint16)
     label_HW = decode_mask(label_png) * np.uint16(255)
     mean_HW = ((weighted_HW + label_HW) // (SEGNET_WEIGHT + 1)).astype(np.uint8)
     return graph_cut(image_HW3, _trimap(mean_HW), iterations=1)

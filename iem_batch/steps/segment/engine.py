@@ -20,12 +20,12 @@ influence each other. The class says, or its instance:
     version        text; a run that was begun with another is not resumed
 
 Where a call raises, runs out of memory or gives something else, its images are tried in halves, and
-at last alone; those that still fail are rows of the quarantine. B = images, S = pixels of a side of
-the engine's square, H, W = of the run's.
+at last alone; those that still fail are rows of the quarantine, and have no label. B = images,
+S = pixels of a side of the engine's square, H, W = of the run's, K = images that have a mask.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -34,6 +34,11 @@ from numpy.typing import NDArray
 
 from iem_batch.checks import call_named, first_line, import_named
 from iem_batch.errors import DeviceLostError, SettingsError
+from iem_batch.iem.backends import load_backend
+from iem_batch.iem.settings import IEMSettings
+from iem_batch.run.load import LoadedShard
+from iem_batch.steps.quarantine import ENGINE_FAILED
+from iem_batch.steps.segment.methods import Find, Found, score_soft
 from iem_batch.steps.segment.settings import SegmentSettings
 
 BATCH_SIZE = 16
@@ -46,6 +51,44 @@ class EngineFacts:
     size_px: int
     deterministic: bool
     version: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByEngine:
+    """An engine of the user's; see `iem_batch.steps.segment.methods.Method`."""
+
+    run_size_px: int
+    """Side of the square of the run, in pixels, at which masks are kept and scored."""
+    iem: IEMSettings
+    segment: SegmentSettings
+    engine: EngineFacts
+    failure: str = ENGINE_FAILED
+    sides_px: tuple[int, ...] = ()
+
+    @property
+    def size_px(self) -> int:
+        """Side of the engine's own square, in pixels."""
+        return self.engine.size_px
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the engine says of itself."""
+        return asdict(self.engine)
+
+    def open(self, num_threads: int) -> Find:
+        """Make the engine, and load the backend that scores its masks."""
+        backend, engine = load_backend(self.segment.backend), make_engine(self.segment)
+
+        def find(loaded: LoadedShard) -> Found:
+            image_BSS3, size_px = loaded.image_BHW3, self.run_size_px
+            soft_BHW, failed = soft_masks(engine, image_BSS3, size_px)
+            kept = [b for b in range(len(image_BSS3)) if b not in failed]
+            image_KHW3 = np.empty((len(kept), size_px, size_px, 3), np.uint8)
+            for row, b in enumerate(kept):
+                image_KHW3[row] = at_size(image_BSS3[b], size_px)
+            return score_soft(backend, image_KHW3, soft_BHW[kept], failed, self.iem, num_threads)
+
+        return find
 
 
 def examine(settings: SegmentSettings, size_px: int) -> EngineFacts:

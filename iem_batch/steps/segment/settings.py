@@ -13,7 +13,7 @@ _SHARES = Rule(
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentSettings(Section, name="segment"):
-    """Which engine runs IEM, and what it starts from; or another engine in IEM's place."""
+    """Which engine runs IEM, and what it starts from; or what gives masks in IEM's place."""
 
     init_shares: Annotated[tuple[float, ...], _SHARES] = (0.25, 0.34, 0.47, 0.61, 0.72, 0.84)
     """Sides of the centred squares each image starts from, as shares of the engine's square. IEM's
@@ -31,8 +31,14 @@ class SegmentSettings(Section, name="segment"):
     engine_args: dict[str, Any] = field(default_factory=dict)
     """What that class is called with."""
 
+    masks: str | None = None
+    """Masks in IEM's place that are there already: a folder of pictures named like the images,
+    Parquet, tar or COCO JSON; mask_files says how they are read. Images without one have no label,
+    and are `no_mask` in quarantine/."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require("masks", None in (self.masks, self.engine), "null where an engine is named")
         named = self.engine is not None or not self.engine_args
         self.require("engine_args", named, "empty unless segment.engine names a class")
 

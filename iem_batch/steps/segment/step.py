@@ -1,7 +1,7 @@
-"""The step `segment`: IEM, or an engine of the user's, on every image of a shard."""
+"""The step `segment`: the masks of every image of a shard."""
 
 from collections.abc import Callable, Container
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import combinations
 from math import fsum
@@ -13,27 +13,21 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import IntegrityError
 from iem_batch.exec.step import ShardOutput
-from iem_batch.iem.backends import Segment, load_backend, score_masks
-from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.result import IEMResult, Status
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.grey16 import FEW_LEVELS
 from iem_batch.images.png import encode_mask, encode_pixels
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
-from iem_batch.run.killers import ENGINE_REASON, add_killers
 from iem_batch.run.load import LoadedShard
 from iem_batch.run.marks import Summary
 from iem_batch.steps.image_step import ImageStep
-from iem_batch.steps.segment.engine import (
-    EngineFacts,
-    at_size,
-    examine,
-    make_engine,
-    soft_masks,
-)
+from iem_batch.steps.segment.engine import ByEngine, examine
 from iem_batch.steps.segment.estimate import compare_with_truth, read_estimate
+from iem_batch.steps.segment.methods import ByIEM, Find, Found, Method
 from iem_batch.steps.segment.settings import SegmentSettings
+from iem_batch.steps.segment.stored import ByFiles
+from iem_batch.storage.folder import Folder
 from iem_batch.words import count
 
 
@@ -42,24 +36,39 @@ def build(job: Job) -> "SegmentStep":
 
     Raises:
         SettingsError: the engine that the settings name cannot be used.
+        MaskError: the masks that they name cannot.
     """
-    settings, facts = job.settings, None
-    if settings.segment.engine is not None:
-        look = partial(examine, settings.segment, settings.decode.size_px)
-        facts = job.executor.call_beside_engine(look)
-    return SegmentStep.of(job, job.run, iem=settings.iem, segment=settings.segment, engine=facts)
+    iem, segment = job.settings.iem, job.settings.segment
+    if segment.masks is not None:  # workers may be in another folder
+        segment = replace(segment, masks=Folder(segment.masks).url)
+    return SegmentStep.of(job, job.run, iem=iem, segment=segment, method=_method(job, segment))
+
+
+def _method(job: Job, segment: SegmentSettings) -> Method:
+    iem, decode = job.settings.iem, job.settings.decode
+    if segment.engine is not None:
+        facts = job.executor.call_beside_engine(partial(examine, segment, decode.size_px))
+        return ByEngine(run_size_px=decode.size_px, iem=iem, segment=segment, engine=facts)
+    if segment.masks is not None:
+        method = ByFiles(
+            decode=decode, iem=iem, segment=segment, mask_files=job.settings.mask_files
+        )
+        method.open_masks()  # fails before anything is claimed
+        return method
+    return ByIEM(size_px=decode.size_px, iem=iem, segment=segment)
 
 
 def finish(job: Job, built: "SegmentStep", summary: Summary) -> None:
     """Say what came out."""
     print(f"segment: {count(summary.ok, 'image')} with masks -> {job.run.url_of(built.name)}")
-    if built.engine is not None and not built.engine.deterministic:
+    if isinstance(built.method, ByEngine) and not built.method.engine.deterministic:
         print(
             "segment: the engine is not deterministic: a shard that is done again has other bytes"
         )
     if summary.quarantined:
         folder = job.run.url_of(layout.QUARANTINE)
-        print(f"segment: {count(summary.quarantined, 'image')} not usable -> {folder}")
+        what = "without a mask" if built.method.failure else "not usable"
+        print(f"segment: {count(summary.quarantined, 'image')} {what} -> {folder}")
     if num_losing := summary.facts.get("losing_levels"):
         print(
             f"segment: {count(num_losing, 'image')} of 16-bit grey keep fewer than {FEW_LEVELS} of "
@@ -70,39 +79,14 @@ def finish(job: Job, built: "SegmentStep", summary: Summary) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What was found in the images of a shard."""
-
-    result: IEMResult
-    """Of the images that have masks."""
-    vote_BHW: NDArray[np.uint8] | None = None
-    """Their soft masks; None of IEM, which has none."""
-    failed: dict[int, str] = field(default_factory=dict)
-    """Place of an image that has none -> what happened."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class SegmentStep(ImageStep):
-    """Masks and inpainting errors of a shard; see `iem_batch.exec.step.ShardStep`.
-
-    Raises:
-        SettingsError: a first mask does not fit the size of the images.
-    """
+    """Masks and inpainting errors of a shard; see `iem_batch.exec.step.ShardStep`."""
 
     iem: IEMSettings
     segment: SegmentSettings
     """The backend is a resolved one, not auto."""
-    engine: EngineFacts | None = None
-    """Of the engine in IEM's place, where there is one."""
+    method: Method
     name: str = "segment"
-
-    def __post_init__(self) -> None:
-        self._first_masks()
-
-    @property
-    def sides_px(self) -> tuple[int, ...]:
-        """Sides of the first masks, in pixels; an engine in IEM's place has none."""
-        return () if self.engine else self.segment.sides_px(self.decode.size_px)
 
     @property
     def depends_on(self) -> dict[str, Any]:
@@ -112,75 +96,31 @@ class SegmentStep(ImageStep):
             "decode": asdict(self.decode),
             "iem": asdict(self.iem),
             "segment": asdict(self.segment),
-            "engine": None if self.engine is None else asdict(self.engine),
+            "engine": self.method.facts,
         }
 
     def load(
         self, shard: int, wanted: Container[str] | None = None, num_threads: int = 1
     ) -> LoadedShard:
-        """Decode the images of a shard, at the size that the engine wants."""
-        if self.engine is None:
-            return self.load_images(shard, wanted)
-        decode = replace(self.decode, size_px=self.engine.size_px)
+        """Decode the images of a shard, at the size that the method takes them at."""
+        decode = replace(self.decode, size_px=self.method.size_px)
         return replace(self, decode=decode).load_images(shard, wanted)
 
     def open_engine(self, num_threads: int) -> Callable[[LoadedShard], ShardOutput]:
-        """Load the backend, and make the engine or draw the first masks."""
-        backend = load_backend(self.segment.backend)
-        if self.engine is None:
-            first = self._first_masks()
-            return partial(self._compute, partial(self._by_iem, backend, first, num_threads))
-        engine = make_engine(self.segment)
-        return partial(self._compute, partial(self._by_engine, engine, backend, num_threads))
+        """Set up what finds masks."""
+        return partial(self._compute, self.method.open(num_threads))
 
-    def _first_masks(self) -> NDArray[np.bool_]:
-        return centred_squares(self.decode.size_px, self.decode.size_px, self.sides_px)
-
-    def _by_iem(
-        self,
-        backend: Segment,
-        first_mask_SHW: NDArray[np.bool_],
-        num_threads: int,
-        image_BHW3: NDArray[np.uint8],
-    ) -> Found:
-        first_mask_BSHW = np.broadcast_to(first_mask_SHW, (len(image_BHW3), *first_mask_SHW.shape))
-        return Found(result=backend(image_BHW3, first_mask_BSHW, self.iem, num_threads=num_threads))
-
-    def _by_engine(
-        self, engine: Any, backend: Segment, num_threads: int, image_BHW3: NDArray[np.uint8]
-    ) -> Found:
-        """Call the engine; its masks are scored at the size of the run."""
-        size = self.decode.size_px
-        soft_BHW, failed = soft_masks(engine, image_BHW3, size)
-        kept = [b for b in range(len(image_BHW3)) if b not in failed]
-        image_KHW3 = np.empty((len(kept), size, size, 3), np.uint8)
-        for row, b in enumerate(kept):
-            image_KHW3[row] = at_size(image_BHW3[b], size)
-        soft_KHW = soft_BHW[kept]
-        result = score_masks(backend, image_KHW3, soft_KHW > 0.5, self.iem, num_threads)
-        vote_KHW = np.rint(255 * soft_KHW).astype(np.uint8)
-        return Found(result=result, vote_BHW=vote_KHW, failed=failed)
-
-    def _compute(
-        self, find: Callable[[NDArray[np.uint8]], Found], loaded: LoadedShard
-    ) -> ShardOutput:
-        found, loaded = find(loaded.image_BHW3), loaded.without_pixels()
-        if found.failed:
-            # Later steps leave these images out, and so does this shard if it is done again.
-            messages = {loaded.image_id[b]: message for b, message in found.failed.items()}
-            add_killers(self.run, self.name, loaded.shard, messages, ENGINE_REASON)
-            loaded = loaded.reject(found.failed, ENGINE_REASON)
-        # These come last, whether they were found now or by an attempt before.
-        rows = sorted(loaded.rejected, key=lambda row: row["error_class"] == ENGINE_REASON)
-        rejected = pa.Table.from_pylist(rows, schema=schema.QUARANTINE)
+    def _compute(self, find: Find, loaded: LoadedShard) -> ShardOutput:
+        found, loaded = find(loaded), loaded.without_pixels()
+        loaded = loaded.reject(found.failed, self.method.failure)
+        rejected = pa.Table.from_pylist(loaded.rejected, schema=schema.QUARANTINE)
+        sides = self.method.sides_px
         tables = {
-            layout.part(self.name, loaded.shard): partial(
-                masks_table, loaded, found, self.sides_px
-            ),
-            layout.part(layout.QUARANTINE, loaded.shard): rejected if rows else None,
+            layout.part(self.name, loaded.shard): partial(masks_table, loaded, found, sides),
+            layout.part(layout.QUARANTINE, loaded.shard): rejected if loaded.rejected else None,
         }
         facts = {
-            "sides": _sums_by_side(found.result, self.sides_px),
+            "sides": _sums_by_side(found.result, sides),
             "losing_levels": loaded.num_losing_levels,
         }
         return self.output(loaded, tables, facts)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,18 @@ class Troubled(AboveMean):
         if self.kills and (shade == 254).any():
             os.kill(os.getpid(), signal.SIGSEGV)
         return mask
+
+
+class Unruly(Troubled):
+    """Of 255 it never returns, of 254 it dies, and it loses a megabyte with every image."""
+
+    lost: list[bytearray] = []
+
+    def __call__(self, image: Image) -> NDArray[Any]:
+        self.lost.extend(bytearray(1 << 20) for _ in image)
+        if (image[:, 0, 0, 0] == 255).any():
+            time.sleep(3600)
+        return super().__call__(image)
 
 
 class Breaking(AboveMean):

@@ -2,10 +2,8 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iem_batch.errors import RunMismatchError, SettingsError
-from iem_batch.exec.isolate import do_alone
 from iem_batch.iem.backends import load_backend, score_masks
 from iem_batch.images.png import decode_mask, decode_pixels
 from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.layout import mark, part
-from iem_batch.run.marks import read_mark, require_summary
+from iem_batch.run.marks import require_summary
 from iem_batch.run.plan import write_plan
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
@@ -33,30 +30,11 @@ from iem_batch.steps.segment.engine import examine
 from iem_batch.steps.segment.settings import SegmentSettings
 from iem_batch.steps.segment.step import build
 from tests.calling import Call
-from tests.pictures import textured_disc
-from tests.steps.jobs import IEM, SIZE_PX, job_at, run_in_process, work_of
+from tests.steps.jobs import IEM, SIZE_PX, job_at, run_in_process
 from tests.test_cli import QUICK, data_files
 
 PAGE = Path(__file__).parents[3] / "docs/howto/own-masks.md"
 HERE = "tests.steps.segment.engines"
-Photos = dict[str, NDArray[np.uint8]]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Photos]:
-    """Writes seven photos of the run's square; some begin with a certain shade of red."""
-
-    def write_photos(shades: Mapping[int, int] | None = None) -> Photos:
-        photos = {}
-        (tmp_path / "photos").mkdir()
-        for seed in range(7):
-            image = textured_disc(seed, SIZE_PX, SIZE_PX).image
-            image[0, 0, 0] = (shades or {}).get(seed, 100)
-            photos[f"{seed}.png"] = image
-            Image.fromarray(image).save(tmp_path / f"photos/{seed}.png")
-        return photos
-
-    return write_photos
 
 
 def above_mean(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -164,55 +142,6 @@ def test_a_shard_done_again_gives_the_same_bytes(write: Any, tmp_path: Path) -> 
     job.run.delete(mark("segment", 0))
     run_in_process(build(job), [0])
     assert [job.run.read_bytes(name) for name in names] == before
-
-
-def test_killed_and_resumed_gives_the_same_bytes(write: Any, tmp_path: Path) -> None:
-    write({5: 250})
-    engine = ["--engine", f"{HERE}:KilledOnce", "--shard-size", "2", "--local", *QUICK[1:]]
-    for name in ("killed", "calm"):
-        arguments = ["segment", str(tmp_path / "photos"), str(tmp_path / name), *engine]
-        # The same settings, so that it is the same run; but for the calm one it was killed before.
-        arguments += ["--segment.engine_args", f'{{"marker": "{tmp_path / "marker"}"}}']
-        command = [sys.executable, "-m", "iem_batch", *arguments]
-        ended = subprocess.run(command, check=False, capture_output=True, text=True)
-        if name == "killed":
-            assert ended.returncode == -signal.SIGKILL
-            assert 0 < len(list((tmp_path / "killed/segment").iterdir())) < 4
-            ended = subprocess.run(command, check=False, capture_output=True, text=True)
-        assert ended.returncode == 0, ended.stderr
-    assert data_files(tmp_path / "killed") == data_files(tmp_path / "calm")
-    killed = RunFolder(str(tmp_path / "killed"))
-    assert len(rows_of(killed, "segment")) == 6
-    assert rejected(killed) == {"5.png": ("engine_failed", "LookupError: no object")}
-
-
-def test_an_image_that_kills_it_is_found(write: Any, tmp_path: Path) -> None:
-    write({1: 254, 3: 250})
-    step = build(planned(tmp_path, "Troubled", kills=True))
-    do_alone(work_of(step), 0, 2)
-    assert rejected(step.run) == {
-        "1.png": ("kills_worker", "killed its process by SIGSEGV"),
-        "3.png": ("engine_failed", "LookupError: no object"),
-    }
-    assert list(rows_of(step.run, "segment")) == ["0.png", "2.png"]
-
-
-def test_an_image_that_breaks_it_for_good_is_found(write: Any, tmp_path: Path) -> None:
-    """Catches good images blamed because a GPU's process can be used no more."""
-    write({2: 250})
-    job = planned(tmp_path, "Breaking", shard_size=7)
-    do(job, "segment")
-    message = "failed in the engine: RuntimeError: illegal memory access"
-    assert rejected(job.run) == {"2.png": ("kills_worker", message)}
-    assert len(rows_of(job.run, "segment")) == 6
-    assert read_mark(job.run, "segment", 0).attempts == 2
-
-
-def test_a_batch_that_memory_is_too_small_for_is_halved(write: Any, tmp_path: Path) -> None:
-    write()
-    job = planned(tmp_path, "Troubled", most=2)
-    do(job, "segment")
-    assert len(rows_of(job.run, "segment")) == 7
 
 
 def test_its_own_square_and_soft_masks(write: Any, tmp_path: Path) -> None:
