@@ -100,11 +100,14 @@ def checksums(run: RunFolder) -> dict[str, str]:
     return found
 
 
-def start(source: Path, run: RunFolder, address: str | None) -> subprocess.Popen[bytes]:
+def start(
+    source: Path, run: RunFolder, address: str | None, flags: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
     """Start the command, on the Ray of an address or without Ray."""
     where = ["--local"] if address is None else [f"--cluster.address={address}"]
     return subprocess.Popen(
-        [sys.executable, "-m", "iem_batch"] + ["segment", str(source), run.url, *_SETTINGS, *where],
+        [sys.executable, "-m", "iem_batch"]
+        + ["segment", str(source), run.url, *_SETTINGS, *where, *flags],
         env=os.environ | _QUIET,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -168,6 +171,7 @@ def storm(
     expected: dict[str, str],
     rng: random.Random,
     nodes: Nodes | None,
+    flags: Sequence[str] = (),
 ) -> Round:
     """Do a run while processes are killed.
 
@@ -178,12 +182,13 @@ def storm(
         expected: checksums of the undisturbed run.
         rng: decides when, and which worker or node.
         nodes: where it runs; None is without Ray.
+        flags: further ones of the command.
     """
     result, began = Round(), time.monotonic()
     left = list(kinds)
     while result.starts < MAX_STARTS:
         result.starts += 1
-        process = start(source, run, None if nodes is None else nodes.address)
+        process = start(source, run, None if nodes is None else nodes.address, flags)
         try:
             while left and _await_moment(process, run, rng):
                 if _kill(left[0], process, nodes, rng):

@@ -1,7 +1,7 @@
 """Kills at seeded random moments: what comes out must be what an undisturbed run gives."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from iem_batch.run.folder import RunFolder
 pytestmark = pytest.mark.slow
 
 Undisturbed = tuple[Path, dict[str, str]]
+
+ENGINE = ("--engine", "tests.steps.segment.engines:AboveMean")
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +36,19 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 
 def storms(
-    undisturbed: Undisturbed, folder: str, kinds: list[Kind], seed: int, nodes: Nodes | None = None
+    undisturbed: Undisturbed,
+    folder: str,
+    kinds: list[Kind],
+    seed: int,
+    nodes: Nodes | None = None,
+    flags: Sequence[str] = (),
 ) -> None:
     """Do runs until all of the kinds were killed; each must be as if nothing had happened."""
     source, expected = undisturbed
     rng, left = random.Random(seed), list(kinds)
     for number in range(len(kinds)):
-        result: Round = storm(source, RunFolder(f"{folder}/{number}"), left, expected, rng, nodes)
+        run = RunFolder(f"{folder}/{number}")
+        result: Round = storm(source, run, left, expected, rng, nodes, flags)
         assert result.statuses[-1] == 0, result
         assert not result.differing, result
         assert not result.faults, result
@@ -71,3 +79,25 @@ def test_killed_workers_and_nodes_on_ray_and_s3(
     undisturbed: Undisturbed, nodes: Nodes, s3_bucket: str
 ) -> None:
     storms(undisturbed, s3_bucket, ["worker", "node"], 5, nodes)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_engine(undisturbed: Undisturbed) -> Undisturbed:
+    """The same pictures, and the checksums of their masks by an engine of the user's."""
+    source, _ = undisturbed
+    run = RunFolder(str(source.parent / "engine"))
+    assert start(source, run, None, ENGINE).wait(120) == 0
+    return source, checksums(run)
+
+
+def test_killed_commands_with_an_engine_of_the_users(
+    undisturbed_engine: Undisturbed, tmp_path: Path
+) -> None:
+    storms(undisturbed_engine, str(tmp_path), ["driver"] * 4, 6, None, ENGINE)
+
+
+@pytest.mark.ray
+def test_killed_workers_with_an_engine_of_the_users(
+    undisturbed_engine: Undisturbed, nodes: Nodes, tmp_path: Path
+) -> None:
+    storms(undisturbed_engine, str(tmp_path), ["worker", "worker"], 7, nodes, ENGINE)
