@@ -17,14 +17,13 @@ SHORT = {
     "--limit": "plan.limit",
     "--sample": "plan.sample",
     "--include": "plan.include",
-    "--exclude": "plan.exclude",
+    "--exclude": "COMMAND.exclude",
     "--shard-size": "plan.shard_size",
     "--engine": "segment.engine",
     "--masks": "segment.masks",
     "-k": "topk.k",
     "--fraction": "topk.fraction",
     "--per-group": "topk.per_group",
-    "--exclude": "topk.exclude",
     "--only": "topk.only",
     "--rounds": "topk.rounds",
     "--backbone": "segnet.backbone",
@@ -37,7 +36,8 @@ SHORT = {
     "--license": "export.license",
     "model": "apply.model",
 }
-"""Short flag or argument -> the setting it sets; COMMAND is the name of the command."""
+"""Short flag or argument -> the setting it sets; COMMAND is the section of the command, or `plan`
+where that has no such setting."""
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "source": {
@@ -172,7 +172,11 @@ def _type_of(setting: str) -> Any:
 
 def long_name(flag: str, command: str) -> str:
     """Name the setting that a short flag of a command stands for."""
-    return SHORT[flag].replace("COMMAND", command)
+    section, _, name = SHORT[flag].partition(".")
+    if section != "COMMAND":
+        return SHORT[flag]
+    has_own = command in SECTIONS and name in SECTIONS[command].kinds
+    return f"{command if has_own else 'plan'}.{name}"
 
 
 def join_lists(arguments: Sequence[str]) -> list[str]:
