@@ -120,7 +120,7 @@ FILES = [
 PLACES = [
     ("segment nowhere new", 1, "nowhere does not exist"),
     ("segment one.png new", 1, "one.png is one file; give the folder that holds the images"),
-    ("segment note.txt new", 1, "is neither tar, Parquet, LMDB nor a list of URLs"),
+    ("segment note.txt new", 1, "is neither tar, zip, Parquet, LMDB nor a list of URLs or paths"),
     ("segment empty new", 1, "empty is empty"),
     ("segment photos photos", 1, "lie inside one another"),
     ("segment photos truth", 1, "is not empty and was not made by iem-batch: it holds disc_000"),
