@@ -15,6 +15,7 @@ from torch import nn
 
 from iem_batch.given import decode_given
 from iem_batch.model_file import read_model_file
+from iem_batch.processes import num_cpus
 from iem_batch.results import Results, at_photo_size
 from iem_batch.segnet.prediction import predict_probability
 from iem_batch.segnet.weights import ModelRecord, load_weights, read_record, settings_of
@@ -84,7 +85,7 @@ class Model:
         given = decode_given(images, decode)
         image_BSS3 = given.pixels(decode.size_px)
         probability_BSS = predict_probability(
-            self.network, image_BSS3, num_threads=num_threads or os.cpu_count() or 1
+            self.network, image_BSS3, num_threads=num_threads or num_cpus()
         )
         least = self.record.threshold if threshold is None else threshold
         return Prediction(

@@ -3,7 +3,6 @@
 B = images, S = pixels of a side of the engine's square, H, W = pixels of an original.
 """
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from iem_batch.iem.backends import load_backend, score_masks
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.settings import DecodeSettings
+from iem_batch.processes import num_cpus
 from iem_batch.results import Results, at_photo_size
 from iem_batch.steps.fuse.fusion import fuse_one
 from iem_batch.steps.fuse.settings import FuseSettings
@@ -89,7 +89,7 @@ def segment(
     """
     iem, decode = iem or IEMSettings(), decode or DecodeSettings()
     first_masks, fuse = first_masks or SegmentSettings(), fuse or FuseSettings()
-    threads = num_threads or os.cpu_count() or 1
+    threads = num_threads or num_cpus()
     size, given = decode.size_px, decode_given(images, decode)
     image_BSS3 = given.pixels(size)
     sides = first_masks.sides_px(size)

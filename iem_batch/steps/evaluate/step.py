@@ -5,7 +5,6 @@ those of `METRICS` as labelled, then of the better polarity.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +21,7 @@ from iem_batch.mask_files.coco import CocoMasks
 from iem_batch.mask_files.folder import MaskFolder
 from iem_batch.mask_files.open import open_masks
 from iem_batch.mask_files.protocol import MaskFiles
+from iem_batch.processes import num_cpus
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, require_summary
@@ -203,7 +203,7 @@ def _score(
         partial(_score_image, methods),
         range(len(known)),
         yardsticks,
-        num_threads=os.cpu_count() or 1,
+        num_threads=num_cpus(),
     )
     for b, (image_id, score_of) in enumerate(zip(keys[0], scores, strict=True)):
         for masks in methods:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from iem_batch.exec.step import Content
+from iem_batch.processes import num_cpus
 from iem_batch.steps.report.gallery import (
     Key,
     Sources,
@@ -65,7 +66,7 @@ def list_photos(sources: Sources, listed: pa.Table) -> Listed:
     for row, shard in enumerate(listed["shard"].to_pylist()):
         by_shard.setdefault(shard, []).append(row)
     tables = (listed.take(pa.array(rows)) for rows in by_shard.values())
-    draw, threads = partial(_draw_shard, sources), os.cpu_count() or 1
+    draw, threads = partial(_draw_shard, sources), num_cpus()
     drawn = map_ahead(draw, by_shard, tables, num_threads=threads)
     pictures: list[str] = [""] * len(listed)
     iou: dict[Key, float] = {}

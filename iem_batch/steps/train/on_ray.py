@@ -85,7 +85,7 @@ def train_on_ray(
     require_same_folder(work.place)
     settings = work.settings
     # Before any worker starts: it tells what is wrong with the settings of the network.
-    training = work.begin(torch.device("cpu"))
+    work.begin(torch.device("cpu"))
     check_cache(work.files, settings, _fewest_workers(settings))
     use_gpu = device == "gpu" or _use_gpu(_fewest_workers(settings), device)
     group = _Group("GPU" if use_gpu else "CPU", _fewest_workers(settings))
