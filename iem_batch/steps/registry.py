@@ -74,7 +74,6 @@ STEPS = {
                 "photos run",
                 "photos run --local --limit 100",
                 "photos run --engine my_package.masks:MyEngine",
-                "photos run --masks my_masks",
             ),
             arguments=("source", "run", *MASK_FLAGS, *EXTEND_FLAGS, *PLAN_FLAGS, "--shards"),
             holds="IEM's masks and their errors",

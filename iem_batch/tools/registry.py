@@ -82,7 +82,6 @@ TOOLS = {
         examples=(
             "run",
             "run --quarantined",
-            "run --quarantined --overwrite",
             "run --damaged",
         ),
         module="retry",
