@@ -18,6 +18,9 @@ NAME_COLUMN = 34
 LONGEST_VALUE = 10
 """Characters of a default that are shown."""
 
+MAX_LINES = 40
+"""Of a page of help, so that it fits a screen; --help-all has the rest."""
+
 
 def overview() -> str:
     """Say which commands there are."""
@@ -61,8 +64,10 @@ def brief_help(command: str, parser: ArgumentParser) -> str:
     }
     if shown:
         lines.append("settings of the step:" if command in STEPS else "settings:")
+        own_first = sorted(shown, key=lambda flag: not flag.startswith(f"--{command}."))
         lines += [
-            _line(f"{flag} {_value(action)}", str(action.help)) for flag, action in shown.items()
+            _line(f"{flag} {_value(shown[flag])}", str(shown[flag].help))
+            for flag in own_first[: MAX_LINES - 1 - len(lines)]
         ]
     if len(settings) > len(shown):
         lines.append(f"iem-batch {command} --help-all has all {len(settings)} settings, in full")
