@@ -40,9 +40,7 @@ SHORT = {
 where that has no such setting."""
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "source": {
-        "help": "images: a folder, tar, zip, Parquet, LMDB or list; a local path or a URL"
-    },
+    "source": {"help": "images: a folder, tar, zip, Parquet, LMDB or list; a local path or a URL"},
     "model": {"help": "the network: a run, its train/, a weights file; a local path or a URL"},
     "run": {"help": "run folder: a local path or any fsspec URL, e.g. s3://bucket/run"},
     "run?": {"nargs": "?", "default": ".", "help": "run folder; the current one if not given"},

@@ -102,7 +102,7 @@ VALUES = [
         "which --local does without; drop one of them",
     ),
     ("convert photos new --to lmdb", 2, "--to is 'lmdb'; it must be one of parquet, tar"),
-    ("export run --format yolo", 2, "must be one of parquet, webdataset, coco, folder"),
+    ("export run --format voc", 2, "must be one of parquet, webdataset, coco, "),
 ]
 
 FILES = [

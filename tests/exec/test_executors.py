@@ -194,7 +194,7 @@ def test_an_image_that_kills_its_process_is_a_row_and_its_neighbours_are_done(
     run(executor, plain, left)
     marks = list(read_marks(plain.run, plain.name, range(3)))
     assert [(mark.ok, mark.quarantined) for mark in marks] == [(6, 0), (5, 1), (6, 0)]
-    killer = {"1.3": ("kills_worker", "killed its process by SIGSEGV")}
+    killer = {"1.3": "killed its process by SIGSEGV"}
     assert read_killers(plain.run, up_to(plain.name), 1) == killer
     assert not plain.run.names(layout.DRIVERS)
 

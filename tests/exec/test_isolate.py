@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from iem_batch.run.plan import write_plan
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import open_source
 from iem_batch.steps.registry import up_to
-from iem_batch.steps.segment.step import SegmentStep
+from iem_batch.steps.segment.step import SegmentStep, build
 from tests.pictures import textured_disc, write_folder
 from tests.steps.jobs import job_at, run_in_process, work_of
 from tests.steps.poisoned import PoisonedStep, suffer
@@ -55,9 +55,9 @@ def test_the_images_that_kill_are_named_and_their_neighbours_done(step: Poisoned
     assert (done.planned, done.ok, done.quarantined) == (6, 3, 3)
     assert done_ids(step) == ["0.0", "0.3", "0.4"]
     assert read_killers(step.run, up_to("segment"), 0) == {
-        "0.1": ("kills_worker", "killed its process by SIGSEGV"),
-        "0.2": ("kills_worker", "killed its process by SIGABRT"),
-        "0.5": ("kills_worker", "killed its process by SIGSEGV"),
+        "0.1": "killed its process by SIGSEGV",
+        "0.2": "killed its process by SIGABRT",
+        "0.5": "killed its process by SIGSEGV",
     }
 
 
@@ -128,7 +128,7 @@ def test_a_command_that_hangs_ends_and_finds_the_image_when_started_again(
     assert committed(step.run, "segment") == {0}
     run_in_process(step, [1, 2], timeout_s=3.0)
     assert [mark.ok for mark in read_marks(step.run, "segment", range(3))] == [6, 5, 6]
-    hung = {"1.0": ("kills_worker", "gave no result within 3 s")}
+    hung = {"1.0": "gave no result within 3 s"}
     assert read_killers(step.run, up_to("segment"), 1) == hung
 
 
@@ -152,10 +152,9 @@ def test_a_killer_of_the_real_step_is_a_row_and_never_decoded_again(
     trouble.mkdir()
     run, source = RunFolder(str(tmp_path / "run")), open_source(str(folder))
     write_plan(run, source, PlanSettings(shard_size=4))
-    settings = job_at(run).settings
-    step = PoisonedSegmentStep.of(
-        job_at(run), run, iem=settings.iem, segment=settings.segment, trouble=trouble
-    )
+    built = build(job_at(run))
+    parts = {field.name: getattr(built, field.name) for field in fields(built)}
+    step = PoisonedSegmentStep(**parts, trouble=trouble)
     (trouble / "segfault-disc_002.png").touch()
     do_alone(work_of(step), 0, 2)
     rows = run.read_table(layout.part("segment", 0)).to_pylist()

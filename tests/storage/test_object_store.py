@@ -259,7 +259,7 @@ def test_a_person_is_told_of_a_store_that_does_not_answer(s3_bucket, hurried, ca
         assert folder.read_bytes("a/x") == b"1"
     line = f"waiting for the answer to: read {s3_bucket}/a/x ("
     assert line in capsys.readouterr().err
-    assert faults.count("busy") > 1
+    assert faults.count("busy") > 0
 
 
 def test_store_that_stays_busy_is_given_up(s3_bucket, changed_environment):

@@ -40,12 +40,12 @@ def test_prometheus_reads_what_was_done(tmp_path: Path) -> None:
     trouble.mkdir()
     (trouble / "segfault-1.3").touch()
     (trouble / "error-2.0").touch()
-    step = PoisonedStep(RunFolder(str(tmp_path / "run")), trouble, name="refine")
+    step = PoisonedStep(RunFolder(str(tmp_path / "run")), trouble, name="upscale")
     with pytest.raises(ShardsFailedError):
         run_on_ray(step, range(4), ClusterSettings(num_workers=1))
     num_ok = 3 * IMAGES_PER_SHARD - 1
     deadline = time.monotonic() + 60
-    while (found := scrape("refine")).get("images outcome=ok", 0) < num_ok:
+    while (found := scrape("upscale")).get("images outcome=ok", 0) < num_ok:
         assert time.monotonic() < deadline, found
         time.sleep(0.2)
     assert found["images outcome=ok"] == num_ok
