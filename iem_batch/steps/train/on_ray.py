@@ -60,6 +60,9 @@ from iem_batch.words import count
 MAX_FAILURES = 3
 """How often the workers are started again; nodes that their provider takes away do not count."""
 
+SECONDS_TO_END = 10.0
+"""For the thread that passes records on, where a training ends by an error or an interrupt."""
+
 
 def train_on_ray(
     work: TrainWork, progress: EpochProgress, executor: Executor, device: Device
@@ -147,6 +150,8 @@ def _fit(work: TrainWork, records: Queue, *, use_gpu: bool) -> Any:
     for failures in range(1, MAX_FAILURES + 2):
         try:
             return _trainer(work, records, use_gpu=use_gpu).fit()
+        except SystemExit as error:  # with which Ray Train answers Ctrl-C
+            raise KeyboardInterrupt from error
         except TrainingFailedError as error:
             failure: Exception = error
             break
@@ -237,6 +242,12 @@ def _forwarding(progress: EpochProgress, group: _Group) -> Iterator[Queue]:
         yield records
         records.put(None)
         thread.join()
+    except BaseException:
+        # Ray ends the process, with status 1, if a thread still asks it once it is shut down.
+        with suppress(RayError):
+            records.put(None, timeout=SECONDS_TO_END)
+        thread.join(SECONDS_TO_END)
+        raise
     finally:
         records.shutdown(force=True)
 
