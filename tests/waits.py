@@ -22,7 +22,8 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def once_said(kind: str, act: Callable[[], object]) -> Iterator[None]:
-    """Act, in another thread than the block, when a wait of a kind has been said."""
+    """Act, in another thread than the block, when a wait of a kind has been said in the block."""
+    waiting._said.clear()
     said = threading.Event()
 
     def look() -> None:
