@@ -2,7 +2,6 @@
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice, repeat
 from typing import ClassVar
 
@@ -61,14 +60,6 @@ class ParquetSource(PiecesSource):
         """Where the files lie, and the columns."""
         return self.pieces.url(self.kind, image=self.image, id=self.id or "")
 
-    def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
-        """List the files in order of their names, cut at row groups where these are small enough.
-
-        Raises:
-            SourceError: the source cannot be listed or read.
-        """
-        return self.pieces.entries(partial(self._look, max_images=max_images))
-
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         if file.num_bytes is None:
             yield self.pieces.wrong_format(file, _EXTENSIONS[self.kind], LINK_TO_NOTHING)
@@ -114,18 +105,9 @@ class ParquetSource(PiecesSource):
             # Numbers of rows are unique by themselves.
             yield Listed(entry, [] if column is None else list(ids.values()))
 
-    def read(
-        self, entry: Entry, wanted: Container[str] | None = None
+    def _read(
+        self, entry: Entry, wanted: Container[str] | None
     ) -> Iterator[RawImage | UnreadableImage]:
-        """Read a range of rows; of the images only the row groups that hold wanted ones.
-
-        Raises:
-            StorageError: the store failed, which says nothing about the image; try again.
-            SourceError: the file has vanished or is not what was planned.
-        """
-        if entry.problem is not None:
-            yield self.pieces.unreadable(entry)
-            return
         assert entry.end is not None
         name = self.pieces.name(entry.uri)
         try:

@@ -2,11 +2,10 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.formats import HEAD_BYTES, is_hidden
@@ -14,6 +13,7 @@ from iem_batch.sources.names import ALL, Names
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
+    RawImage,
     UnreadableImage,
     gone_error,
     source_url,
@@ -210,63 +210,28 @@ class PiecesSource:
         """As `Pieces.fingerprint`."""
         return self.pieces.fingerprint()
 
+    def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
+        """List the pieces in order of their names, each cut into ranges; see `Source`."""
+        return self.pieces.entries(partial(self._look, max_images=max_images))
 
-class Span(NamedTuple):
-    """Where an image lies in a piece."""
+    def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
+        """Give what is in a piece."""
+        raise NotImplementedError
 
-    offset: int
-    """First byte."""
-    end: int
-    """One past the last."""
-    image_id: str
+    def read(
+        self, entry: Entry, wanted: Container[str] | None = None
+    ) -> Iterator[RawImage | UnreadableImage]:
+        """Read a range of a piece; see `Reader`."""
+        if entry.problem is not None:
+            yield self.pieces.unreadable(entry)
+        else:
+            yield from self._read(entry, wanted)
 
-
-def list_ranges(
-    uri: str,
-    found: Iterable[Span | IgnoredFile],
-    max_images: int,
-    sized: bool = True,
-    codec: str | None = None,
-    problem: str | None = None,
-) -> Iterator[Listed]:
-    """Put the images of a piece that follow one another into entries.
-
-    Args:
-        uri: the piece.
-        found: what is in it, in order.
-        max_images: images in an entry, at most.
-        sized: whether the bytes are those of the images; else `Entry.num_bytes` is 0.
-        codec: as in `Entry`.
-        problem: why not all could be read, if so; it counts as one image more.
-    """
-    start, spans = 0, list[Span]()
-
-    def listed() -> Listed:
-        offset, end = spans[0].offset, spans[-1].end
-        entry = Entry(
-            uri=uri,
-            start=start,
-            stop=start + len(spans),
-            num_bytes=end - offset if sized else 0,
-            offset=offset,
-            end=end,
-            codec=codec,
-        )
-        return Listed(entry, [span.image_id for span in spans])
-
-    for item in found:
-        if isinstance(item, IgnoredFile):
-            yield Listed(item)
-            continue
-        spans.append(item)
-        if len(spans) == max_images:
-            yield listed()
-            start, spans = start + max_images, []
-    if spans:
-        yield listed()
-    if problem is not None:
-        start += len(spans)
-        yield Listed(Entry(uri=uri, start=start, stop=start + 1, num_bytes=0, problem=problem))
+    def _read(
+        self, entry: Entry, wanted: Container[str] | None
+    ) -> Iterator[RawImage | UnreadableImage]:
+        """Read a range of a piece that can be read."""
+        raise NotImplementedError
 
 
 def name_below(folder: Folder | WebFile, uri: str) -> str:

@@ -4,19 +4,12 @@ import tarfile
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import ClassVar
 
 from iem_batch.sources.formats import format_of
-from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource, Span, list_ranges
-from iem_batch.sources.protocol import (
-    Entry,
-    IgnoredFile,
-    RawImage,
-    UnreadableImage,
-    changed_error,
-    duplicate_image,
-)
+from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource
+from iem_batch.sources.protocol import Entry, IgnoredFile, RawImage, UnreadableImage
+from iem_batch.sources.ranges import Span, list_ranges, read_members
 from iem_batch.sources.repeats import Listed
 from iem_batch.sources.tar_members import Member, TarReader
 from iem_batch.storage.folder import FoundFile
@@ -47,14 +40,6 @@ class TarSource(PiecesSource):
     def url(self) -> str:
         """Where the archives lie."""
         return self.pieces.url("tar")
-
-    def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
-        """List the archives in order of their names, cut into ranges of whole members.
-
-        Raises:
-            SourceError: the source cannot be listed or read.
-        """
-        return self.pieces.entries(partial(self._look, max_images=max_images))
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         if file.num_bytes is None:
@@ -97,8 +82,8 @@ class TarSource(PiecesSource):
         if self.pieces.folder.is_local or size <= 2 * SAMPLE_BYTES:
             return None
         with self.pieces.open(name, 0, SAMPLE_BYTES, SAMPLE_BYTES) as file:
-            members = TarReader(file, SAMPLE_BYTES).members()
-            num_images = sum(self._is_taken(name, member) for member in members) - 1
+            found = self._members(TarReader(file, SAMPLE_BYTES), name)
+            num_images = sum(image_id is not None for _, image_id in found) - 1
         return max(1, round(num_images * size / SAMPLE_BYTES))
 
     def _indexed(
@@ -112,52 +97,35 @@ class TarSource(PiecesSource):
         uri = self.pieces.uri(name)
         with self.pieces.open(name, 0, size, codec=codec) as file:
             found = (
-                Span(member.offset, member.end, self._image_id(name, member))
-                if self._is_taken(name, member)
+                Span(member.offset, member.end, image_id)
+                if image_id is not None
                 else IgnoredFile(uri=f"{uri}#{member.name}")
-                for member in TarReader(file, size).members()
+                for member, image_id in self._members(TarReader(file, size), name)
             )
             yield from list_ranges(uri, found, max_images, codec=codec, problem=problem)
 
-    def read(
-        self, entry: Entry, wanted: Container[str] | None = None
+    def _read(
+        self, entry: Entry, wanted: Container[str] | None
     ) -> Iterator[RawImage | UnreadableImage]:
-        """Read a range of an archive from its first to its last member.
-
-        Raises:
-            StorageError: the store failed, which says nothing about the image; try again.
-            SourceError: the archive has vanished or is not what was planned.
-        """
-        if entry.problem is not None:
-            yield self.pieces.unreadable(entry)
-            return
         assert entry.offset is not None
         assert entry.end is not None
         name = self.pieces.name(entry.uri)
         with self.pieces.open(name, entry.offset, entry.end, codec=entry.codec) as file:
             reader = TarReader(file, entry.end - entry.offset, entry.offset)
-            images = (member for member in reader.members() if self._is_taken(name, member))
-            last = None if entry.count == "estimated" else entry.stop - entry.start
-            index, seen = entry.start, set[str]()
-            for index, member in enumerate(islice(images, last), entry.start + 1):
-                image_id = self._image_id(name, member)
-                if wanted is not None and image_id not in wanted:
-                    continue
-                uri = f"{entry.uri}#{member.name}"
-                is_repeat = index - 1 in entry.repeats or image_id in seen
-                if entry.count != "exact":
-                    seen.add(image_id)
-                if not is_repeat:
-                    yield _image(reader, member, image_id, uri)
-                elif wanted is None:
-                    yield duplicate_image(image_id, uri)
-            if entry.count == "exact" and index != entry.stop:
-                raise changed_error(entry.uri)
+            found = self._members(reader, name)
+            taken = ((member, image_id) for member, image_id in found if image_id is not None)
+            yield from read_members(entry, taken, wanted, partial(_image, reader))
 
-    def _is_taken(self, name: str, member: Member) -> bool:
-        """Tell whether a member counts; a damaged place always does, whatever was there."""
-        is_image = member.reason != ""
-        return is_image and (not member.name or self._image_id(name, member) in self.pieces.names)
+    def _members(self, reader: TarReader, name: str) -> Iterator[tuple[Member, str | None]]:
+        """Iterate over the members, with the ids of those taken.
+
+        A damaged place always is, whatever was there.
+        """
+        for member in reader.members():
+            image_id = self._image_id(name, member)
+            is_image = member.reason != ""
+            is_taken = is_image and (not member.name or image_id in self.pieces.names)
+            yield member, image_id if is_taken else None
 
     def _image_id(self, name: str, member: Member) -> str:
         if member.image_id is not None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 from iem_batch.sources import text_rows
 from iem_batch.sources.fetch import Request, fetch
-from iem_batch.sources.pieces import PiecesSource, Span, list_ranges
+from iem_batch.sources.pieces import PiecesSource
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -16,6 +15,7 @@ from iem_batch.sources.protocol import (
     changed_error,
     duplicate_image,
 )
+from iem_batch.sources.ranges import Span, list_ranges
 from iem_batch.sources.repeats import Listed
 from iem_batch.sources.text_rows import MAX_LINE_BYTES, Row, read_header
 from iem_batch.storage.folder import FoundFile
@@ -56,15 +56,7 @@ class URLListSource(PiecesSource):
             return self.pieces.url("urls")
         return self.pieces.url(self.kind, image=self.image, id=self.id or "")
 
-    def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
-        """List ranges of rows; no URL is opened.
-
-        Raises:
-            SourceError: the list cannot be read.
-        """
-        return self.pieces.entries(partial(self._ranges, max_images=max_images))
-
-    def _ranges(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
+    def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         assert file.num_bytes is not None
         codec, problem = codec_of(self.pieces.head("")), None
         size = file.num_bytes
@@ -95,18 +87,9 @@ class URLListSource(PiecesSource):
             else:
                 yield from text_rows.url_rows(file, start)
 
-    def read(
-        self, entry: Entry, wanted: Container[str] | None = None
+    def _read(
+        self, entry: Entry, wanted: Container[str] | None
     ) -> Iterator[RawImage | UnreadableImage]:
-        """Read the images of a range of rows, several at a time.
-
-        Raises:
-            StorageError: the list cannot be read, or no URL of many can be reached; try again.
-            SourceError: the list has vanished or is not what was planned.
-        """
-        if entry.problem is not None:
-            yield self.pieces.unreadable(entry)
-            return
         assert entry.offset is not None
         assert entry.end is not None
         found = ((row, _image_id(row)) for row in self._rows(entry.offset, entry.end, entry.codec))

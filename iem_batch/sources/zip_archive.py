@@ -4,20 +4,13 @@ import io
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import ClassVar
 
 from iem_batch.errors import ImageRejectedError, SourceError
 from iem_batch.sources.formats import format_of
-from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource, Span, list_ranges
-from iem_batch.sources.protocol import (
-    Entry,
-    IgnoredFile,
-    RawImage,
-    UnreadableImage,
-    changed_error,
-    duplicate_image,
-)
+from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource
+from iem_batch.sources.protocol import Entry, IgnoredFile, RawImage, UnreadableImage
+from iem_batch.sources.ranges import Span, list_ranges, read_members
 from iem_batch.sources.repeats import Listed
 from iem_batch.sources.zip_members import ZipMember, data_of, find_directory, is_image, members
 from iem_batch.storage.folder import FoundFile
@@ -41,14 +34,6 @@ class ZipSource(PiecesSource):
     def url(self) -> str:
         """Where the archives lie."""
         return self.pieces.url("zip")
-
-    def entries(self, max_images: int = 512) -> Iterator[Entry | IgnoredFile]:
-        """List the archives in order of their names, cut into ranges of their directories.
-
-        Raises:
-            SourceError: the source cannot be listed or read.
-        """
-        return self.pieces.entries(partial(self._look, max_images=max_images))
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         if file.num_bytes is None:
@@ -87,36 +72,16 @@ class ZipSource(PiecesSource):
                 elif not member.name.endswith("/"):
                     yield member, None
 
-    def read(
-        self, entry: Entry, wanted: Container[str] | None = None
+    def _read(
+        self, entry: Entry, wanted: Container[str] | None
     ) -> Iterator[RawImage | UnreadableImage]:
-        """Read the images of a range of the directory.
-
-        Raises:
-            StorageError: the store failed, which says nothing about the image; try again.
-            SourceError: the archive has vanished or is not what was planned.
-        """
-        if entry.problem is not None:
-            yield self.pieces.unreadable(entry)
-            return
         assert entry.offset is not None
         assert entry.end is not None
-        name, index = self.pieces.name(entry.uri), entry.start
+        name = self.pieces.name(entry.uri)
         with self.pieces.open(name, 0, _TO_ITS_END) as archive:
             found = self._members(archive, name, entry.offset, entry.end)
             taken = ((member, image_id) for member, image_id in found if image_id is not None)
-            for index, (member, image_id) in enumerate(
-                islice(taken, entry.stop - entry.start), entry.start + 1
-            ):
-                if wanted is not None and image_id not in wanted:
-                    continue
-                uri = f"{entry.uri}#{member.name}"
-                if index - 1 not in entry.repeats:
-                    yield _image(archive, member, image_id, uri)
-                elif wanted is None:
-                    yield duplicate_image(image_id, uri)
-        if index != entry.stop:
-            raise changed_error(entry.uri)
+            yield from read_members(entry, taken, wanted, partial(_image, archive))
 
 
 def _image(
