@@ -92,7 +92,7 @@ def write_card(job: Job) -> None:
     ]
     done = [name for name in STEPS if read_summary(run, name) is not None]
     text = card_head(job.settings.export.license, masks.ok, configs) + _TEXT.format(
-        method=job.settings.segment.engine or "Inpainting Error Maximization",
+        method=job.settings.segment.method,
         version=iem_batch.__version__,
         default=default["config_name"],
         rows="\n".join(lines),

@@ -16,9 +16,9 @@ def procedure(job: Job) -> dict[str, str]:
         "Inpainting Error Maximization (arXiv 2012.07287) on each photo alone, on "
         f"{iem.colors} colours, from centred squares of {sides} of the side"
     )
-    if (engine := settings.segment.engine) is not None:
-        masks = f"{engine} on each photo, instead of IEM"
-    method = settings.fuse.method_for(first_masks=engine is None)
+    if not settings.segment.by_iem:
+        masks = f"{settings.segment.method} on each photo, instead of IEM"
+    method = settings.fuse.method_for(first_masks=settings.segment.by_iem)
     amount = f"the {topk.k:,} images" if topk.fraction is None else f"{topk.fraction:.0%} of images"
     labels = "fuse" if job.round == 1 else f"{topk.masks} of round {job.round - 1}"
     return {

@@ -66,7 +66,7 @@ def build(job: Job) -> "ExportStep":
         export=settings,
         memory_bytes=job.settings.limits.memory_bytes,
         origin=Origin(
-            method=job.settings.segment.engine or "Inpainting Error Maximization",
+            method=job.settings.segment.method,
             procedure=procedure_lines(job),
             num_images=Selection(**selection.facts).num_images,
         ),

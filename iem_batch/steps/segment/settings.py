@@ -42,6 +42,18 @@ class SegmentSettings(Section, name="segment"):
         named = self.engine is not None or not self.engine_args
         self.require("engine_args", named, "empty unless segment.engine names a class")
 
+    @property
+    def by_iem(self) -> bool:
+        """Whether the masks are IEM's."""
+        return self.engine is None and self.masks is None
+
+    @property
+    def method(self) -> str:
+        """What the masks are by, for a card: the paths of files are the user's own."""
+        if self.masks is not None:
+            return "masks given in files"
+        return self.engine or "Inpainting Error Maximization"
+
     def sides_px(self, size_px: int) -> tuple[int, ...]:
         """Give the sides of the first masks in pixels of a square."""
         return tuple(round(share * size_px) for share in self.init_shares)

@@ -186,6 +186,10 @@ def test_a_network_learns_some_masks_and_does_all_images(
     assert "only images that SegNet has not learned are counted" in output
     assert re.search(r"What is called IEM here are the masks of .*masks\.\nAn image took", output)
     assert local("verify", run.url)[0] == 0
+    card = run.read_bytes("README.md").decode()
+    assert "# Segmentation masks by masks given in files" in card
+    assert "- fuse: the masks of a photo made one, by image" in card
+    assert "Inpainting Error Maximization" not in card
     # The masks that were given, as the truth that SegNet is compared with.
     assert local("evaluate", run.url, "--truth", run.url_of("fuse"))[0] == 0
     methods = {each["method"]: each for each in run.read_json("evaluate/summary.json")["methods"]}
