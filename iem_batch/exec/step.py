@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from iem_batch.errors import IntegrityError, ShardsFailedError
 from iem_batch.exec.settings import LimitSettings
+from iem_batch.run import layout
 from iem_batch.run.deletion import delete_own
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Mark, Summary, write_mark
@@ -253,6 +254,6 @@ def raise_failures(step: ShardStep[Any], failures: dict[int, str]) -> None:
     raise ShardsFailedError(
         f"{count(len(failures), 'shard')} of {step.name} failed:\n"
         + "\n".join(shown)
-        + f"\nWhere: {step.place.url_of(f'_run/failures/{step.name}')}"
+        + f"\nWhere: {step.place.url_of(layout.failures(step.name))}"
         + "\nWhat was done is kept; run the same command again to do the rest."
     )

@@ -34,7 +34,7 @@ def drop_step(
     write_record(place, step, replace(record, is_dropped=True))
     shards = set(range(record.num_shards))
     done = committed(place, step) & shards
-    failures = _files_of(place, f"_run/failures/{step}", shards)
+    failures = _files_of(place, layout.failures(step), shards)
     unmarked = [name for folder in parts for name in _files_of(place, folder, shards - done)]
     beside = [*further, *failures, *unmarked]
     whole = read_summary(place, step)

@@ -50,9 +50,14 @@ def mark(step: str, shard: int) -> str:
     return f"_run/stats/{step}/part-{shard:05d}.json"
 
 
+def failures(step: str) -> str:
+    """Name the folder of what became of shards of a step that could not be done."""
+    return f"_run/failures/{step}"
+
+
 def failure(step: str, shard: int) -> str:
     """Name the file that says why a shard of a step could not be done."""
-    return f"_run/failures/{step}/part-{shard:05d}.json"
+    return f"{failures(step)}/part-{shard:05d}.json"
 
 
 def killers(shard: int) -> str:

@@ -138,7 +138,7 @@ def write_mark(place: RunFolder, step: str, mark: Mark) -> None:
 
 def read_failures(place: RunFolder, step: str) -> dict[int, Failure]:
     """Read why shards of a step could not be done, for those that still are not."""
-    shards = layout.shards_of(place.names(f"_run/failures/{step}"), ".json")
+    shards = layout.shards_of(place.names(layout.failures(step)), ".json")
     left = sorted(shards - committed(place, step)) if shards else []
     return {shard: _read(place, layout.failure(step, shard), Failure) for shard in left}
 

@@ -136,7 +136,7 @@ def _draw_shard(sources: Sources, shard: int, rows: pa.Table) -> _Drawn:
     sizes = zip(rows["width"].to_pylist(), rows["height"].to_pylist(), strict=True)
     pictures = [
         {
-            "photo": _jpeg(photos[image_id].pixels_HW3) if image_id in photos else None,
+            "photo": _photo(photos[image_id].pixels_HW3) if image_id in photos else None,
             "file": _file_url(photos[image_id].uri) if image_id in photos else None,
             "size": size,
             "masks": {
@@ -154,22 +154,27 @@ def _draw_shard(sources: Sources, shard: int, rows: pa.Table) -> _Drawn:
     )
 
 
-def _jpeg(pixels_HW3: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels_HW3).save(buffer, "JPEG", quality=80)
-    return _data_uri("jpeg", buffer)
+def _photo(pixels_HW3: NDArray[np.uint8]) -> str:
+    return data_uri(Image.fromarray(pixels_HW3), "jpeg", quality=80)
 
 
 def _shade(mask_HW: NDArray[np.bool_]) -> str:
     """Draw what lies over a photo to show a mask: its background in `SHADE`, the rest clear."""
     image = Image.fromarray(mask_HW.astype(np.uint8), "P")
     image.putpalette([*SHADE, 0, 0, 0])
+    return data_uri(image, "png", bits=1, transparency=bytes([255, 0]), optimize=True)
+
+
+def data_uri(image: Image.Image, kind: str, **options: Any) -> str:
+    """Encode a picture into a URL that holds it, for a page without files beside it.
+
+    Args:
+        image: the picture.
+        kind: jpeg or png.
+        options: of Pillow, for this kind.
+    """
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", bits=1, transparency=bytes([255, 0]), optimize=True)
-    return _data_uri("png", buffer)
-
-
-def _data_uri(kind: str, buffer: io.BytesIO) -> str:
+    image.save(buffer, kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import importlib.resources
-import io
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -34,7 +33,7 @@ from iem_batch.steps.report.charts import charts
 from iem_batch.steps.report.conclusion import conclusion, next_steps
 from iem_batch.steps.report.gallery import Card, Sources, draw_cards
 from iem_batch.steps.report.panels import Panel
-from iem_batch.steps.report.photos import PHOTOS_PER_FILE, Listed, list_photos
+from iem_batch.steps.report.photos import PHOTOS_PER_FILE, Listed, data_uri, list_photos
 from iem_batch.steps.report.survey import Survey, survey
 from iem_batch.steps.topk.labels import Labels, selected_labels
 from iem_batch.steps.topk.scores import SCORES
@@ -198,7 +197,7 @@ def _template() -> jinja2.Template:
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
     environment.filters["method"] = label
     environment.filters["duration"] = _duration
-    environment.filters["data_uri"] = _data_uri
+    environment.filters["data_uri"] = _panel_uri
     return environment.from_string(_resource("report.html.jinja"))
 
 
@@ -210,12 +209,10 @@ def _resource(name: str) -> str:
     )
 
 
-def _data_uri(panel: Panel) -> str:
+def _panel_uri(panel: Panel) -> str:
     image = Image.fromarray(panel.picture_HW3)
     image.thumbnail((PANEL_PX, PANEL_PX))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_uri(image, "jpeg", quality=85)
 
 
 def _duration(seconds: float) -> str:
