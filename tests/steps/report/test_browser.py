@@ -214,7 +214,7 @@ def test_photo_at_its_own_size_with_each_mask(page):
     page.keyboard.press("b")
     sync_api.expect(viewer.get_by_role("heading")).to_have_text(TWO_LINES)
     page.keyboard.press("Escape")
-    assert "two" in page.evaluate("document.activeElement.innerText")
+    sync_api.expect(page.locator(":focus")).to_contain_text("two")
     assert page.locator("#cards [data-mark=bad] .name").all_text_contents() == ["b.png"]
 
 
