@@ -9,6 +9,7 @@ from iem_batch.errors import SettingsError
 from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.steps.do import do
+from iem_batch.steps.report.accounts import rejections
 from iem_batch.steps.report.conclusion import conclusion, next_steps
 from iem_batch.steps.report.step import PAGE
 from iem_batch.tools.plan import ensure_plan
@@ -32,8 +33,9 @@ def run(job: Job, source: str, extend: bool = False, as_planned: bool = False) -
         step()
         seconds[name] = time.monotonic() - started
     print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
-    steps_left = (f"look at {job.run.url_of(PAGE)}", *next_steps(job))
-    print("", *conclusion(job), *(f"next: {step}" for step in steps_left), sep="\n")
+    rejected = rejections(job.run)
+    steps_left = (f"look at {job.run.url_of(PAGE)}", *next_steps(job, rejected))
+    print("", *conclusion(job, rejected), *(f"next: {step}" for step in steps_left), sep="\n")
 
 
 def _round(job: Job, *, is_last: bool) -> dict[str, Callable[[], None]]:

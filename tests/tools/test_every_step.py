@@ -28,6 +28,7 @@ from iem_batch.steps.evaluate.settings import EvaluateSettings
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.places import StartedStep, started_steps
 from iem_batch.steps.registry import STEPS
+from iem_batch.steps.report.accounts import rejections
 from iem_batch.steps.report.conclusion import conclusion
 from iem_batch.steps.report.step import PAGE
 from iem_batch.steps.train.layout import CURVES, HISTORY
@@ -124,7 +125,7 @@ def test_every_step_has_a_row_in_the_status(done: Done) -> None:
 
 
 def test_what_went_wrong_is_told_at_the_end(done: Done) -> None:
-    lines = list(conclusion(done.run))
+    lines = list(conclusion(done.run, rejections(done.run.run)))
     assert lines[0].startswith("masks: 12 of 13 images have one")
     assert (
         f"not usable: 1 image (1 not_an_image), by name in {done.run.run.url}/quarantine" in lines

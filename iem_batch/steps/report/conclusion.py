@@ -1,6 +1,7 @@
 """What a run came to, in a few lines of words: the end of the command `run`, and the page's top."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 
 import pyarrow.compute as pc
 
@@ -12,23 +13,24 @@ from iem_batch.steps.evaluate.evaluation import read_evaluation
 from iem_batch.steps.evaluate.table import verdict
 from iem_batch.steps.places import done_shards
 from iem_batch.steps.quarantine import HEALABLE
-from iem_batch.steps.report.accounts import rejections
+from iem_batch.steps.report.accounts import Rejections
 from iem_batch.storage.read_ahead import map_ahead
 from iem_batch.words import count
 
 
-def conclusion(job: Job) -> Iterator[str]:
+def conclusion(job: Job, rejected: Sequence[Rejections]) -> Iterator[str]:
     """Say how many masks a run has, how good they are, and what went wrong.
 
     Args:
         job: at a run; nothing is said of one whose images do not all have their mask yet.
+        rejected: its images that could not be used.
     """
     run = job.run
     masks = read_summary(run, "fuse")
     if masks is None:
         return
     line = f"masks: {masks.ok:,} of {count(masks.planned, 'image')} have one"
-    agreement = mean_agreement(run)
+    agreement = _mean_agreement(run, masks.outputs_digest)
     if agreement is not None:
         line += f"; those of an image from other first masks agree by {100 * agreement:.0f} % (IoU)"
     yield line
@@ -38,17 +40,16 @@ def conclusion(job: Job) -> Iterator[str]:
     evaluation = read_evaluation(run)
     if evaluation is not None:
         yield f"truth: {verdict(evaluation)}"
-    found = rejections(run)
-    if found:
-        number = count(sum(each.num_images for each in found), "image")
-        reasons = ", ".join(f"{each.num_images:,} {each.reason}" for each in found)
+    if rejected:
+        number = count(sum(each.num_images for each in rejected), "image")
+        reasons = ", ".join(f"{each.num_images:,} {each.reason}" for each in rejected)
         yield f"not usable: {number} ({reasons}), by name in {run.url_of(layout.QUARANTINE)}"
 
 
-def next_steps(job: Job) -> Iterator[str]:
-    """Say what to do next with a run that has its masks."""
+def next_steps(job: Job, rejected: Sequence[Rejections]) -> Iterator[str]:
+    """Say what to do next with a run that has its masks; arguments as of `conclusion`."""
     url = job.run.url
-    if any(each.reason in HEALABLE for each in rejections(job.run)):
+    if any(each.reason in HEALABLE for each in rejected):
         yield f"`iem-batch retry {url} --quarantined` tries again what may be back"
     if read_evaluation(job.run) is None:
         yield f"with some true masks, `iem-batch evaluate {url} --truth MASKS`"
@@ -56,8 +57,14 @@ def next_steps(job: Job) -> Iterator[str]:
         yield f"`iem-batch apply {url} PHOTOS OUT` makes masks of other photos"
 
 
-def mean_agreement(run: RunFolder) -> float | None:
-    """Average the agreement of all images, in [0, 1]; None where each had one first mask."""
+@functools.lru_cache(maxsize=1)  # the command `run` says it at its end, after the page has
+def _mean_agreement(run: RunFolder, digest: str) -> float | None:
+    """Average the agreement of all images, in [0, 1]; None where each had one first mask.
+
+    Args:
+        run: the run, in which fuse is done.
+        digest: of what fuse has written, by which what was read before is known again.
+    """
     total, number = 0.0, 0
     names = [layout.part("fuse", shard) for shard in done_shards(run, "fuse")]
     for table in map_ahead(lambda name: run.read_table(name, ["agreement"]), names):

@@ -148,6 +148,7 @@ def render(job: Job, plan: Plan, drawn: Drawn) -> str:
     marks = list(read_marks(run, "fuse", done_shards(run, "fuse")))
     names = ("planned", "ok", "quarantined")
     evaluation, selection = read_evaluation(run), read_selection(job.place)
+    rejected = rejections(run)
     return _template().render(
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -157,13 +158,13 @@ def render(job: Job, plan: Plan, drawn: Drawn) -> str:
         plan=plan,
         total={name: sum(getattr(mark, name) for mark in marks) for name in names},
         num_shards_done=len(marks),
-        conclusion=list(conclusion(job)),
-        next_steps=list(next_steps(job)) if drawn.found else [],
+        conclusion=list(conclusion(job, rejected)),
+        next_steps=list(next_steps(job, rejected)) if drawn.found else [],
         drawn=drawn,
         facts=_facts(job, drawn, selection),
         selection=selection,
         steps=list(step_times(job)),
-        rejections=rejections(run),
+        rejections=rejected,
         charts=charts(run, job.place),
         evaluation=evaluation,
         baselines=list(BASELINES),
