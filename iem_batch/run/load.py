@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from iem_batch.errors import ImageRejectedError
+from iem_batch.errors import ImageRejectedError, IntegrityError
 from iem_batch.images.decode import decode
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run.folder import RunFolder
@@ -90,6 +90,7 @@ def load_shard(
     Raises:
         StorageError: the store failed; the shard can be tried again.
         SourceError: the source has vanished.
+        IntegrityError: the source gave more or fewer images than were planned.
     """
     entries = shard_entries(run, shard)
     is_exact = all(entry.count == "exact" for entry in entries)
@@ -111,8 +112,9 @@ def load_shard(
         num_losing_levels += decoded.loses_levels
         kept.append((item.image_id, item.uri, decoded.width, decoded.height))
     planned = len(kept) + len(rejected)
-    if wanted is None and is_exact:
-        assert planned == in_plan, f"shard {shard}: the source lost images"
+    if wanted is None and is_exact and planned != in_plan:
+        message = f"shard {shard} has {in_plan:,} images, and its source gave {planned:,}"
+        raise IntegrityError(message)
     return LoadedShard(
         shard=shard,
         image_BHW3=image_BHW3[: len(kept)],

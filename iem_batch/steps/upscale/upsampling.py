@@ -95,9 +95,12 @@ def round_corners(
     place = placement(width, height, len(mask_SS), fit)
     left, top, right, bottom = place.box
     inside = mask_SS[top - place.top : bottom - place.top, left - place.left : right - place.left]
+    share_SS = inside.view(np.uint8) * np.uint8(255)
     # Beyond a crop the mask goes on as it ends there: the edge of the crop is no outline.
-    margins = ((top, place.height - bottom), (left, place.width - right))
-    share = np.pad(inside, margins, mode="edge").view(np.uint8) * np.uint8(255)
+    margins = (top, place.height - bottom, left, place.width - right)
+    share = cv2.copyMakeBorder(share_SS, *margins, cv2.BORDER_REPLICATE)
     # In whole numbers, so that every processor gives the same.
     share_HW = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    if not any(margins):
+        return share_HW >= 128
     return (share_HW >= 128) & seen_in_image(width, height, len(mask_SS), fit)
