@@ -63,6 +63,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "add the images that the source has besides those planned, as new shards",
     },
+    "--moved-to": {
+        "default": None,
+        "metavar": "URL",
+        "help": "the photos of the run lie here now: compare them with the plan, and go on there",
+    },
     "--as-planned": {
         "action": "store_true",
         "help": "work on what was planned, without looking whether the source has changed",

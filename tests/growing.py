@@ -1,7 +1,9 @@
 """Collections of every kind that grow, and what a run of one holds."""
 
+import gzip
 import io
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,9 +55,9 @@ class Growing:
     def stages(self) -> tuple[int, ...]:
         """How many pictures there are at first, and at each of three extensions.
 
-        Pieces grow and are added; but Parquet files, which cannot be appended to.
+        Pieces grow and are added; but those which cannot be appended to.
         """
-        return (6, 9, 12, 18) if self.kind == "parquet" else (5, 9, 12, 16)
+        return (6, 9, 12, 18) if self.kind in WHOLE_PIECES else (5, 9, 12, 16)
 
     def write(self, pictures: Pictures) -> str:
         """Write the collection; returns the URL of the source."""
@@ -64,6 +66,8 @@ class Growing:
             return self._upload(mixed(pictures))
         if self.kind == "s3 tars":
             return self._upload(_files(collections_of_photos.write_tars, pictures))
+        if self.kind == "s3 parquet":
+            return self._upload(_files(collections_of_photos.write_parquet, pictures))
         if self.kind == "folder":
             return collections_of_photos.write_folder(local, mixed(pictures))
         if self.kind == "tars":
@@ -75,7 +79,11 @@ class Growing:
             return collections_of_photos.write_parquet(local, pictures, PIECE, 2)
         if self.kind == "lmdb":
             return self._write_lmdb(pictures)
+        if self.kind in _OF_FILES:
+            return self._write_files(_files(_OF_FILES[self.kind], pictures))
         collections_of_photos.write_folder(local, pictures)
+        if self.kind in _LINES:
+            return self._write_table(pictures)
         return collections_of_photos.write_url_list(
             local, pictures, lambda name: str(local / "folder" / name)
         )
@@ -88,7 +96,21 @@ class Growing:
         if self.kind in ("folder", "s3"):
             return (name,)
         ids = [f"{index:03d}.png" for index in range(PIECE)]
-        return tuple(ids if self.kind == "parquet" else [f"{name}/{each}" for each in ids])
+        has_ids = self.kind in ("parquet", "arrow", "s3 parquet")
+        return tuple(ids if has_ids else [f"{name}/{each}" for each in ids])
+
+    def _write_files(self, files: Pictures) -> str:
+        folder = Path(self.root, self.kind)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        return str(folder)
+
+    def _write_table(self, pictures: Pictures) -> str:
+        head, line = _LINES[self.kind]
+        path = Path(self.root, f"all.{self.kind}")
+        path.write_text(head + "".join(line.format(name) for name in pictures))
+        return str(path)
 
     def _write_lmdb(self, pictures: Pictures) -> str:
         """Put another file in its place: this process may have the one before open."""
@@ -114,8 +136,41 @@ def _files(write: Callable[..., str], pictures: Pictures) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-IN_PIECES = ("folder", "tars", "parquet", "s3", "s3 tars")
-KINDS = (*IN_PIECES, "one tar", "lmdb", "urls")
+def _write_packed_tars(root: Path, pictures: Pictures, size: int) -> str:
+    """Write a folder of tars, each packed as a whole."""
+    folder = Path(collections_of_photos.write_tars(root, pictures, size))
+    for path in list(folder.iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+        path.unlink()
+    return str(folder)
+
+
+def _write_zips(root: Path, pictures: Pictures, size: int) -> str:
+    """Write a folder of zips."""
+    names = list(pictures)
+    for start in range(0, len(names), size):
+        with zipfile.ZipFile(root / f"{start // size:05d}.zip", "w") as archive:
+            for name in names[start : start + size]:
+                archive.writestr(zipfile.ZipInfo(name), pictures[name])
+    return str(root)
+
+
+_OF_FILES: dict[str, Callable[..., str]] = {
+    "zips": _write_zips,
+    "packed tars": _write_packed_tars,
+    "arrow": collections_of_photos.write_arrow,
+}
+_LINES = {
+    "csv": ("path,image_id\n", "folder/{0},{0}\n"),
+    "tsv": ("path\timage_id\n", "folder/{0}\t{0}\n"),
+    "jsonl": ("", '{{"path": "folder/{0}", "image_id": "{0}"}}\n'),
+}
+"""Kind of a list -> its first line, and the line of a picture."""
+
+WHOLE_PIECES = ("zips", "parquet", "arrow", "s3 parquet")
+IN_PIECES = ("folder", "tars", "zips", "packed tars", "parquet", "arrow", "s3", "s3 tars")
+IN_PIECES += ("s3 parquet",)
+KINDS = (*IN_PIECES, "one tar", "lmdb", "urls", *_LINES)
 
 
 def contents(run: RunFolder, below: str = "") -> dict[str, tuple[bytes, int]]:

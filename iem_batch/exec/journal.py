@@ -70,6 +70,11 @@ class Driver:
         # A clock that was set back makes the age negative: then the sign is new.
         return time.time() - self.seen < SECONDS_OF_SILENCE
 
+    @property
+    def is_this_process(self) -> bool:
+        """Whether it is the process that asks."""
+        return (self.machine, self.pid) == (machine(), os.getpid())
+
 
 def drivers(run: RunFolder) -> list[Driver]:
     """Read who is, or was when it was killed, at work on a run."""

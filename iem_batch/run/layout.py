@@ -7,6 +7,7 @@ RUN/
   rounds/2/                             the second round: its steps, and a _run/ with their marks
   _run/run.json                         says that this is a run folder; written first
   _run/plan.json  _run/manifest/part-00000.parquet  _run/config.yaml
+  _run/planning.json                    what a command at work is planning with
   _run/steps/STEP.json                  what the step's output depends on
   _run/stats/STEP/part-00000.json       the commit mark of a shard, written last
   _run/done/STEP.json                   the sums over all shards, when the last one is committed
@@ -23,6 +24,7 @@ from collections.abc import Container, Iterable
 
 MARKER = "_run/run.json"
 PLAN = "_run/plan.json"
+PLANNING = "_run/planning.json"
 CONFIG = "_run/config.yaml"
 ESTIMATE = "_run/estimate.json"
 DRIVERS = "_run/drivers"

@@ -4,8 +4,10 @@ A file holds many shards, each in a row group of its own, so that a worker reads
 a plan of millions of images needs few files.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
+from operator import attrgetter
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +20,12 @@ from iem_batch.run.tables import ALONE
 from iem_batch.sources import Entry
 
 SHARDS_PER_FILE = 256
+
+Row = tuple[Any, ...]
+"""The values of an entry in the order of `MANIFEST`: made in less time than the entry."""
+
+row_of: Callable[[Entry], Row] = attrgetter(*MANIFEST.names)
+"""Gives the values of an entry."""
 
 
 def manifest_files(num_shards: int) -> list[str]:
@@ -44,36 +52,46 @@ def append_manifest(run: RunFolder, num_before: int, shards: Iterable[list[Entry
     if first is None:
         return num_before
     number, index = divmod(num_before, SHARDS_PER_FILE)
-    kept = [shard_entries(run, number * SHARDS_PER_FILE + at) for at in range(index)]
-    remaining = chain(kept, [first], new)
     num_shards = number * SHARDS_PER_FILE
+    kept = _tables(run, num_shards, num_before) if index else ()
+    remaining = chain(kept, map(_table, chain([first], new)))
     while some := _one_file(remaining):
         run.write_bytes(layout.manifest_part(num_shards // SHARDS_PER_FILE), some[1])
         num_shards += some[0]
     return num_shards
 
 
-def all_entries(run: RunFolder, first: int, stop: int) -> Iterator[Entry]:
-    """Read the entries of the shards first..stop-1, in order, file by file.
+def all_rows(run: RunFolder, first: int, stop: int) -> Iterator[Row]:
+    """Read the entries of the shards first..stop-1, in order, as what `row_of` makes of them.
 
     Raises:
         StorageError: the manifest cannot be read.
     """
+    for table in _tables(run, first, stop):
+        yield from _rows(table)
+
+
+def _tables(run: RunFolder, first: int, stop: int) -> Iterator[pa.Table]:
+    """Read the shards first..stop-1, a table each, file by file."""
     for number in range(first // SHARDS_PER_FILE, -(-stop // SHARDS_PER_FILE)):
         with run.open(layout.manifest_part(number)) as opened:
             file = pq.ParquetFile(opened, **ALONE)
             start = number * SHARDS_PER_FILE
             for shard in range(max(first, start), min(stop, start + SHARDS_PER_FILE)):
-                yield from _entries(file.read_row_group(shard - start, use_threads=False))
+                yield file.read_row_group(shard - start, use_threads=False)
 
 
-def _one_file(shards: Iterable[list[Entry]]) -> tuple[int, bytes] | None:
+def _table(entries: list[Entry]) -> pa.Table:
+    columns = {name: [getattr(entry, name) for entry in entries] for name in MANIFEST.names}
+    return pa.table(columns, schema=MANIFEST)
+
+
+def _one_file(shards: Iterable[pa.Table]) -> tuple[int, bytes] | None:
     """Encode the next shards; None when there are none."""
     sink, count = pa.BufferOutputStream(), 0
     with pq.ParquetWriter(sink, MANIFEST, compression="zstd") as writer:
-        for entries in islice(shards, SHARDS_PER_FILE):
-            columns = {name: [getattr(entry, name) for entry in entries] for name in MANIFEST.names}
-            writer.write_table(pa.table(columns, schema=MANIFEST), row_group_size=len(entries))
+        for table in islice(shards, SHARDS_PER_FILE):
+            writer.write_table(table, row_group_size=len(table))
             count += 1
     return (count, sink.getvalue().to_pybytes()) if count else None
 
@@ -90,8 +108,15 @@ def shard_entries(run: RunFolder, shard: int) -> list[Entry]:
             table = pq.ParquetFile(file, **ALONE).read_row_group(index, use_threads=False)
     except (FileNotFoundError, IndexError, pa.ArrowException) as error:
         raise StorageError(f"the manifest of {run.url} has no shard {shard}") from error
-    return _entries(table)
+    return [entry_of(row) for row in _rows(table)]
 
 
-def _entries(table: pa.Table) -> list[Entry]:
-    return [Entry(**row | {"repeats": tuple(row["repeats"])}) for row in table.to_pylist()]
+def _rows(table: pa.Table) -> Iterator[Row]:
+    columns = {name: table[name].to_pylist() for name in MANIFEST.names}
+    columns["repeats"] = map(tuple, columns["repeats"])
+    return zip(*columns.values(), strict=True)
+
+
+def entry_of(row: Row) -> Entry:
+    """Make an entry of its values."""
+    return Entry(**dict(zip(MANIFEST.names, row, strict=True)))

@@ -13,6 +13,7 @@ from iem_batch.run.sampling import chosen
 from iem_batch.run.schema import VERSION
 from iem_batch.run.settings import PlanSettings
 from iem_batch.sources import Entry, IgnoredFile, Source
+from iem_batch.sources.moved import without_was
 from iem_batch.sources.protocol import without_format
 
 __all__ = ["Plan", "read_plan", "require_same_settings", "shard_entries", "write_plan"]
@@ -26,7 +27,7 @@ class Plan:
     """What a run will do.
 
     Args:
-        source_url: the collection, with its format.
+        source_url: the collection, with its format, and where it lay before.
         shard_size: images in a shard, at most.
         limit: as in `PlanSettings`.
         sample: as in `PlanSettings`.
@@ -185,7 +186,7 @@ def require_same_settings(run: RunFolder, source: Source, settings: PlanSettings
     """
     before = read_plan(run)
     now = {
-        "source": (before.source_url, source.url),
+        "source": (without_was(before.source_url), without_was(source.url)),
         **{name: (getattr(before, name), value) for name, value in asdict(settings).items()},
         "schema_version": (before.schema_version, VERSION),
     }

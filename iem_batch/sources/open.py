@@ -12,6 +12,7 @@ from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.folder import FolderSource
 from iem_batch.sources.formats import Format, format_of, is_image_name
 from iem_batch.sources.lmdb import DATA_FILE, LMDBSource, require_database
+from iem_batch.sources.moved import MovedSource
 from iem_batch.sources.names import ALL, Names
 from iem_batch.sources.parquet import ParquetSource, open_table
 from iem_batch.sources.parquet_columns import ID_NAME, content_of, find_image_column, id_column
@@ -40,7 +41,7 @@ MAX_NAMES = 100_000
 MAX_FILES_OPENED, MAX_OPENED_OF_EXTENSION = 64, 8
 """Files that are opened for it, of one extension; its others are taken for the same."""
 
-_OPTION = r"(?:format|image|id|db|include|exclude)=[^&#]*"
+_OPTION = r"(?:format|image|id|db|include|exclude|was)=[^&#]*"
 _OPTIONS = re.compile(f"#({_OPTION}(?:&{_OPTION})*)$")
 
 
@@ -51,7 +52,8 @@ def open_source(url: str, web: WebSettings = DEFAULTS, names: Names = ALL) -> So
         url: a folder or a file, local or on an object store, or a file on a web server. Its
             content tells the format. Options behind it override that: ``#format=tar``, for
             Parquet the columns, as in ``#image=sample.photo&id=name``, and for an LMDB with named
-            databases ``#db=name``. In a name, ``%26`` is an ampersand and ``%23`` a hash.
+            databases ``#db=name``. In a name, ``%26`` is an ampersand and ``%23`` a hash. The
+            places in ``was`` are those of `MovedSource`.
         web: how web servers are asked.
         names: the images that are taken; the URL says what this does not.
 
@@ -67,19 +69,24 @@ def open_source(url: str, web: WebSettings = DEFAULTS, names: Names = ALL) -> So
     include, exclude = options.get("include"), options.get("exclude")
     taken = Names(names.include or include, names.exclude or exclude)
     try:
-        if is_web(place):
-            pieces = Pieces(WebFile(place, web), is_single=True, names=taken)
-            return _open_file(pieces, options, web)
-        folder = Folder(place)
-        if options.get("format") == "folder":
-            return FolderSource(folder, taken)
-        kind = folder.kind()
-        if kind == "absent":
-            raise SourceError(f"{folder.url} does not exist")
-        pieces = Pieces(folder, is_single=kind == "file", names=taken)
-        return (_open_file if pieces.is_single else _open_folder)(pieces, options, web)
+        source = _open(place, options, web, taken)
     except (StorageError, FileNotFoundError) as error:
         raise SourceError(str(error)) from error
+    return MovedSource(source, tuple(options["was"].split("\n"))) if "was" in options else source
+
+
+def _open(place: str, options: dict[str, str], web: WebSettings, names: Names) -> Source:
+    if is_web(place):
+        pieces = Pieces(WebFile(place, web), is_single=True, names=names)
+        return _open_file(pieces, options, web)
+    folder = Folder(place)
+    if options.get("format") == "folder":
+        return FolderSource(folder, names)
+    kind = folder.kind()
+    if kind == "absent":
+        raise SourceError(f"{folder.url} does not exist")
+    pieces = Pieces(folder, is_single=kind == "file", names=names)
+    return (_open_file if pieces.is_single else _open_folder)(pieces, options, web)
 
 
 def _open_folder(pieces: Pieces, options: dict[str, str], web: WebSettings) -> Source:

@@ -53,7 +53,7 @@ class Unpacked:
     """
 
     def __init__(self, folder: Folder | WebFile, name: str, codec: str, block_bytes: int) -> None:
-        size = folder.size(name)
+        self.packed_bytes = size = folder.size(name)
         self._packed = folder, name, 0, size
         self._codec, self._block_bytes = codec, block_bytes
         self._stream: Any = None
@@ -134,6 +134,9 @@ def unpacked(
     key = os.getpid(), folder, name
     with _lock:
         file = _idle.pop(key, None)
+    if file is not None and file.packed_bytes != folder.size(name):  # it has grown
+        file.close()
+        file = None
     if file is None:
         file = Unpacked(folder, name, codec, block_bytes)
     try:

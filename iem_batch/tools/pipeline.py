@@ -8,6 +8,7 @@ from pathlib import Path
 from iem_batch.errors import SettingsError
 from iem_batch.job import Job
 from iem_batch.run.folder import RunFolder, title
+from iem_batch.run.marker import adopt, kind_of, require_empty
 from iem_batch.steps.do import do
 from iem_batch.steps.report.accounts import rejections
 from iem_batch.steps.report.conclusion import conclusion, next_steps
@@ -60,6 +61,10 @@ def demo(job: Job) -> None:
 
     if not job.run.is_local:
         raise SettingsError(f"the demo writes its pictures to a local folder, not to {job.run.url}")
+    inner = RunFolder(f"{job.run.url}/run")
+    if kind_of(inner) is None:
+        require_empty(job.run)
+        adopt(inner, "run")  # first: what is in the folder from now on is the demo's
     made = make_composites(Path(job.run.url), job.settings.demo)
     print(
         f"demo: {made.num_composites:,} composites with ground truth, {made.num_photographs} "
@@ -67,4 +72,4 @@ def demo(job: Job) -> None:
     )
     evaluate = replace(job.settings.evaluate, truth=str(made.truth))
     settings = replace(job.settings, evaluate=evaluate)
-    run(replace(job, run=RunFolder(f"{job.run.url}/run"), settings=settings), str(made.photos))
+    run(replace(job, run=inner, settings=settings), str(made.photos))

@@ -1,23 +1,35 @@
 """The command `plan`: which images make which shard."""
 
+from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 
 from iem_batch.errors import RunMismatchError
+from iem_batch.exec.journal import Journal, drivers
 from iem_batch.job import Job
 from iem_batch.run import layout
+from iem_batch.run.comparison import GONE_TABLE
 from iem_batch.run.deletion import delete_own
-from iem_batch.run.extend import GONE_TABLE, extend_plan, find_change
+from iem_batch.run.differences import changes
+from iem_batch.run.extend import extend_plan, find_change
 from iem_batch.run.manifest import manifest_files
-from iem_batch.run.marker import Kind, adopt, require_apart
+from iem_batch.run.marker import Kind, adopt, kind_of, require_apart
 from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
 from iem_batch.sources import Source, open_source
 from iem_batch.sources.names import Names
 from iem_batch.sources.protocol import without_format
 from iem_batch.steps.do import drop, grow
+from iem_batch.tools.move import move
 from iem_batch.words import count
 
 
-def plan(job: Job, source: str, estimate: bool = False, extend: bool = False) -> None:
+def plan(
+    job: Job,
+    source: str,
+    estimate: bool = False,
+    extend: bool = False,
+    moved_to: str | None = None,
+) -> None:
     """List the source and write the plan, or check that the run has just this one.
 
     Args:
@@ -25,8 +37,12 @@ def plan(job: Job, source: str, estimate: bool = False, extend: bool = False) ->
         source: where the images are.
         estimate: whether to time a sample of them.
         extend: whether to plan what the source has besides.
+        moved_to: where the images of the plan lie now, if they have moved.
     """
-    if job.overwrite and job.run.exists(layout.PLAN):
+    if moved_to is not None:
+        move(job, source, moved_to)
+        return
+    if job.overwrite and kind_of(job.run) == "run" and job.run.exists(layout.PLAN):
         drop(job, "segment")
         manifest = manifest_files(job.run.read_json(layout.PLAN)["num_shards"])
         delete_own(job.run, layout.PLAN)  # first: without it there is no plan
@@ -58,9 +74,12 @@ def ensure_plan(
     """
     settings = job.settings.plan
     opened = open_source(source, job.settings.web, Names(settings.include, settings.exclude))
+    require_apart(job.run, without_format(opened.url))
+    adopt(job.run, kind)
     if not job.run.exists(layout.PLAN):
-        return _new_plan(job, opened, kind)
+        return _new_plan(job, opened)
     require_same_settings(job.run, opened, settings)
+    opened = open_source(read_plan(job.run).source_url, job.settings.web)  # knows of moves
     if extend:
         planned, change = extend_plan(job.run, opened)
         grow(job, planned.num_shards)
@@ -76,12 +95,44 @@ def ensure_plan(
     return read_plan(job.run)
 
 
-def _new_plan(job: Job, source: Source, kind: Kind) -> Plan:
-    require_apart(job.run, without_format(source.url))
-    adopt(job.run, kind)
-    planned = write_plan(job.run, source, job.settings.plan)
+def _new_plan(job: Job, source: Source) -> Plan:
+    with Journal(job.run, job.run, "plan", in_process=False):
+        _claim(job, source)
+        try:
+            if job.run.exists(layout.PLAN):  # of a command that began at the same moment
+                require_same_settings(job.run, source, job.settings.plan)
+                return read_plan(job.run)
+            planned = write_plan(job.run, source, job.settings.plan)
+        finally:
+            delete_own(job.run, layout.PLANNING)
     _say(job, planned)
     return planned
+
+
+def _claim(job: Job, source: Source) -> None:
+    """Begin to plan, but not while another command plans the same folder with other settings.
+
+    The journal is written before, so the claim of a command that is alive is told from one that a
+    kill has left.
+    """
+    mine = {"source": source.url, **asdict(job.settings.plan)}
+    found = None
+    while found is None:
+        job.run.create_json(layout.PLANNING, mine)
+        with suppress(FileNotFoundError):  # another has just ended
+            found = job.run.read_json(layout.PLANNING)
+    if not (changed := changes(found, mine)):
+        return
+    for driver in drivers(job.run):
+        if driver.alive and not driver.is_this_process:
+            differences = (
+                f"{key}: {old!r} there, {new!r} here" for key, (old, new) in changed.items()
+            )
+            raise RunMismatchError(
+                f"process {driver.pid} on {driver.host} is planning {job.run.url} at this moment "
+                f"with other settings ({', '.join(differences)}); use a new run folder"
+            )
+    job.run.write_json(layout.PLANNING, mine)
 
 
 def _say(job: Job, planned: Plan, besides: str = "") -> None:

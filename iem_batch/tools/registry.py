@@ -45,7 +45,7 @@ TOOLS = {
             "photos run --extend",
         ),
         module="plan",
-        arguments=("source", "run", "--estimate", "--extend", *PLAN_FLAGS),
+        arguments=("source", "run", "--estimate", "--extend", "--moved-to", *PLAN_FLAGS),
     ),
     "show": Tool(
         summary="Draw one image of a run, or any photo.",

@@ -10,7 +10,8 @@ import pytest
 from iem_batch.errors import RunMismatchError
 from iem_batch.job import Job
 from iem_batch.run import layout, manifest
-from iem_batch.run.extend import GONE_TABLE, extend_plan, find_change
+from iem_batch.run.comparison import GONE_TABLE
+from iem_batch.run.extend import extend_plan, find_change
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.plan import Plan, read_plan, shard_entries, write_plan
 from iem_batch.run.settings import PlanSettings
