@@ -11,6 +11,7 @@ from iem_batch.sources.names import ALL, Names
 from iem_batch.sources.pieces import name_below
 from iem_batch.sources.protocol import (
     MAX_FILE_BYTES,
+    NO_COLUMNS,
     Entry,
     IgnoredFile,
     RawImage,
@@ -34,6 +35,8 @@ class FolderSource:
 
     exact_bytes: ClassVar[bool] = True
     """The sizes are those of the files."""
+
+    kept: ClassVar = NO_COLUMNS
 
     folder: Folder
     names: Names = ALL

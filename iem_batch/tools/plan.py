@@ -10,6 +10,7 @@ from iem_batch.run.extend import GONE_TABLE, extend_plan, find_change
 from iem_batch.run.manifest import manifest_files
 from iem_batch.run.marker import Kind, adopt, require_apart
 from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
+from iem_batch.run.settings import names_in
 from iem_batch.sources import Source, open_source
 from iem_batch.sources.names import Names
 from iem_batch.sources.protocol import without_format
@@ -57,7 +58,8 @@ def ensure_plan(
             written.
     """
     settings = job.settings.plan
-    opened = open_source(source, job.settings.web, Names(settings.include, settings.exclude))
+    names = Names(settings.include, settings.exclude)
+    opened = open_source(source, job.settings.web, names, names_in(settings.keep))
     if not job.run.exists(layout.PLAN):
         return _new_plan(job, opened, kind)
     require_same_settings(job.run, opened, settings)
