@@ -238,6 +238,12 @@ def kept_of(schema: pa.Schema, names: Container[str]) -> pa.Schema:
 _OF_FORMATS = ("file_name", "mask_file_name")
 """Columns of lists beside the files of a corpus."""
 
+_TAKEN = {
+    *_OF_FORMATS,
+    *(name for table in (FUSED, CORPUS, APPLIED, APPLIED_FILES) for name in table.names),
+}
+"""Columns of the tables that `add_kept` adds to."""
+
 
 def require_free(names: Sequence[str]) -> None:
     """Check that columns can be added to the tables.
@@ -246,7 +252,7 @@ def require_free(names: Sequence[str]) -> None:
         SettingsError: a table has one of that name already, or two are the same.
     """
     for name in names:
-        if name in {*FUSED.names, *CORPUS.names, *_OF_FORMATS} or names.count(name) > 1:
+        if name in _TAKEN or names.count(name) > 1:
             raise SettingsError(f"plan.keep: there is a column {name} in the tables already")
 
 
