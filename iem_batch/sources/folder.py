@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from iem_batch.errors import SourceError, StorageError
-from iem_batch.sources.formats import HEAD_BYTES, image_extension, is_image_name, lacks_extension
+from iem_batch.images.first_bytes import image_extension
+from iem_batch.sources.formats import HEAD_BYTES, is_image_name, lacks_extension
 from iem_batch.sources.names import ALL, Names
 from iem_batch.sources.pieces import name_below
 from iem_batch.sources.protocol import (

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from iem_batch.errors import IEMBatchError
+from iem_batch.images.first_bytes import image_extension
 from iem_batch.sources.formats import (
-    image_extension,
     is_hidden,
     is_image_name,
     is_unsafe,

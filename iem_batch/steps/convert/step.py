@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from iem_batch.errors import IntegrityError
 from iem_batch.exec.step import ShardOutput
+from iem_batch.images.first_bytes import image_extension
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.file_names import safe_stem
@@ -27,7 +28,6 @@ from iem_batch.run.load import read_entries
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import shard_entries
 from iem_batch.sources import RawImage, UnreadableImage
-from iem_batch.sources.formats import image_extension
 from iem_batch.sources.protocol import NO_COLUMNS
 from iem_batch.sources.tar_members import ID_COMMENT
 from iem_batch.steps.convert.settings import ConvertSettings
