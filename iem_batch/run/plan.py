@@ -140,7 +140,8 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
         SettingsError: columns that are kept have names or types that cannot be.
         StorageError: the run folder cannot be written.
     """
-    require_free(source.kept.names)
+    if settings.keep:
+        require_free(source.kept.names)
     fingerprint = source.fingerprint()  # first: what is added meanwhile is found the next time
     listing = _Listing(source, settings)
     num_shards = append_manifest(run, 0, cut_into_shards(iter(listing), settings.shard_size))

@@ -197,13 +197,13 @@ class ParquetSource(PiecesSource):
             )
             yield from fetch(requests, self.pieces.folder.is_local, self.web)
             return
-        is_empty = "its list of images is empty" if _has_lists(table, image) else ""
+        nothing = "its list of images is empty" if _has_lists(table, image) else "the image is null"
         for cell, value in values:
             place = f"{uri}#{cell.label}"
             if isinstance(value, str):
                 yield read_named(value, uri, cell.image_id, place)
             else:
-                missing = is_empty if cell.place is None and is_empty else "the image is null"
+                missing = nothing if cell.place is None else "the image is null"
                 yield _image(cell.image_id, place, value, missing)
 
     def _columns(self, table: ParquetTable) -> tuple[Column, Column | None]:
