@@ -5,7 +5,8 @@ good ones as if the others were not there. The files depend on the seed and the 
 
     python -m benchmarks.fuzz PHOTOS --count 10000 --seed 1 --output benchmarks/results/fuzz.json
 
-With --form the damaged files lie in an archive or a table, such as --form zip.
+With --form the damaged files lie in an archive or a table, such as --form zip; of tables a column
+is kept (plan.keep), which the fused masks must have.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,11 @@ FORMS = {
     "parquet": collections.write_parquet,
     "arrow": collections.write_arrow,
     "jsonl": collections.write_paths,
+    "csv": collections.write_csv,
+    "lists": collections.write_lists,
 }
+KEEP = {"parquet": "label", "arrow": "label", "jsonl": "path", "csv": "path", "lists": "first"}
+"""Form -> a column that is kept (plan.keep)."""
 SIZE_PX = 32
 POLICIES = frozenset({"too_large", "extreme_aspect", "unsupported_mode", "unsupported_format"})
 """Reasons to reject what Pillow might decode."""
@@ -67,13 +72,17 @@ class Outcome:
     seconds: float = 0.0
 
 
-def segment(source: str, run: Path) -> tuple[int, float]:
+def segment(source: str, run: Path, *flags: str) -> tuple[int, float]:
     """Run the command in a process of its own; returns its status and peak memory in MB."""
     settings = [f"--decode.size_px={SIZE_PX}", "--decode.fit=crop", "--decode.resize=nearest"]
-    settings += ["--iem.iterations=1", "--segment.init_shares=[0.5]"]
+    settings += ["--iem.iterations=1", "--segment.init_shares=[0.5]", *flags]
+    return command("segment", source, str(run), "--segment.backend=torch", *settings)
+
+
+def command(*arguments: str) -> tuple[int, float]:
+    """Run a command; see `segment`."""
     process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory"]
-        + ["segment", source, str(run), "--local", "--segment.backend=torch", *settings],
+        [sys.executable, "-m", "benchmarks.memory", *arguments, "--local"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[1],
@@ -82,14 +91,39 @@ def segment(source: str, run: Path) -> tuple[int, float]:
     return process.returncode, float(process.stdout.split()[-1])
 
 
-def rows_of(run: RunFolder, folder: str) -> dict[str, dict[str, Any]]:
-    """Read the rows of a folder; an id that comes twice is an error."""
+def rows_of(
+    run: RunFolder, folder: str, names: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Read the rows of a folder by the names of the files; an id that comes twice is an error."""
     rows = {}
     for name in run.names(folder):
         for row in run.read_table(f"{folder}/{name}").to_pylist():
-            assert row["image_id"] not in rows, row
-            rows[row["image_id"]] = row
+            image_id = row.pop("image_id")
+            file = image_id if names is None else names.get(image_id, image_id)
+            assert file not in rows, row
+            rows[file] = row
     return rows
+
+
+def _not_kept(
+    run: RunFolder, keep: str, masks: Collection[str], names: Mapping[str, str]
+) -> list[str]:
+    """Fuse the masks, and say which of them lack what their source has in a column."""
+    status, _ = command("fuse", run.url)
+    if status != 0:
+        return [f"fuse ended with {status}"]
+    fused = rows_of(run, "fuse", names)
+    ids = {name: image_id for image_id, name in names.items()}
+    right = {
+        "label": lambda name: 0,
+        "path": lambda name: f"folder/{name}",
+        "first": lambda name: ids[name].rpartition("/")[0],
+    }[keep]
+    return [
+        f"{name} has lost its {keep}"
+        for name in masks
+        if name not in fused or fused[name][keep] != right(name)
+    ]
 
 
 def fuzz(
@@ -111,13 +145,18 @@ def fuzz(
         (alone / name).write_bytes(data)
     files = {path.name: path.read_bytes() for path in sorted(source.iterdir())}
     given = FORMS[form](folder / "given", files)
-    status, outcome.peak_mb = segment(given, folder / "run")
+    keep = KEEP.get(form)
+    status, outcome.peak_mb = segment(given, folder / "run", *(["--keep", keep] if keep else []))
     if status != 0 or segment(str(alone), folder / "expected")[0] != 0:
         outcome.faults.append(f"the command ended with {status}")
         return outcome
     expected = rows_of(RunFolder(str(folder / "expected")), "segment")
     run = RunFolder(str(folder / "run"))
-    _judge(source, rows_of(run, "segment"), rows_of(run, "quarantine"), expected, outcome)
+    names = collections.ids_in_lists(files) if form == "lists" else {name: name for name in files}
+    masks, quarantine = rows_of(run, "segment", names), rows_of(run, "quarantine", names)
+    _judge(source, masks, quarantine, expected, outcome)
+    if keep:
+        outcome.faults += _not_kept(run, keep, masks.keys(), names)
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
 

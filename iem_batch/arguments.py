@@ -18,6 +18,7 @@ SHORT = {
     "--sample": "plan.sample",
     "--include": "plan.include",
     "--exclude": "COMMAND.exclude",
+    "--keep": "plan.keep",
     "--shard-size": "plan.shard_size",
     "--engine": "segment.engine",
     "--masks": "segment.masks",

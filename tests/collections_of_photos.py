@@ -1,4 +1,4 @@
-"""The same pictures as a folder, tar, zip, Parquet, LMDB, a list of URLs, a table of paths."""
+"""The same pictures as a folder, tar, zip, Parquet, LMDB, a list of URLs, tables of paths."""
 
 import gzip
 import io
@@ -6,7 +6,7 @@ import json
 import random
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -119,6 +119,38 @@ def write_paths(root: Path, pictures: Pictures) -> str:
     rows = [json.dumps({"path": f"folder/{name}", "image_id": name}) for name in pictures]
     (root / "all.jsonl.gz").write_bytes(gzip.compress("\n".join(rows).encode()))
     return str(root / "all.jsonl.gz")
+
+
+def write_csv(root: Path, pictures: Pictures) -> str:
+    """Write files and a table of their paths, with ids, as TSV."""
+    write_folder(root, pictures)
+    rows = [f"folder/{name}\t{name}" for name in pictures]
+    (root / "all.tsv").write_text("\n".join(["path\timage_id", *rows]) + "\n")
+    return str(root / "all.tsv")
+
+
+def write_lists(root: Path, pictures: Pictures, size: int = 3) -> str:
+    """Write a Parquet file whose rows are lists of pictures, with the name of the first one."""
+    root.mkdir(parents=True, exist_ok=True)
+    rows = batched(pictures, size)
+    images = [[{"bytes": pictures[name], "path": name} for name in row] for row in rows]
+    kind = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    names = [row[0] for row in rows]
+    table = pa.table({"images": pa.array(images, kind), "image_id": names, "first": names})
+    pq.write_table(table, root / "lists.parquet", row_group_size=7)
+    return str(root / "lists.parquet")
+
+
+def ids_in_lists(names: Iterable[str], size: int = 3) -> dict[str, str]:
+    """Give the id of each picture that `write_lists` has written -> its name."""
+    rows = batched(names, size)
+    return {f"{row[0]}/{place}": name for row in rows for place, name in enumerate(row)}
+
+
+def batched(names: Iterable[str], size: int) -> list[list[str]]:
+    """Put names into groups."""
+    every = list(names)
+    return [every[start : start + size] for start in range(0, len(every), size)]
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "pretrained": {*BASE, "storage"},
     "results": {*BASE, "images", "steps.upscale.upsampling", "steps.report.sheet"},
     "given": {*BASE, "storage", "images"},
-    "sources": {*BASE, "storage"},
+    "sources": {*BASE, "storage", "images.first_bytes"},
     "run": {*BASE, "storage", "images", "sources"},
     "mask_files": {*BASE, "storage", "images", "sources", "run"},
     "exec": {*BASE, "storage", "run", "iem.backends", "exec.ray.executor"},

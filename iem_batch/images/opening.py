@@ -11,21 +11,30 @@ from collections.abc import Iterator
 from PIL import Image, _imaging
 
 from iem_batch.errors import ImageRejectedError
+from iem_batch.images.first_bytes import image_extension
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"RIFF": "WebP",
+_NAMES = {
+    "jpg": "JPEG",
+    "png": "PNG",
+    "gif": "GIF",
+    "bmp": "BMP",
+    "tif": "TIFF",
+    "webp": "WebP",
+    "ppm": "PPM",
+    "avif": "AVIF",
+    "heic": "HEIC",
+    "jxl": "JPEG XL",
 }
-_AVIF = (b"avif", b"avis")
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+"""Extension -> what a person calls the format."""
+
+_NOT_READ = {
+    "avif": ("AVIF", "pip install 'pillow>=11.3' reads it"),
+    "heic": ("HEIF", "pip install 'iem-batch[heif]' reads it"),
+    "jxl": ("JXL", "it is not read; convert it to PNG"),
+}
+"""Extension -> the format in `formats`, and what to do where it is not there."""
 
 
 @functools.cache
@@ -69,24 +78,15 @@ def unidentified(data: bytes) -> ImageRejectedError:
     """Tell what is no image from an image of another format, or whose header is damaged."""
     if not data:
         return ImageRejectedError("empty", "the file has no bytes")
-    for magic, name in _MAGIC.items():
-        if data.startswith(magic):
-            message = f"begins as {name}, but its header cannot be read"
-            return ImageRejectedError("corrupt", message)
-    brand = data[8:12] if data[4:8] == b"ftyp" else b""
-    if brand in _AVIF:
-        return _not_read("AVIF", "AVIF", "pip install 'pillow>=11.3' reads it")
-    if brand in _HEIC:
-        return _not_read("HEIF", "HEIC", "pip install 'iem-batch[heif]' reads it")
-    if data.startswith(_JPEG_XL):
-        return _not_read("JXL", "JPEG XL", "convert it to JPEG or PNG")
-    return ImageRejectedError("not_an_image", f"begins with {data[:16]!r}")
-
-
-def _not_read(format_: str, name: str, what_to_do: str) -> ImageRejectedError:
-    if format_ in formats():
-        return ImageRejectedError("corrupt", f"begins as {name}, but its header cannot be read")
-    return ImageRejectedError("unsupported_format", f"an image of the format {name}; {what_to_do}")
+    extension = image_extension(data)
+    if extension is None:
+        return ImageRejectedError("not_an_image", f"begins with {data[:16]!r}")
+    name = _NAMES[extension]
+    format_, what_to_do = _NOT_READ.get(extension, ("", ""))
+    if what_to_do and format_ not in formats():
+        message = f"an image of the format {name}; {what_to_do}"
+        return ImageRejectedError("unsupported_format", message)
+    return ImageRejectedError("corrupt", f"begins as {name}, but its header cannot be read")
 
 
 def _allow_pixels(max_pixels: int) -> None:

@@ -29,6 +29,7 @@ class LoadedShard:
         uri: B places.
         width: B widths of the originals, in pixels.
         height: B heights of the originals, in pixels.
+        kept: B times what the source has in the columns that are kept.
         rejected: rows of `schema.QUARANTINE`, in the order of the plan.
         planned: how many images the shard was to load: B + len(rejected).
         num_losing_levels: how many of the B would keep more with `decode.range` percentile.
@@ -43,6 +44,7 @@ class LoadedShard:
     rejected: list[dict[str, str]]
     planned: int
     num_losing_levels: int = 0
+    kept: Sequence[tuple[object, ...]] = ()
 
     def without_pixels(self) -> "LoadedShard":
         """Give the same without pixels, images of 0 x 0, where only ids and sizes are needed."""
@@ -67,6 +69,7 @@ class LoadedShard:
             uri=[self.uri[b] for b in kept],
             width=[self.width[b] for b in kept],
             height=[self.height[b] for b in kept],
+            kept=[self.kept[b] for b in kept],
             rejected=[*self.rejected, *rows],
         )
 
@@ -97,7 +100,7 @@ def load_shard(
     in_plan = sum(entry.stop - entry.start for entry in entries)
     # Pixels go where they will stay, each while it is still in the processor's cache.
     image_BHW3 = np.empty((in_plan, settings.size_px, settings.size_px, 3), np.uint8)
-    kept: list[tuple[str, str, int, int]] = []
+    taken: list[tuple[str, str, int, int, tuple[object, ...]]] = []
     rejected: list[dict[str, str]] = []
     num_losing_levels = 0
     for item in read_entries(source, entries, wanted):
@@ -106,22 +109,24 @@ def load_shard(
         except ImageRejectedError as error:
             rejected.append(quarantine_row(item.image_id, item.uri, error.reason, error.message))
             continue
-        if len(kept) == len(image_BHW3):  # of an estimated entry
+        if len(taken) == len(image_BHW3):  # of an estimated entry
             image_BHW3 = np.concatenate([image_BHW3, np.empty_like(image_BHW3)])
-        image_BHW3[len(kept)] = decoded.pixels
+        image_BHW3[len(taken)] = decoded.pixels
         num_losing_levels += decoded.loses_levels
-        kept.append((item.image_id, item.uri, decoded.width, decoded.height))
-    planned = len(kept) + len(rejected)
+        assert isinstance(item, RawImage)
+        taken.append((item.image_id, item.uri, decoded.width, decoded.height, item.kept))
+    planned = len(taken) + len(rejected)
     if wanted is None and is_exact and planned != in_plan:
         message = f"shard {shard} has {in_plan:,} images, and its source gave {planned:,}"
         raise IntegrityError(message)
     return LoadedShard(
         shard=shard,
-        image_BHW3=image_BHW3[: len(kept)],
-        image_id=[image_id for image_id, _, _, _ in kept],
-        uri=[uri for _, uri, _, _ in kept],
-        width=[width for _, _, width, _ in kept],
-        height=[height for _, _, _, height in kept],
+        image_BHW3=image_BHW3[: len(taken)],
+        image_id=[image[0] for image in taken],
+        uri=[image[1] for image in taken],
+        width=[image[2] for image in taken],
+        height=[image[3] for image in taken],
+        kept=[image[4] for image in taken],
         rejected=rejected,
         planned=planned,
         num_losing_levels=num_losing_levels,

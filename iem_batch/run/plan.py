@@ -10,8 +10,8 @@ from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.manifest import append_manifest, shard_entries
 from iem_batch.run.sampling import chosen
-from iem_batch.run.schema import VERSION
-from iem_batch.run.settings import PlanSettings
+from iem_batch.run.schema import VERSION, require_free
+from iem_batch.run.settings import PlanSettings, names_in
 from iem_batch.sources import Entry, IgnoredFile, Source
 from iem_batch.sources.moved import without_was
 from iem_batch.sources.protocol import without_format
@@ -33,6 +33,7 @@ class Plan:
         sample: as in `PlanSettings`.
         include: as in `PlanSettings`.
         exclude: as in `PlanSettings`.
+        keep: as in `PlanSettings`.
         seed: as in `PlanSettings`.
         num_images: images in all shards.
         is_exact: whether `num_images` was counted; else it is estimated.
@@ -59,6 +60,7 @@ class Plan:
     sample: float | None
     include: str | None
     exclude: str | None
+    keep: str | None
     seed: int
     num_images: int
     is_exact: bool
@@ -75,6 +77,11 @@ class Plan:
     num_gone: int
     fingerprint: str | None
     schema_version: str
+
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """The names in `keep`."""
+        return names_in(self.keep)
 
 
 class _Listing:
@@ -130,9 +137,12 @@ def write_plan(run: RunFolder, source: Source, settings: PlanSettings) -> Plan:
     plan.
 
     Raises:
-        SourceError: the source cannot be listed or holds no image.
+        SourceError: the source cannot be listed, holds no image, or has no column to keep.
+        SettingsError: columns that are kept have names or types that cannot be.
         StorageError: the run folder cannot be written.
     """
+    if settings.keep:
+        require_free(source.kept.names)
     fingerprint = source.fingerprint()  # first: what is added meanwhile is found the next time
     listing = _Listing(source, settings)
     num_shards = append_manifest(run, 0, cut_into_shards(iter(listing), settings.shard_size))

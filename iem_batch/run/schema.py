@@ -2,13 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Container, Sequence
+from typing import Any
 
 import pyarrow as pa
+
+from iem_batch.errors import SettingsError
 
 VERSION = "3"
 
 VERSION_KEY = b"iem_batch.schema_version"
 """Of the metadata that all tables have."""
+
+_FEATURES = b"huggingface"
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """An encoded picture, as Hugging Face `datasets` stores its Image feature."""
@@ -22,7 +28,7 @@ def _schema(fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
     }
     metadata = {
         VERSION_KEY: VERSION,
-        "huggingface": json.dumps({"info": {"features": features}}),
+        _FEATURES: json.dumps({"info": {"features": features}}),
     }
     return pa.schema([pa.field(name, kind) for name, kind in fields], metadata=metadata)
 
@@ -202,6 +208,58 @@ EVALUATION = _schema(
 
 Scores are as labelled, or of the better polarity (best_). The error is null for the baselines.
 """
+
+
+def add_kept(table: pa.Table, kept: pa.Schema, values: Sequence[tuple[object, ...]]) -> pa.Table:
+    """Add the columns that are kept of a source, and what Hugging Face `datasets` knows of them.
+
+    Args:
+        table: of N rows.
+        kept: the columns.
+        values: of each row.
+    """
+    if not kept.names:
+        return table
+    known = _features(table.schema) | _features(kept)
+    for place, field in enumerate(kept):
+        column = pa.array([row[place] for row in values], field.type)
+        table = table.append_column(field, column)
+    features = {_FEATURES: json.dumps({"info": {"features": known}})}
+    return table.replace_schema_metadata(table.schema.metadata | features)
+
+
+def kept_of(schema: pa.Schema, names: Container[str]) -> pa.Schema:
+    """Give the columns of a table that `add_kept` has added, by their names."""
+    fields = [field for field in schema if field.name in names]
+    own = {name: kind for name, kind in _features(schema).items() if name in names}
+    return pa.schema(fields, metadata={_FEATURES: json.dumps({"info": {"features": own}})})
+
+
+_OF_FORMATS = ("file_name", "mask_file_name")
+"""Columns of lists beside the files of a corpus."""
+
+_TAKEN = {
+    *_OF_FORMATS,
+    *(name for table in (FUSED, CORPUS, APPLIED, APPLIED_FILES) for name in table.names),
+}
+"""Columns of the tables that `add_kept` adds to."""
+
+
+def require_free(names: Sequence[str]) -> None:
+    """Check that columns can be added to the tables.
+
+    Raises:
+        SettingsError: a table has one of that name already, or two are the same.
+    """
+    for name in names:
+        if name in _TAKEN or names.count(name) > 1:
+            raise SettingsError(f"plan.keep: there is a column {name} in the tables already")
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    found = json.loads((schema.metadata or {}).get(_FEATURES, b"{}"))
+    features: dict[str, Any] = found.get("info", {}).get("features", {})
+    return features
 
 
 def quarantine_row(image_id: str, uri: str, error_class: str, message: str) -> dict[str, str]:

@@ -11,6 +11,11 @@ _SAMPLE = Rule(
 )
 
 
+def names_in(text: str | None) -> tuple[str, ...]:
+    """Give the names between commas of a setting."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings(Section, name="plan"):
     """How a source is cut into shards.
@@ -31,5 +36,9 @@ class PlanSettings(Section, name="plan"):
     `train/*`; null takes all. `*` stands for any characters, slashes too, `?` for one."""
     exclude: str | None = None
     """Leave out images whose id matches one of these patterns, as in `*_seg.png`."""
+    keep: str | None = None
+    """Carry these columns of the source to the masks of fuse and to what export writes, between
+    which commas are: `caption,label`; in tars what lies beside the images: `txt`, `cls`,
+    `json.caption`. Parquet and Arrow keep their types, all else is text."""
     seed: int = 0
     """Another seed draws another sample."""

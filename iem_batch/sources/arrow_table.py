@@ -44,6 +44,9 @@ class ArrowTable(ParquetTable):
             values.validate(full=True)  # Arrow trusts the places that a file gives
             yield values
 
+    def _smallest_leaf(self, column: Column) -> Column:
+        return column
+
     def _column_bytes(self, group: int, column: Column) -> int:
         num_bytes: int = self._array(group, column).nbytes
         return num_bytes

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from iem_batch.errors import SourceError, StorageError
-from iem_batch.sources.formats import HEAD_BYTES, image_extension, is_image_name, lacks_extension
+from iem_batch.images.first_bytes import image_extension
+from iem_batch.sources.formats import HEAD_BYTES, is_image_name, lacks_extension
 from iem_batch.sources.names import ALL, Names
 from iem_batch.sources.pieces import name_below
 from iem_batch.sources.protocol import (
     MAX_FILE_BYTES,
+    NO_COLUMNS,
     Entry,
     IgnoredFile,
     RawImage,
@@ -34,6 +36,8 @@ class FolderSource:
 
     exact_bytes: ClassVar[bool] = True
     """The sizes are those of the files."""
+
+    kept: ClassVar = NO_COLUMNS
 
     folder: Folder
     names: Names = ALL

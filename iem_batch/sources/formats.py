@@ -5,6 +5,8 @@ import struct
 import tarfile
 from typing import Literal
 
+from iem_batch.images.first_bytes import image_extension
+
 Format = Literal["image", "tar", "zip", "parquet", "arrow", "lmdb", "packed"]
 
 HEAD_BYTES = 512
@@ -16,18 +18,6 @@ EXTENSIONS = frozenset(
 )
 """Extensions, in lower case, by which files and members of archives are taken for images."""
 
-_IMAGE_EXTENSIONS = (
-    (b"\xff\xd8\xff", "jpg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"GIF87a", "gif"),
-    (b"GIF89a", "gif"),
-    (b"II*\x00", "tif"),
-    (b"MM\x00*", "tif"),
-    (b"\xff\x0a", "jxl"),
-    (b"\x00\x00\x00\x0cJXL ", "jxl"),
-)
-_BRANDS = {b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic", b"mif1": "heic"}
-"""What an image in the container of MP4 files says of itself."""
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")
 _ROOT = re.compile(r"^(?:\.?/)+")
 _LMDB_MAGIC = struct.pack("=I", 0xBEEFC0DE)
@@ -53,23 +43,6 @@ def format_of(head: bytes) -> Format | None:
     if head.startswith(_PACKED):
         return "packed"
     return "tar" if _is_tar(head) else None
-
-
-def image_extension(head: bytes) -> str | None:
-    """Give the usual extension of an image by its first bytes; None if it is none."""
-    for magic, extension in _IMAGE_EXTENSIONS:
-        if head.startswith(magic):
-            return extension
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "webp"
-    if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
-        return _BRANDS[head[8:12]]
-    # Two letters may be those of a text; the reserved fields of a bitmap are zero.
-    if head.startswith(b"BM") and head[6:10] == bytes(4):
-        return "bmp"
-    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
-        return "ppm"
-    return None
 
 
 def _is_tar(head: bytes) -> bool:

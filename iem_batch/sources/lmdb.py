@@ -13,6 +13,7 @@ from iem_batch.checks import needs_extra
 from iem_batch.errors import SourceError
 from iem_batch.sources.names import ALL, Names
 from iem_batch.sources.protocol import (
+    NO_COLUMNS,
     Entry,
     IgnoredFile,
     RawImage,
@@ -55,6 +56,8 @@ class LMDBSource:
 
     exact_bytes: ClassVar[bool] = False
     """Sizes are shares of the file: values are not looked at."""
+
+    kept: ClassVar = NO_COLUMNS
 
     path: str
     db: str | None = None

@@ -4,6 +4,8 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
+import pyarrow as pa
+
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -41,6 +43,11 @@ class MovedSource:
     def exact_bytes(self) -> bool:
         """As `Source.exact_bytes`."""
         return self.source.exact_bytes
+
+    @property
+    def kept(self) -> pa.Schema:
+        """As `Source.kept`."""
+        return self.source.kept
 
     def fingerprint(self) -> str | None:
         """As `Source.fingerprint`, which no move changes."""

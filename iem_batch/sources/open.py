@@ -3,6 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import islice
 from urllib.parse import unquote
 
@@ -14,16 +15,16 @@ from iem_batch.sources.formats import Format, format_of, is_image_name
 from iem_batch.sources.lmdb import DATA_FILE, LMDBSource, require_database
 from iem_batch.sources.moved import MovedSource
 from iem_batch.sources.names import ALL, Names
-from iem_batch.sources.parquet import ParquetSource, open_table
+from iem_batch.sources.parquet import ParquetSource
 from iem_batch.sources.parquet_columns import ID_NAME, content_of, find_image_column, id_column
-from iem_batch.sources.pieces import Pieces, is_private
-from iem_batch.sources.protocol import Source
+from iem_batch.sources.pieces import Pieces, PiecesSource, is_private, no_columns
+from iem_batch.sources.protocol import Source, without_format
+from iem_batch.sources.tables import first_schema
 from iem_batch.sources.tar import TarSource
 from iem_batch.sources.text_rows import (
     MAX_JSON_BYTES,
     has_url,
-    json_schema,
-    read_header,
+    table_schema,
 )
 from iem_batch.sources.url_list import URLListSource
 from iem_batch.sources.zip_archive import ZipSource
@@ -45,7 +46,9 @@ _OPTION = r"(?:format|image|id|db|include|exclude|was)=[^&#]*"
 _OPTIONS = re.compile(f"#({_OPTION}(?:&{_OPTION})*)$")
 
 
-def open_source(url: str, web: WebSettings = DEFAULTS, names: Names = ALL) -> Source:
+def open_source(
+    url: str, web: WebSettings = DEFAULTS, names: Names = ALL, keep: Sequence[str] = ()
+) -> Source:
     """Open a collection of images.
 
     Args:
@@ -56,9 +59,10 @@ def open_source(url: str, web: WebSettings = DEFAULTS, names: Names = ALL) -> So
             places in ``was`` are those of `MovedSource`.
         web: how web servers are asked.
         names: the images that are taken; the URL says what this does not.
+        keep: names of the columns that are read with the images, as `RawImage.kept`.
 
     Raises:
-        SourceError: there is nothing there, or nothing that this program can read.
+        SourceError: there is nothing there, nothing that this program can read, or no column.
     """
     found = _OPTIONS.search(url)
     pairs = (option.split("=", 1) for option in found[1].split("&")) if found else ()
@@ -69,15 +73,19 @@ def open_source(url: str, web: WebSettings = DEFAULTS, names: Names = ALL) -> So
     include, exclude = options.get("include"), options.get("exclude")
     taken = Names(names.include or include, names.exclude or exclude)
     try:
-        source = _open(place, options, web, taken)
+        source = _open(place, options, web, taken, tuple(keep))
     except (StorageError, FileNotFoundError) as error:
         raise SourceError(str(error)) from error
+    if keep and not isinstance(source, PiecesSource):
+        raise no_columns(without_format(source.url))
     return MovedSource(source, tuple(options["was"].split("\n"))) if "was" in options else source
 
 
-def _open(place: str, options: dict[str, str], web: WebSettings, names: Names) -> Source:
+def _open(
+    place: str, options: dict[str, str], web: WebSettings, names: Names, keep: tuple[str, ...]
+) -> Source:
     if is_web(place):
-        pieces = Pieces(WebFile(place, web), is_single=True, names=names)
+        pieces = Pieces(WebFile(place, web), is_single=True, names=names, keep=keep)
         return _open_file(pieces, options, web)
     folder = Folder(place)
     if options.get("format") == "folder":
@@ -85,7 +93,7 @@ def _open(place: str, options: dict[str, str], web: WebSettings, names: Names) -
     kind = folder.kind()
     if kind == "absent":
         raise SourceError(f"{folder.url} does not exist")
-    pieces = Pieces(folder, is_single=kind == "file", names=names)
+    pieces = Pieces(folder, is_single=kind == "file", names=names, keep=keep)
     return (_open_file if pieces.is_single else _open_folder)(pieces, options, web)
 
 
@@ -165,10 +173,8 @@ def _open_text(
     is_promised = kind or image or any(end in name for end in (".csv", ".tsv", ".jsonl"))
     try:
         if kind == "jsonl" or (kind is None and first.startswith("{")):
-            kind, schema = "jsonl", json_schema(head)
-        else:
-            names = read_header(head).names
-            kind, schema = "csv", pa.schema([(name, pa.string()) for name in names])
+            kind = "jsonl"
+        schema = table_schema(head, kind := kind or "csv")
         image, image_id = _columns(schema, options, url)
     except SourceError as error:
         if is_promised:
@@ -184,7 +190,7 @@ def _open_text(
 def _table(pieces: Pieces, kind: str, options: dict[str, str], web: WebSettings) -> Source:
     if "image" in options and "id" in options:
         return ParquetSource(pieces, options["image"], options["id"] or None, web, kind)
-    columns = _columns(_first_schema(pieces, kind), options, pieces.folder.url)
+    columns = _columns(first_schema(pieces, kind), options, pieces.folder.url)
     return ParquetSource(pieces, *columns, web, kind)
 
 
@@ -196,21 +202,6 @@ def _columns(schema: pa.Schema, options: dict[str, str], place: str) -> tuple[st
     if image_id is not None:
         id_column(schema, image_id)
     return image, image_id
-
-
-def _first_schema(pieces: Pieces, kind: str) -> pa.Schema:
-    """Read the schema of the first file that has one."""
-    why = f"it holds no file of {kind.capitalize()}"
-    for file in pieces.files():
-        if file.num_bytes is None or is_private(file.name):
-            continue
-        if format_of(pieces.head(file.name)) != kind:
-            continue
-        try:
-            return open_table(pieces, file.name, file.num_bytes, kind).schema
-        except (pa.ArrowException, OSError) as error:
-            why = f"{file.name or 'it'} cannot be read: {' '.join(str(error).split())}"
-    raise SourceError(f"{pieces.folder.url}: {why}")
 
 
 def _format_of_folder(folder: Folder) -> str:

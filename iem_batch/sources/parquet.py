@@ -1,21 +1,31 @@
 """Parquet or Arrow files with a column of images, or of their URLs, as a source."""
 
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice, repeat
-from typing import ClassVar
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain, islice, pairwise, repeat
+from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 
 from iem_batch.errors import SourceError, StorageError
-from iem_batch.sources.arrow_table import ArrowTable
 from iem_batch.sources.fetch import Request, fetch
 from iem_batch.sources.formats import format_of
 from iem_batch.sources.named_file import read_named
-from iem_batch.sources.parquet_columns import Column, content_of, find_column, id_column
+from iem_batch.sources.parquet_columns import (
+    Column,
+    content_of,
+    find_column,
+    find_kept,
+    id_column,
+    kept_schema,
+    require_fit,
+    split_at_list,
+)
 from iem_batch.sources.parquet_table import ParquetTable
-from iem_batch.sources.pieces import LINK_TO_NOTHING, Pieces, PiecesSource
+from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource
 from iem_batch.sources.protocol import (
+    NO_COLUMNS,
     Entry,
     IgnoredFile,
     RawImage,
@@ -25,10 +35,25 @@ from iem_batch.sources.protocol import (
     gone_error,
 )
 from iem_batch.sources.repeats import Listed
+from iem_batch.sources.tables import first_schema, open_table
 from iem_batch.storage.folder import FoundFile
 from iem_batch.storage.settings import DEFAULTS, WebSettings
 
 _EXTENSIONS = {"parquet": (".parquet", ".pq"), "arrow": (".arrow",)}
+
+
+class _Cell(NamedTuple):
+    """Where an image stands in a file."""
+
+    row: int
+    place: int | None
+    """In the list of the row, from 0; None where that is empty, or the column holds no lists."""
+    image_id: str
+
+    @property
+    def label(self) -> str:
+        """The same for a person."""
+        return str(self.row) if self.place is None else f"{self.row}/{self.place}"
 
 
 @dataclass(frozen=True)
@@ -39,9 +64,12 @@ class ParquetSource(PiecesSource):
     ``<path of the file>#`` if there are several files; in a column of URLs it is the URL. An image
     without bytes but with a path, as Hugging Face has them, is read from there: see `read_named`.
 
+    A column may hold lists of images: their ids are the row's with ``/0``, ``/1``, ... behind it.
+    An empty list is one image that is null, with the id of the row.
+
     Args:
         pieces: the files.
-        image: column of the images or URLs, also ``<struct>.<field>``.
+        image: column of the images or URLs, also ``<struct>.<field>``, and through a list.
         id: column of the ids, likewise; None if there is none.
         web: how web servers are asked.
         kind: ``parquet`` or ``arrow``.
@@ -59,6 +87,13 @@ class ParquetSource(PiecesSource):
     def url(self) -> str:
         """Where the files lie, and the columns."""
         return self.pieces.url(self.kind, image=self.image, id=self.id or "")
+
+    @cached_property
+    def kept(self) -> pa.Schema:
+        """The columns that are read with the images, of the types of the first file."""
+        if not self.pieces.keep:
+            return NO_COLUMNS
+        return kept_schema(first_schema(self.pieces, self.kind), self.pieces.keep)
 
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         if file.num_bytes is None:
@@ -83,27 +118,31 @@ class ParquetSource(PiecesSource):
         assert file.num_bytes is not None
         table = open_table(self.pieces, file.name, file.num_bytes, self.kind)
         image, column = self._columns(table)
-        own = self._own_ids(table, column, 0, table.num_rows)
-        uri, count = self.pieces.uri(file.name), 0
+        uri, count, names = self.pieces.uri(file.name), 0, self.pieces.names
+        require_fit(table.schema, self.kept, uri)
+        stored, in_item = split_at_list(table.schema, image)
+        is_plain = names.are_all and in_item is None
+        found = self._cells(table, file.name, range(table.num_rows))
         for start, stop in table.ranges(max_images):
-            rows = range(start, stop)
-            ids = dict(self._taken(file.name, rows, islice(own, len(rows))))
-            for row in rows if len(ids) < len(rows) else ():
-                if row not in ids:
-                    yield Listed(IgnoredFile(uri=f"{uri}#{row}"))
-            if not ids:
-                continue
-            entry = Entry(
-                uri=uri,
-                start=count,
-                stop=count + len(ids),
-                num_bytes=round(table.num_bytes(image, start, stop) * len(ids) / len(rows)),
-                end=file.num_bytes,
-                first_key=None if self.pieces.names.are_all else f"{start}:{stop}".encode(),
-            )
-            count = entry.stop
-            # Numbers of rows are unique by themselves.
-            yield Listed(entry, [] if column is None else list(ids.values()))
+            cells = list(chain.from_iterable(islice(found, stop - start)))
+            taken = cells if names.are_all else [c for c in cells if c.image_id in names]
+            for cell in cells if len(taken) < len(cells) else ():
+                if cell.image_id not in names:
+                    yield Listed(IgnoredFile(uri=f"{uri}#{cell.label}"))
+            size = table.num_bytes(stored, start, stop) / len(cells)
+            for first, last in pairwise([*range(0, len(taken), max_images), len(taken)]):
+                entry = Entry(
+                    uri=uri,
+                    start=count,
+                    stop=count + last - first,
+                    num_bytes=round(size * (last - first)),
+                    end=file.num_bytes,
+                    first_key=None if is_plain else _rows_of(taken, first, last),
+                )
+                count = entry.stop
+                # Numbers of rows are unique by themselves.
+                ids = [] if column is None else [cell.image_id for cell in taken[first:last]]
+                yield Listed(entry, ids)
 
     def _read(
         self, entry: Entry, wanted: Container[str] | None
@@ -112,7 +151,7 @@ class ParquetSource(PiecesSource):
         name = self.pieces.name(entry.uri)
         try:
             table = open_table(self.pieces, name, entry.end, self.kind)
-            yield from self._rows(table, name, entry, wanted)
+            yield from self._images(table, name, entry, wanted)
         except pa.ArrowException as error:
             raise changed_error(entry.uri) from error
         except FileNotFoundError as error:
@@ -120,33 +159,52 @@ class ParquetSource(PiecesSource):
         except OSError as error:
             raise StorageError(f"cannot read {entry.uri}: {error.strerror or error}") from error
 
-    def _rows(
+    def _images(
         self, table: ParquetTable, name: str, entry: Entry, wanted: Container[str] | None
     ) -> Iterator[RawImage | UnreadableImage]:
-        image, column = self._columns(table)
-        rows = _planned_rows(entry)
-        if table.num_rows < rows.stop:
+        start, stop, skipped = _planned_rows(entry)
+        if table.num_rows < stop:
             raise changed_error(entry.uri)
-        own = self._own_ids(table, column, rows.start, rows.stop)
-        taken = enumerate(self._taken(name, rows, own), entry.start)
-        numbered = list(islice(taken, entry.stop - entry.start))
-        repeats = {row for index, (row, _) in numbered if index in entry.repeats}
-        ids = {row: key for _, (row, key) in numbered if wanted is None or key in wanted}
-        for row in sorted(repeats & ids.keys()) if wanted is None else ():
-            yield duplicate_image(ids[row], f"{entry.uri}#{row}")
-        values = _values(table, image, [row for row in ids if row not in repeats])
+        cells = chain.from_iterable(self._cells(table, name, range(start, stop)))
+        taken = (cell for cell in cells if cell.image_id in self.pieces.names)
+        planned = enumerate(islice(taken, skipped, None), entry.start)
+        chosen: list[_Cell] = []
+        for index, cell in islice(planned, entry.stop - entry.start):
+            if index not in entry.repeats:
+                chosen += [cell] if wanted is None or cell.image_id in wanted else []
+            elif wanted is None:
+                yield duplicate_image(cell.image_id, f"{entry.uri}#{cell.label}")
+        found = self._values(table, entry.uri, chosen)
+        if not self.pieces.keep:
+            yield from found
+            return
+        rows = {cell.image_id: cell.row for cell in chosen}
+        columns = find_kept(table.schema, self.pieces.keep)
+        kept = table.kept(columns, rows.values())
+        for item in found:
+            if isinstance(item, RawImage):
+                item = replace(item, kept=kept[rows[item.image_id]])
+            yield item
+
+    def _values(
+        self, table: ParquetTable, uri: str, cells: Sequence[_Cell]
+    ) -> Iterator[RawImage | UnreadableImage]:
+        image, _ = self._columns(table)
+        values = _values(table, image, cells)
         if content_of(table.schema, self.image) == "url":
             requests = (
-                Request(ids[row], entry.uri, f"{entry.uri}#{row}", url) for row, url in values
+                Request(cell.image_id, uri, f"{uri}#{cell.label}", url) for cell, url in values
             )
             yield from fetch(requests, self.pieces.folder.is_local, self.web)
             return
-        for row, value in values:
-            uri = f"{entry.uri}#{row}"
+        nothing = "its list of images is empty" if _has_lists(table, image) else "the image is null"
+        for cell, value in values:
+            place = f"{uri}#{cell.label}"
             if isinstance(value, str):
-                yield read_named(value, entry.uri, ids[row], uri)
+                yield read_named(value, uri, cell.image_id, place)
             else:
-                yield _image(ids[row], uri, value)
+                missing = nothing if cell.place is None else "the image is null"
+                yield _image(cell.image_id, place, value, missing)
 
     def _columns(self, table: ParquetTable) -> tuple[Column, Column | None]:
         """Give the columns of a file's images and of their ids, if it has any.
@@ -154,56 +212,66 @@ class ParquetSource(PiecesSource):
         Raises:
             SourceError: the file has no such columns.
         """
-        image, content = find_column(table.schema, self.image), content_of(table.schema, self.image)
+        image = find_column(table.schema, self.image, in_lists=True)
+        is_url = content_of(table.schema, self.image) == "url" and not _has_lists(table, image)
         column = None if self.id is None else id_column(table.schema, self.id)
-        return image, image if column is None and content == "url" else column
+        return image, image if column is None and is_url else column
 
-    def _own_ids(
-        self, table: ParquetTable, column: Column | None, start: int, stop: int
-    ) -> Iterator[str | None]:
-        return repeat(None) if column is None else table.texts(column, start, stop)
-
-    def _taken(
-        self, name: str, rows: range, own: Iterable[str | None]
-    ) -> Iterator[tuple[int, str]]:
-        """Give the rows whose images are taken, with the ids of these."""
-        for row, key in zip(rows, own, strict=False):
+    def _cells(self, table: ParquetTable, name: str, rows: range) -> Iterator[list[_Cell]]:
+        """Give the images of each row of a range."""
+        image, column = self._columns(table)
+        own: Iterator[str | None] = repeat(None)
+        if column is not None:
+            own = table.texts(column, rows.start, rows.stop)
+        lengths: Iterator[int] = repeat(0)
+        outer, in_item = split_at_list(table.schema, image)
+        if in_item is not None:
+            lengths = table.lengths(outer, rows.start, rows.stop)
+        for row, key, length in zip(rows, own, lengths, strict=False):
             image_id = key if key is not None else self.pieces.image_id(name, str(row), "#")
-            if image_id in self.pieces.names:
-                yield row, image_id
+            if length:
+                yield [_Cell(row, place, f"{image_id}/{place}") for place in range(length)]
+            else:
+                yield [_Cell(row, None, image_id)]
 
 
-def open_table(pieces: Pieces, name: str, size: int, kind: str) -> ParquetTable:
-    """Open a piece of so many bytes, ``parquet`` or ``arrow``; see `ParquetTable`."""
-    whole = pieces.whole(name, size)
-    if kind == "parquet":
-        return ParquetTable(whole)
-    assert isinstance(whole, str)
-    return ArrowTable(whole)
+def _has_lists(table: ParquetTable, image: Column) -> bool:
+    return split_at_list(table.schema, image)[1] is not None
 
 
-def _planned_rows(entry: Entry) -> range:
-    """Give the rows that an entry looks at."""
+def _rows_of(taken: Sequence[_Cell], first: int, last: int) -> bytes:
+    """Say which rows hold the images first..last-1, and how many before these are in the first."""
+    row = taken[first].row
+    before = next(index for index, cell in enumerate(taken) if cell.row == row)
+    return f"{row}:{taken[last - 1].row + 1}:{first - before}".encode()
+
+
+def _planned_rows(entry: Entry) -> tuple[int, int, int]:
+    """Give the rows that an entry looks at, and how many images of them come before its first."""
     if entry.first_key is None:
-        return range(entry.start, entry.stop)
-    start, _, stop = entry.first_key.decode().partition(":")
-    return range(int(start), int(stop))
+        return entry.start, entry.stop, 0
+    start, stop, before = map(int, entry.first_key.split(b":"))
+    return start, stop, before
 
 
-def _image(image_id: str, uri: str, value: object) -> RawImage | UnreadableImage:
+def _image(image_id: str, uri: str, value: object, missing: str) -> RawImage | UnreadableImage:
     if isinstance(value, bytes):
         return RawImage(image_id=image_id, uri=uri, data=value)
-    reason, message = ("null", "the image is null") if value is None else ("unreadable", str(value))
+    reason, message = ("null", missing) if value is None else ("unreadable", str(value))
     return UnreadableImage(image_id=image_id, uri=uri, reason=reason, message=message)
 
 
-def _values(table: ParquetTable, column: Column, rows: list[int]) -> Iterator[tuple[int, object]]:
+def _values(
+    table: ParquetTable, column: Column, cells: Sequence[_Cell]
+) -> Iterator[tuple[_Cell, object]]:
     """Read the images; those behind a damaged page come as the error."""
-    left = dict.fromkeys(rows)
+    left: dict[int, list[_Cell]] = {}
+    for cell in cells:
+        left.setdefault(cell.row, []).append(cell)
     try:
-        for row, value in table.images(column, left.keys()):
-            del left[row]
-            yield row, value
+        for row, values in table.images(column, left.keys()):
+            for cell in left.pop(row):
+                yield cell, values[cell.place or 0] if values else None
     except (pa.ArrowException, OSError) as error:
-        for row in left:
-            yield row, error
+        for cell in chain.from_iterable(left.values()):
+            yield cell, error

@@ -1,12 +1,13 @@
-"""Which columns of a Parquet file hold the images and their ids."""
+"""Which columns of a Parquet file hold the images, their ids, and what is kept beside them."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from iem_batch.errors import SourceError
+from iem_batch.errors import SettingsError, SourceError
 
 Content = Literal["struct", "bytes", "url"]
 """What a column holds: struct<bytes, path> as Hugging Face has it, bytes, or URLs."""
@@ -23,27 +24,36 @@ ID_NAME = "image_id"
 Column = tuple[str, ...]
 """A column, or the field of a struct in it: the names on the way there, any of them with dots."""
 
+_FEATURES = b"huggingface"
+"""Of the metadata of a schema: what Hugging Face `datasets` knows of the columns."""
 
-def find_column(schema: pa.Schema, name: str) -> Column:
+
+def find_column(schema: pa.Schema, name: str, in_lists: bool = False) -> Column:
     """Find a column, also inside structs, as in ``sample.photo``; names may hold dots themselves.
+
+    Args:
+        schema: of the file.
+        name: of the column.
+        in_lists: whether the structs may be those of a list.
 
     Raises:
         SourceError: there is no such column, or there are several.
     """
     if schema.names.count(name) > 1:
         raise SourceError(f"{schema.names.count(name)} columns have the name {name}")
-    column = _find(list(schema), name)
+    column = _find(list(schema), name, in_lists)
     if column is None:
         raise SourceError(f"there is no column {name}; the columns are {', '.join(schema.names)}")
     return column
 
 
-def _find(fields: Iterable[pa.Field], name: str) -> Column | None:
+def _find(fields: Iterable[pa.Field], name: str, in_lists: bool) -> Column | None:
     if any(field.name == name for field in fields):
         return (name,)
     for field in fields:
-        if pa.types.is_struct(field.type) and name.startswith(f"{field.name}."):
-            inner = _find(list(field.type), name.removeprefix(f"{field.name}."))
+        kind = _item(field.type) if in_lists else field.type
+        if pa.types.is_struct(kind) and name.startswith(f"{field.name}."):
+            inner = _find(list(kind), name.removeprefix(f"{field.name}."), in_lists)
             if inner is not None:
                 return (field.name, *inner)
     return None
@@ -54,22 +64,38 @@ def type_of(schema: pa.Schema, column: Column) -> pa.DataType:
     top, *inner = column
     kind = schema.field(top).type
     for name in inner:
-        kind = kind.field(name).type
+        kind = _item(kind).field(name).type
     return _plain(kind)
 
 
+def split_at_list(schema: pa.Schema, column: Column) -> tuple[Column, Column | None]:
+    """Cut a column of images behind the list on the way there.
+
+    Returns:
+        The column, or that of the list; what leads from an item of the list to the image, None if
+        there is no list.
+    """
+    for stop in range(1, len(column) + 1):
+        kind = type_of(schema, column[:stop])
+        if _item(kind) != kind:
+            return column[:stop], column[stop:]
+    return column, None
+
+
 def content_of(schema: pa.Schema, name: str) -> Content:
-    """Tell what a column holds.
+    """Tell what a column holds, or the lists in it.
 
     Raises:
         SourceError: there is no such column, or it holds nothing that could be images.
     """
-    kind = type_of(schema, find_column(schema, name))
-    content = _content(kind)
+    column = find_column(schema, name, in_lists=True)
+    kind = type_of(schema, column)
+    _, in_item = split_at_list(schema, column)
+    content = _content(kind if in_item else _item(kind))
     if content is None:
         raise SourceError(
             f"the column {name} holds {kind}, not images: they are bytes, struct<bytes, path>, or "
-            f"URLs as text"
+            f"URLs as text, or lists of these"
         )
     return content
 
@@ -87,11 +113,11 @@ def find_image_column(schema: pa.Schema, place: str) -> str:
     Raises:
         SourceError: there is none, or it is not clear which; the message lists all columns.
     """
-    contents = {field.name: _content(_plain(field.type)) for field in schema}
+    contents = {field.name: _content(_item(_plain(field.type))) for field in schema}
     found = [name for name, content in contents.items() if content in ("struct", "bytes")]
     if "image" in found:
         return "image"
-    texts = [name for name, content in contents.items() if content == "url"]
+    texts = dict.fromkeys(field.name for field in schema if is_text(_plain(field.type)))
     for names in (URL_NAMES, PATH_NAMES):
         found = found or [name for name in texts if name.lower() in names]
     if len(found) == 1:
@@ -119,6 +145,48 @@ def id_column(schema: pa.Schema, name: str) -> Column | None:
             "another column, #id= the numbers of the rows"
         )
     return column
+
+
+def kept_schema(schema: pa.Schema, keep: Sequence[str]) -> pa.Schema:
+    """Give the columns that are kept, with what Hugging Face `datasets` knows of them.
+
+    Raises:
+        SourceError: there is no such column.
+    """
+    fields = [pa.field(name, type_of(schema, find_column(schema, name))) for name in keep]
+    features: Any = json.loads((schema.metadata or {}).get(_FEATURES, b"{}"))
+    known = features.get("info", {}).get("features", {})
+    own = {name: known[name] for name in keep if name in known}
+    return pa.schema(fields, metadata={_FEATURES: json.dumps({"info": {"features": own}})})
+
+
+def find_kept(schema: pa.Schema, keep: Sequence[str]) -> list[Column | None]:
+    """Find the columns that are kept in a file; None where it lacks one."""
+    return [_find(list(schema), name, in_lists=False) for name in keep]
+
+
+def require_fit(own: pa.Schema, kept: pa.Schema, uri: str) -> None:
+    """Check that what a file has in the kept columns fits their types; it may lack them.
+
+    Raises:
+        SettingsError: it has another type.
+    """
+    for field, column in zip(kept, find_kept(own, kept.names), strict=True):
+        if column is None:
+            continue
+        kind = type_of(own, column)
+        try:
+            both = pa.unify_schemas(
+                [pa.schema([field]), pa.schema([(field.name, kind)])], promote_options="permissive"
+            )
+            fits = both.field(0).type == field.type
+        except pa.ArrowTypeError:
+            fits = False
+        if not fits:
+            raise SettingsError(
+                f"plan.keep: {field.name} is {kind} in {uri}, and {field.type} in the first file; "
+                "give it one type, or leave it out"
+            )
 
 
 def id_text(value: object) -> str | None:
@@ -149,6 +217,14 @@ def _content(kind: pa.DataType) -> Content | None:
     if _is_binary(kind):
         return "bytes"
     return "url" if is_text(kind) else None
+
+
+def _item(kind: pa.DataType) -> pa.DataType:
+    """Give the type of what the lists of a column hold; of one without lists the type itself."""
+    is_list = (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+    return _plain(kind.value_type) if is_list else kind
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from iem_batch.sources.parquet_columns import Column, id_text, is_text, type_of
+from iem_batch.sources.parquet_columns import Column, id_text, is_text, split_at_list, type_of
 
 IMAGES_AT_ONCE = 32
 """Images that are in memory at a time, beside the pages they were in."""
@@ -68,7 +68,7 @@ class ParquetTable:
             total += share * self._column_bytes(group, column)
         return round(total)
 
-    def images(self, column: Column, rows: Collection[int]) -> Iterator[tuple[int, Any]]:
+    def images(self, column: Column, rows: Collection[int]) -> Iterator[tuple[int, list[Any]]]:
         """Read a column of images or URLs at some rows; row groups without any are not read.
 
         Args:
@@ -76,19 +76,46 @@ class ParquetTable:
             rows: the numbers of the rows.
 
         Yields:
-            The number of a row and its value, in order: bytes, text or None.
+            The number of a row and its values, in order, each bytes, text or None: one, or as many
+            as its list holds.
         """
-        kind = type_of(self.schema, column)
-        if not pa.types.is_struct(kind):
-            for row, value in self._values(column, [column], rows, IMAGES_AT_ONCE):
-                yield row, _python_value(value)
+        outer, inner = split_at_list(self.schema, column)
+        if inner is not None:
+            for row, value in self._values(outer, [outer], rows, 1):
+                yield row, [_image(_inside(item, inner)) for item in _items(value)]
             return
-        index = kind.get_field_index("path")
-        fields = ["bytes", "path"] if index != -1 and is_text(kind.field(index).type) else ["bytes"]
-        leaves = [(*column, field) for field in fields]
+        kind = type_of(self.schema, column)
+        leaves = [column]
+        if pa.types.is_struct(kind):
+            index = kind.get_field_index("path")
+            has_path = index != -1 and is_text(kind.field(index).type)
+            leaves = [(*column, field) for field in (["bytes", "path"] if has_path else ["bytes"])]
         for row, value in self._values(column, leaves, rows, IMAGES_AT_ONCE):
-            found = (_python_value(value[field]) for field in fields)
-            yield row, next((part for part in found if part is not None), None)
+            yield row, [_image(value)]
+
+    def lengths(self, column: Column, start: int, stop: int) -> Iterator[int]:
+        """Give the lengths of the lists in some rows, of null 0.
+
+        Of lists of structs only the smallest field is read.
+        """
+        leaf = self._smallest_leaf(column)
+        for _, value in self._values(column, [leaf], range(start, stop), _IDS_AT_ONCE):
+            yield len(_items(value))
+
+    def kept(
+        self, columns: Sequence[Column | None], rows: Collection[int]
+    ) -> dict[int, tuple[Any, ...]]:
+        """Read columns at some rows; row -> its values, None behind a damaged page."""
+        found: dict[int, list[Any]] = {row: [None] * len(columns) for row in rows}
+        for place, column in enumerate(columns):
+            if column is None:
+                continue
+            try:
+                for row, value in self._values(column, [column], found.keys(), _IDS_AT_ONCE):
+                    found[row][place] = _python_value(value)
+            except (pa.ArrowException, OSError):
+                continue
+        return {row: tuple(values) for row, values in found.items()}
 
     def texts(self, column: Column, start: int, stop: int) -> Iterator[str | None]:
         """Read a column of ids or URLs as text; see `id_text`."""
@@ -133,6 +160,16 @@ class ParquetTable:
                 values = batch.column(top)
                 yield pc.struct_field(values, inner) if inner else values
 
+    def _smallest_leaf(self, column: Column) -> Column:
+        """Name the smallest of what a column consists of."""
+        if not self.metadata.num_row_groups:
+            return column
+        group = self.metadata.row_group(0)
+        leaves = [group.column(index) for index in range(group.num_columns)]
+        name = f"{'.'.join(column)}."
+        inside = [leaf for leaf in leaves if leaf.path_in_schema.startswith(name)]
+        return (min(inside, key=lambda leaf: leaf.total_compressed_size).path_in_schema,)
+
     def _groups(self, start: int, stop: int) -> list[int]:
         edges = enumerate(pairwise(self._edges))
         return [group for group, (first, last) in edges if first < stop and last > start]
@@ -154,4 +191,28 @@ def _python_value(value: pa.Scalar) -> Any:
     try:
         return value.as_py()
     except UnicodeDecodeError:  # Parquet promises that text is UTF-8, but nobody checks
+        if not is_text(value.type):
+            return None
         return value.as_buffer().to_pybytes().decode(errors="backslashreplace")
+
+
+def _image(value: pa.Scalar | None) -> Any:
+    """Give an image, or its URL or path: of a struct the first field that is not null."""
+    if isinstance(value, pa.StructScalar):
+        fields = (value[name] for name in ("bytes", "path") if name in value)
+        parts = (_python_value(part) for part in fields if part.type != pa.null())
+        return next((part for part in parts if part is not None), None)
+    return None if value is None else _python_value(value)
+
+
+def _items(value: pa.Scalar) -> Sequence[pa.Scalar]:
+    return value.values if value.is_valid else ()
+
+
+def _inside(item: pa.Scalar, names: Column) -> pa.Scalar | None:
+    """Go from an item of a list to what it has under some names."""
+    for name in names:
+        if not item.is_valid:
+            return None
+        item = item[name]
+    return item

@@ -2,10 +2,12 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+
+import pyarrow as pa
 
 from iem_batch.errors import SourceError, StorageError
 from iem_batch.sources.formats import HEAD_BYTES, is_hidden
@@ -44,11 +46,13 @@ class Pieces:
         folder: the folder; or the only piece itself, whose name is empty then.
         is_single: whether it is the only piece.
         names: the images in them that are taken.
+        keep: names of the columns that are read with the images.
     """
 
     folder: Folder | WebFile
     is_single: bool
     names: Names = ALL
+    keep: tuple[str, ...] = ()
 
     def url(self, kind: str, **options: str | None) -> str:
         """Give what `Source.url` gives; see `source_url`."""
@@ -206,6 +210,22 @@ class PiecesSource:
 
     pieces: Pieces
 
+    @property
+    def kept(self) -> pa.Schema:
+        """The columns that are read with the images, as text; see `Source`."""
+        keep = self.pieces.keep
+        if keep:
+            self._require(keep)
+        return pa.schema([(name, pa.string()) for name in keep])
+
+    def _require(self, keep: Sequence[str]) -> None:
+        """Check that there are such columns.
+
+        Raises:
+            SourceError: there are none, or others.
+        """
+        raise no_columns(self.pieces.folder.url)
+
     def fingerprint(self) -> str:
         """As `Pieces.fingerprint`."""
         return self.pieces.fingerprint()
@@ -232,6 +252,14 @@ class PiecesSource:
     ) -> Iterator[RawImage | UnreadableImage]:
         """Read a range of a piece that can be read."""
         raise NotImplementedError
+
+
+def no_columns(place: str) -> SourceError:
+    """Make the error for a source that has nothing but images."""
+    return SourceError(
+        f"{place} has no columns; --keep takes those of Parquet, Arrow, CSV, TSV and JSON Lines, "
+        "and what lies beside the images in tars, such as txt"
+    )
 
 
 def name_below(folder: Folder | WebFile, uri: str) -> str:

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from urllib.parse import quote
 
+import pyarrow as pa
+
 from iem_batch.errors import SourceError
 from iem_batch.sources.names import Names
 
 MAX_FILE_BYTES = 1 << 30
 """An image of more bytes is not read: none within the decoder's limits needs as many."""
+
+NO_COLUMNS = pa.schema([])
+"""`Source.kept` of a source of which only the images are taken."""
 
 Count = Literal["exact", "estimated", "at_most"]
 """How sure ``stop`` of an entry is.
@@ -31,8 +36,9 @@ class Entry:
         count: how sure `stop` is.
         offset: first byte of the range in the piece, where the format has such.
         end: one past its last byte.
-        first_key: key of the first image, where the format has keys; of a table of which not
-            all rows are taken the rows to look at, as start:stop.
+        first_key: key of the first image, where the format has keys; of a table whose rows are not
+            an image each, or not all taken, the rows to look at and how many images of the first
+            one come before, as start:stop:number.
         codec: how the piece is packed as a whole, with `offset` and `end` in what it unpacks to.
         repeats: those of start..stop-1 whose id belongs to an earlier image of the source.
         problem: why the piece cannot be read at all; it counts as one image.
@@ -66,11 +72,13 @@ class RawImage:
         image_id: names the image in this run; unique, and the same however often it is read.
         uri: where it lies, for a person.
         data: the encoded bytes.
+        kept: what its source has of it in the columns `Source.kept`.
     """
 
     image_id: str
     uri: str
     data: bytes
+    kept: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +127,14 @@ class Source(Reader, Protocol):
     @property
     def exact_bytes(self) -> bool:
         """Whether the `num_bytes` of all entries are those in the source, not estimates."""
+
+    @property
+    def kept(self) -> pa.Schema:
+        """The columns whose values come with each image, as `RawImage.kept`.
+
+        Raises:
+            SourceError: the source has no such columns; the message lists those it has.
+        """
 
     def fingerprint(self) -> str | None:
         """Tell by little whether the collection is as it was; None where listing is little work.

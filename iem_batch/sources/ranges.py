@@ -34,6 +34,8 @@ class Span(NamedTuple):
     end: int
     """One past the last."""
     image_id: str
+    joins: bool = False
+    """Whether it must be read with the image before it."""
 
 
 def list_ranges(
@@ -49,7 +51,7 @@ def list_ranges(
     Args:
         uri: the piece.
         found: what is in it, in order.
-        max_images: images in an entry, at most.
+        max_images: images in an entry, at most, but for those that must be read together.
         sized: whether the bytes are those of the images; else `Entry.num_bytes` is 0.
         codec: as in `Entry`.
         problem: why not all could be read, if so; it counts as one image more.
@@ -73,10 +75,10 @@ def list_ranges(
         if isinstance(item, IgnoredFile):
             yield Listed(item)
             continue
-        spans.append(item)
-        if len(spans) == max_images:
+        if len(spans) >= max_images and not item.joins:
             yield listed()
-            start, spans = start + max_images, []
+            start, spans = start + len(spans), []
+        spans.append(item)
     if spans:
         yield listed()
     if problem is not None:

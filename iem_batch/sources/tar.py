@@ -1,17 +1,20 @@
 """Tar archives as a source: one, or those of a folder tree, as WebDataset has them."""
 
+import io
 import tarfile
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from iem_batch.errors import SourceError
 from iem_batch.sources.formats import format_of
-from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource
+from iem_batch.sources.pieces import LINK_TO_NOTHING, PiecesSource, is_private
 from iem_batch.sources.protocol import Entry, IgnoredFile, RawImage, UnreadableImage
 from iem_batch.sources.ranges import Span, list_ranges, read_members
 from iem_batch.sources.repeats import Listed
 from iem_batch.sources.tar_members import Member, TarReader
+from iem_batch.sources.tar_samples import kept_texts, names_beside, with_texts
 from iem_batch.storage.folder import FoundFile
 from iem_batch.storage.unpacked import codec_of
 
@@ -97,7 +100,7 @@ class TarSource(PiecesSource):
         uri = self.pieces.uri(name)
         with self.pieces.open(name, 0, size, codec=codec) as file:
             found = (
-                Span(member.offset, member.end, image_id)
+                Span(member.offset, member.end, image_id, member.joins)
                 if image_id is not None
                 else IgnoredFile(uri=f"{uri}#{member.name}")
                 for member, image_id in self._members(TarReader(file, size), name)
@@ -114,13 +117,42 @@ class TarSource(PiecesSource):
             reader = TarReader(file, entry.end - entry.offset, entry.offset)
             found = self._members(reader, name)
             taken = ((member, image_id) for member, image_id in found if image_id is not None)
-            yield from read_members(entry, taken, wanted, partial(_image, reader))
+            read = partial(_image, reader, self.pieces.keep)
+            yield from read_members(entry, taken, wanted, read)
+
+    def _require(self, keep: Sequence[str]) -> None:
+        """Look for what is kept beside the images that the first archive begins with."""
+        for file in self.pieces.files():
+            head = b"" if file.num_bytes is None else self._beginning(file.name)
+            if is_private(file.name) or format_of(head) != "tar":
+                continue
+            reader = TarReader(io.BufferedReader(io.BytesIO(head)), len(head))
+            members = [member for member, _ in self._members(reader, file.name)]
+            names = dict.fromkeys(
+                name for member in members for name in names_beside(reader, member.beside)
+            )
+            missing = [name for name in keep if name not in names]
+            if missing:
+                there = f"there are {', '.join(names)}" if names else "there is nothing"
+                raise SourceError(
+                    f"{self.pieces.uri(file.name)}: there is no {missing[0]} beside the images; "
+                    + there
+                )
+            return
+
+    def _beginning(self, name: str) -> bytes:
+        return self.pieces.head(name, codec_of(self.pieces.head(name)), SAMPLE_BYTES)
 
     def _members(self, reader: TarReader, name: str) -> Iterator[tuple[Member, str | None]]:
         """Iterate over the members, with the ids of those taken.
 
-        A damaged place always is, whatever was there.
+        Where something is kept that lies beside these, it comes with them.
         """
+        found = self._all_members(reader, name)
+        return with_texts(found) if self.pieces.keep else found
+
+    def _all_members(self, reader: TarReader, name: str) -> Iterator[tuple[Member, str | None]]:
+        """Iterate over the members; a damaged place is always taken, whatever was there."""
         for member in reader.members():
             image_id = self._image_id(name, member)
             is_image = member.reason != ""
@@ -137,12 +169,13 @@ class TarSource(PiecesSource):
 
 
 def _image(
-    reader: TarReader, member: Member, image_id: str, uri: str
+    reader: TarReader, keep: Sequence[str], member: Member, image_id: str, uri: str
 ) -> RawImage | UnreadableImage:
     reason, message = member.reason, member.message
     if reason is None:
         try:
-            return RawImage(image_id=image_id, uri=uri, data=reader.data(member))
+            data, kept = reader.data(member), kept_texts(reader, member.beside, keep)
+            return RawImage(image_id=image_id, uri=uri, data=data, kept=kept)
         except tarfile.TarError as error:
             reason, message = "truncated", str(error)
     return UnreadableImage(image_id=image_id, uri=uri, reason=reason, message=message)

@@ -6,13 +6,13 @@ resumes at the next header whose checksum is right, as other tools do.
 
 import io
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from iem_batch.errors import IEMBatchError
+from iem_batch.images.first_bytes import image_extension
 from iem_batch.sources.formats import (
-    image_extension,
     is_hidden,
     is_image_name,
     is_unsafe,
@@ -39,6 +39,9 @@ class Member:
         info: what `tarfile` knows of it; None for a damaged place.
         reason: why it cannot be used; None for an image that can, empty for what is ignored.
         message: the same for a person.
+        beside: other members of its sample, by what follows the first dot of their names; only
+            where something of them is kept.
+        joins: whether an earlier image is of the same sample.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Member:
     info: tarfile.TarInfo | None = None
     reason: str | None = None
     message: str = ""
+    beside: Mapping[str, "Member"] = field(default_factory=dict)
+    joins: bool = False
 
 
 class TarReader:

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -41,6 +41,10 @@ class Row(NamedTuple):
     """The URL or path of its image, if it has one."""
     image_id: str | None
     """Its id, if it has one."""
+    kept: tuple[str | None, ...] = ()
+    """What it has in the columns that are kept, as text."""
+    joins: bool = False
+    """Whether it is not the first image of its line."""
 
 
 def url_in(line: str) -> str:
@@ -99,7 +103,12 @@ def read_header(head: bytes) -> Header:
 
 
 def csv_rows(
-    file: io.BufferedIOBase, start: int, header: Header, image: str, image_id: str | None
+    file: io.BufferedIOBase,
+    start: int,
+    header: Header,
+    image: str,
+    image_id: str | None,
+    keep: Sequence[str] = (),
 ) -> Iterator[Row]:
     """Give the rows of a CSV or TSV file.
 
@@ -111,7 +120,9 @@ def csv_rows(
         header: of the file.
         image: the column of URLs or paths.
         image_id: the column of ids; None if there is none.
+        keep: columns that are kept.
     """
+    kept_at = [header.names.index(name) for name in keep]
     at = header.names.index(image)
     id_at = None if image_id is None else header.names.index(image_id)
     while True:
@@ -121,20 +132,56 @@ def csv_rows(
         if fields is None or any(field.strip() for field in fields):
             has = dict(enumerate(fields or ()))
             own = None if id_at is None else has.get(id_at)
-            yield Row(start, end, has.get(at, "").strip() or None, own or None)
+            kept = tuple(map(has.get, kept_at))
+            yield Row(start, end, has.get(at, "").strip() or None, own or None, kept)
         start = end
 
 
 def json_rows(
-    file: io.BufferedIOBase, start: int, image: str, image_id: str | None
+    file: io.BufferedIOBase,
+    start: int,
+    image: str,
+    image_id: str | None,
+    keep: Sequence[str] = (),
 ) -> Iterator[Row]:
-    """Give the rows of a file of JSON Lines; arguments as of `csv_rows`."""
+    """Give the rows of a file of JSON Lines; arguments as of `csv_rows`.
+
+    Of a list each item is a row: its id is that of the line with ``/0``, ``/1``, ... behind it.
+    """
     for first, stop, line in _lines(file, start, MAX_JSON_BYTES):
         if not line.strip():
             continue
-        row = _json(line)
+        row = json_object(line)
         own = None if image_id is None else id_text(_value(row, image_id))
-        yield Row(first, stop, _value(row, image), own)
+        kept = tuple(json_text(row, name) for name in keep)
+        value = _value(row, image)
+        if not isinstance(value, list) or not value:
+            yield Row(first, stop, None if value == [] else value, own, kept)
+            continue
+        for place, item in enumerate(value):
+            item_id = None if own is None else f"{own}/{place}"
+            yield Row(first, stop, item, item_id, kept, joins=place > 0)
+
+
+def json_text(row: object, name: str) -> str | None:
+    """Give what an object of JSON has under a name: text as it is, all else as JSON."""
+    value = _value(row, name)
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def table_schema(head: bytes, kind: str) -> pa.Schema:
+    """Tell the columns of a file of ``csv`` or ``jsonl``; those of CSV are text.
+
+    Args:
+        head: the first bytes of the file, at least `MAX_JSON_BYTES` if it has so many.
+        kind: its format.
+
+    Raises:
+        SourceError: it has none.
+    """
+    if kind == "jsonl":
+        return json_schema(head)
+    return pa.schema([(name, pa.string()) for name in read_header(head).names])
 
 
 def json_schema(head: bytes) -> pa.Schema:
@@ -149,7 +196,7 @@ def json_schema(head: bytes) -> pa.Schema:
     found: dict[str, Any] = {}
     lines = _lines(io.BytesIO(head), 0, MAX_JSON_BYTES)
     for number, (_, _, line) in enumerate(lines):
-        row = _json(line)
+        row = json_object(line)
         if number and (row is None or number == MAX_SAMPLED_ROWS):
             break
         if row is None:
@@ -167,6 +214,8 @@ def _type(value: object) -> pa.DataType:
 
 def _value(row: Any, name: str) -> Any:
     """Give what a row has under a name, also inside objects, as in ``sample.photo``."""
+    if isinstance(row, list):
+        return [_value(item, name) for item in row]
     if not isinstance(row, dict):
         return None
     if isinstance(text := row.get(name), str):  # JSON can escape what is no character
@@ -181,7 +230,8 @@ def _value(row: Any, name: str) -> Any:
     return None
 
 
-def _json(line: str) -> dict[str, Any] | None:
+def json_object(line: str) -> dict[str, Any] | None:
+    """Read an object of JSON; None if it is none."""
     try:
         row = json.loads(line.removeprefix(_BOM))
     except (ValueError, RecursionError):

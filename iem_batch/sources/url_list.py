@@ -1,12 +1,13 @@
 """A text file of URLs or paths as a source: one in a line, or a table as CSV, TSV or JSON Lines."""
 
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from iem_batch.sources import text_rows
 from iem_batch.sources.fetch import Request, fetch
-from iem_batch.sources.pieces import PiecesSource
+from iem_batch.sources.parquet_columns import find_column
+from iem_batch.sources.pieces import PiecesSource, no_columns
 from iem_batch.sources.protocol import (
     Entry,
     IgnoredFile,
@@ -17,7 +18,13 @@ from iem_batch.sources.protocol import (
 )
 from iem_batch.sources.ranges import Span, list_ranges
 from iem_batch.sources.repeats import Listed
-from iem_batch.sources.text_rows import MAX_LINE_BYTES, Row, read_header
+from iem_batch.sources.text_rows import (
+    MAX_JSON_BYTES,
+    MAX_LINE_BYTES,
+    Row,
+    read_header,
+    table_schema,
+)
 from iem_batch.storage.folder import FoundFile
 from iem_batch.storage.settings import DEFAULTS, WebSettings
 from iem_batch.storage.unpacked import codec_of
@@ -56,6 +63,13 @@ class URLListSource(PiecesSource):
             return self.pieces.url("urls")
         return self.pieces.url(self.kind, image=self.image, id=self.id or "")
 
+    def _require(self, keep: Sequence[str]) -> None:
+        if self.kind == "urls":
+            raise no_columns(self.pieces.folder.url)
+        head = self.pieces.head("", codec_of(self.pieces.head("")), MAX_JSON_BYTES)
+        for name in keep:
+            find_column(table_schema(head, self.kind), name)
+
     def _look(self, file: FoundFile, max_images: int) -> Iterator[Listed]:
         assert file.num_bytes is not None
         codec, problem = codec_of(self.pieces.head("")), None
@@ -64,7 +78,7 @@ class URLListSource(PiecesSource):
             size, problem = self.pieces.unpacked_size("", codec)
         uri, names = self.pieces.uri(file.name), self.pieces.names
         found = (
-            Span(row.offset, row.end, image_id)
+            Span(row.offset, row.end, image_id, row.joins)
             if (image_id := _image_id(row)) in names
             else IgnoredFile(uri=f"{uri}#{image_id}")
             for row in self._rows(0, size, codec)
@@ -73,10 +87,10 @@ class URLListSource(PiecesSource):
 
     def _rows(self, start: int, stop: int, codec: str | None) -> Iterator[Row]:
         """Iterate over the rows of a range of bytes."""
-        columns = self.image, self.id
+        columns = self.image, self.id, self.pieces.keep
         if self.kind == "csv":
             header = read_header(self.pieces.head("", codec, MAX_LINE_BYTES))
-            if not {self.image, self.id or self.image} <= {*header.names}:
+            if not {self.image, self.id or self.image, *self.pieces.keep} <= {*header.names}:
                 raise changed_error(self.pieces.uri(""))
             start = max(start, header.end)
         with self.pieces.open("", start, stop, codec=codec) as file:
@@ -105,7 +119,15 @@ class URLListSource(PiecesSource):
             for index, (row, image_id) in rows.items()
             if index not in repeats and (wanted is None or image_id in wanted)
         )
-        yield from fetch(requests, self.pieces.folder.is_local, self.web)
+        fetched = fetch(requests, self.pieces.folder.is_local, self.web)
+        if not self.pieces.keep:
+            yield from fetched
+            return
+        kept = {rows[i][1]: rows[i][0].kept for i in rows if i not in repeats}
+        for item in fetched:
+            if isinstance(item, RawImage):
+                item = replace(item, kept=kept[item.image_id])
+            yield item
 
 
 def _image_id(row: Row) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from iem_batch.errors import ImageRejectedError, SourceError
+from iem_batch.images.first_bytes import image_extension
 from iem_batch.sources.formats import (
-    image_extension,
     is_image_name,
     is_unsafe,
     lacks_extension,

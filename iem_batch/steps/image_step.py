@@ -2,7 +2,9 @@
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+import pyarrow as pa
 
 from iem_batch.exec.step import Content, ShardOutput
 from iem_batch.images.settings import DecodeSettings
@@ -13,6 +15,7 @@ from iem_batch.run.load import LoadedShard, load_shard
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import Plan, read_plan
 from iem_batch.sources import Source, WebSettings, open_source
+from iem_batch.sources.protocol import NO_COLUMNS
 from iem_batch.steps.registry import up_to
 
 
@@ -29,6 +32,9 @@ class ImageStep:
     """Memory that decoding one image may take; None is no limit."""
     web: WebSettings
     """How the images of a list of URLs are asked for."""
+    kept: pa.Schema = NO_COLUMNS
+    """The columns of `plan.keep`, where the step carries them on."""
+    carries_kept: ClassVar[bool] = False
 
     @classmethod
     def of(cls, job: Job, place: RunFolder, **own: Any) -> Self:
@@ -41,14 +47,18 @@ class ImageStep:
 
         Raises:
             StepMissingError: the run has not been planned.
+            SourceError: the source no longer has the columns that are kept.
         """
+        plan, web = read_plan(job.run), job.settings.web.within(job.settings.limits.timeout_s)
+        if cls.carries_kept and plan.keep:
+            own["kept"] = open_source(plan.source_url, web, keep=plan.kept_columns).kept
         return cls(
             run=job.run,
             place=place,
-            plan=read_plan(job.run),
+            plan=plan,
             decode=job.settings.decode,
             memory_bytes=job.settings.limits.memory_bytes,
-            web=job.settings.web.within(job.settings.limits.timeout_s),
+            web=web,
             **own,
         )
 
@@ -63,7 +73,8 @@ class ImageStep:
         Raises:
             SourceError: it cannot be opened.
         """
-        return open_source(self.plan.source_url, self.web)
+        keep = self.plan.kept_columns if self.carries_kept else ()
+        return open_source(self.plan.source_url, self.web, keep=keep)
 
     def load_images(self, shard: int, wanted: Container[str] | None = None) -> LoadedShard:
         """Decode the images of a shard, but those known to kill.

@@ -60,7 +60,7 @@ class Step:
 
 
 MASK_FLAGS = ("--engine", "--masks")
-PLAN_FLAGS = ("--limit", "--sample", "--include", "--exclude", "--shard-size")
+PLAN_FLAGS = ("--limit", "--sample", "--include", "--exclude", "--keep", "--shard-size")
 EXTEND_FLAGS = ("--extend", "--as-planned")
 TRUTH_FLAGS = ("--truth", "--truth-foreground", "--truth-ignore", "--ignore")
 

@@ -140,7 +140,7 @@ class WebFile:
         async with self._answer(filesystem, self._options(wanted)) as answer:
             skipped = 0 if answer.status == 206 else start
             data = await self._body(answer, None if stop is None else stop - start + skipped)
-        return data[skipped : None if stop is None else skipped + stop - start]
+        return bytes(memoryview(data)[skipped:])
 
     async def _image(self, filesystem: Any, timeout_s: float) -> bytes:
         limit = self.settings.max_bytes
@@ -156,10 +156,10 @@ class WebFile:
             raise StorageError(f"its server packs it as {coding}, which it was asked not to do")
         if len(data) > limit:
             raise TooLargeError(f"it has more than the {limit} bytes of web.max_mb")
-        return data
+        return bytes(data)
 
-    async def _body(self, answer: Any, max_bytes: int | None) -> bytes:
-        """Read what an answer holds, up to so many bytes."""
+    async def _body(self, answer: Any, max_bytes: int | None) -> bytearray:
+        """Read what an answer holds, up to so many bytes; as it may be large, without a copy."""
         data = bytearray()
         try:
             async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
@@ -168,7 +168,9 @@ class WebFile:
                     break
         except Exception as error:
             raise WebError(self._message(error), answer.status) from error
-        return bytes(data[:max_bytes])
+        if max_bytes is not None:
+            del data[max_bytes:]
+        return data
 
     @asynccontextmanager
     async def _answer(self, filesystem: Any, options: dict[str, Any]) -> AsyncIterator[Any]:
@@ -234,9 +236,9 @@ def _escaped(url: str) -> str:
     return f"{scheme}://{name}{quote(rest[len(host) :], safe=_RESERVED)}"
 
 
-def _unpacked(data: bytes, max_bytes: int) -> bytes:
+def _unpacked(data: bytes | bytearray, max_bytes: int) -> bytearray:
     """Unpack gzip or deflate, up to so many bytes."""
-    unpacked = b""
+    unpacked = bytearray()
     try:
         while data and len(unpacked) < max_bytes:
             stream = zlib.decompressobj(zlib.MAX_WBITS | 32)  # of either form

@@ -15,6 +15,7 @@ from iem_batch.run.extend import extend_plan, find_change
 from iem_batch.run.manifest import manifest_files
 from iem_batch.run.marker import Kind, adopt, kind_of, require_apart
 from iem_batch.run.plan import Plan, read_plan, require_same_settings, write_plan
+from iem_batch.run.settings import names_in
 from iem_batch.sources import Source, open_source
 from iem_batch.sources.names import Names
 from iem_batch.sources.protocol import without_format
@@ -73,13 +74,14 @@ def ensure_plan(
             written.
     """
     settings = job.settings.plan
-    opened = open_source(source, job.settings.web, Names(settings.include, settings.exclude))
+    web, keep = job.settings.web, names_in(settings.keep)
+    opened = open_source(source, web, Names(settings.include, settings.exclude), keep)
     require_apart(job.run, without_format(opened.url))
     adopt(job.run, kind)
     if not job.run.exists(layout.PLAN):
         return _new_plan(job, opened)
     require_same_settings(job.run, opened, settings)
-    opened = open_source(read_plan(job.run).source_url, job.settings.web)  # knows of moves
+    opened = open_source(read_plan(job.run).source_url, web, keep=keep)  # knows of moves
     if extend:
         planned, change = extend_plan(job.run, opened)
         grow(job, planned.num_shards)

@@ -54,8 +54,9 @@ def test_avif_is_turned_if_that_is_asked_for(value: int) -> None:
         (ftyp(b"avif"), r"the format AVIF; pip install 'pillow>=11\.3' reads it"),
         (ftyp(b"heic"), r"the format HEIC; pip install 'iem-batch\[heif\]' reads it"),
         (ftyp(b"mif1"), r"the format HEIC; pip install 'iem-batch\[heif\]' reads it"),
-        (b"\xff\x0a\xfa\x1f", "the format JPEG XL; convert it to JPEG or PNG"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "the format JPEG XL; convert it to JPEG or PNG"),
+        (b"\xff\x0a\xfa\x1f", "the format JPEG XL; it is not read; convert it to PNG"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "the format JPEG XL; it is not read; convert it to PNG"),
+        (ftyp(b"msf1"), r"the format HEIC; pip install 'iem-batch\[heif\]' reads it"),
     ],
 )
 def test_what_is_not_read_here_says_what_reads_it(

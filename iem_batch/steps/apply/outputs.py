@@ -73,9 +73,10 @@ def mask_table(
     images: LoadedShard,
     probability_BSS: NDArray[np.float32],
     keeps_probability: bool,
+    kept: pa.Schema,
     num_threads: int,
 ) -> pa.Table:
-    """Make the table of a shard, of schema APPLIED."""
+    """Make the table of a shard, of schema APPLIED and the columns kept of the source."""
 
     def row(
         image_SS3: NDArray[np.uint8], probability_SS: NDArray[np.float32], width: int, height: int
@@ -97,11 +98,13 @@ def mask_table(
         num_threads=num_threads,
     )
     rows = [own | of_image for own, of_image in zip(_image_rows(images), made, strict=True)]
-    return pa.Table.from_pylist(rows, schema=schema.APPLIED)
+    return schema.add_kept(pa.Table.from_pylist(rows, schema.APPLIED), kept, images.kept)
 
 
-def file_table(images: LoadedShard, names: list[str], keeps_probability: bool) -> pa.Table:
-    """Make the table of a shard whose masks are files, of schema APPLIED_FILES."""
+def file_table(
+    images: LoadedShard, names: list[str], keeps_probability: bool, kept: pa.Schema
+) -> pa.Table:
+    """Make the table of a shard whose masks are files; schema APPLIED_FILES, see `mask_table`."""
     rows = [
         own
         | {
@@ -110,7 +113,7 @@ def file_table(images: LoadedShard, names: list[str], keeps_probability: bool) -
         }
         for own, name in zip(_image_rows(images), names, strict=True)
     ]
-    return pa.Table.from_pylist(rows, schema=schema.APPLIED_FILES)
+    return schema.add_kept(pa.Table.from_pylist(rows, schema.APPLIED_FILES), kept, images.kept)
 
 
 def usual_extension(image_ids: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ The network is copied into `_run/`, so that going on takes nothing but OUT and t
 from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -103,6 +103,7 @@ class ApplyStep(ImageStep):
     extension: str = ""
     """That most photos have, of which the names of files are made, where there are any."""
     name: str = "apply"
+    carries_kept: ClassVar[bool] = True
 
     @property
     def model_name(self) -> str:
@@ -141,9 +142,13 @@ class ApplyStep(ImageStep):
         if self.apply.format == "png":
             names = file_names(images.image_id, self.extension)
             tables = _files(maker, images, names, probability_BSS, keeps)
+            table = partial(file_table, images.without_pixels(), names, keeps, self.kept)
         else:
-            table = partial(mask_table, maker, images, probability_BSS, keeps, num_threads)
-            tables = {_part(images.shard): table}
+            tables = {}
+            table = partial(
+                mask_table, maker, images, probability_BSS, keeps, self.kept, num_threads
+            )
+        tables[_part(images.shard)] = table
         rejected = pa.Table.from_pylist(images.rejected, schema=schema.QUARANTINE)
         tables[layout.part(QUARANTINE, images.shard)] = rejected if images.rejected else None
         return self.output(images, tables)
@@ -181,7 +186,6 @@ def _files(
         contents[f"{MASKS}/{name}"] = made
         if keeps:
             contents[f"{PROBABILITIES}/{name}"] = partial(grey_png, probability_SS)
-    contents[_part(images.shard)] = file_table(images.without_pixels(), names, keeps)
     return contents
 
 

@@ -9,16 +9,18 @@ data set as it is.
 """
 
 import io
+import json
 import tarfile
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iem_batch.errors import IntegrityError
 from iem_batch.exec.step import ShardOutput
+from iem_batch.images.first_bytes import image_extension
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.file_names import safe_stem
@@ -26,7 +28,7 @@ from iem_batch.run.load import read_entries
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import shard_entries
 from iem_batch.sources import RawImage, UnreadableImage
-from iem_batch.sources.formats import image_extension
+from iem_batch.sources.protocol import NO_COLUMNS
 from iem_batch.sources.tar_members import ID_COMMENT
 from iem_batch.steps.convert.settings import ConvertSettings
 from iem_batch.steps.image_step import ImageStep
@@ -65,6 +67,7 @@ class ConvertStep(ImageStep):
 
     convert: ConvertSettings
     name: str = "convert"
+    carries_kept: ClassVar[bool] = True
 
     @property
     def depends_on(self) -> dict[str, Any]:
@@ -104,7 +107,7 @@ class ConvertStep(ImageStep):
         return ShardOutput(
             shard=raw.shard,
             tables={
-                self.part_name(raw.shard): encode(raw.images),
+                self.part_name(raw.shard): encode(raw.images, self.kept),
                 layout.part(QUARANTINE, raw.shard): _quarantine(raw.rejected),
             },
             planned=len(raw.images) + len(raw.rejected),
@@ -113,15 +116,21 @@ class ConvertStep(ImageStep):
         )
 
 
-def parquet_bytes(images: list[RawImage]) -> bytes:
-    """Encode images as a Parquet file of schema IMAGES; nothing is compressed again."""
+def parquet_bytes(images: list[RawImage], kept: pa.Schema = NO_COLUMNS) -> bytes:
+    """Encode images as a Parquet file of schema IMAGES; nothing is compressed again.
+
+    Args:
+        images: what is written.
+        kept: further columns, of `RawImage.kept`.
+    """
     columns = {
         "image_id": [image.image_id for image in images],
         "image": schema.image_column([image.data for image in images]),
     }
+    table = pa.table(columns, schema=schema.IMAGES)
     sink = pa.BufferOutputStream()
     pq.write_table(
-        pa.table(columns, schema=schema.IMAGES),
+        schema.add_kept(table, kept, [image.kept for image in images]),
         sink,
         row_group_size=ROWS_IN_A_GROUP,
         compression="none",
@@ -132,17 +141,29 @@ def parquet_bytes(images: list[RawImage]) -> bytes:
     return encoded
 
 
-def tar_bytes(images: list[RawImage]) -> bytes:
-    """Encode images as a tar in WebDataset's naming; each member carries its image's id."""
+def tar_bytes(images: list[RawImage], kept: pa.Schema = NO_COLUMNS) -> bytes:
+    """Encode images as a tar in WebDataset's naming; each member carries its image's id.
+
+    Args:
+        images: what is written.
+        kept: names of `RawImage.kept`, which KEY.json has.
+    """
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for image in images:
             extension = image_extension(image.data[:16]) or "bin"
             # WebDataset takes a name up to its first dot for the key.
-            info = tarfile.TarInfo(f"{safe_stem(image.image_id, '.')}.{extension}")
+            key = safe_stem(image.image_id, ".")
+            info = tarfile.TarInfo(f"{key}.{extension}")
             info.size = len(image.data)
             info.pax_headers = {"comment": ID_COMMENT + image.image_id}
             tar.addfile(info, io.BytesIO(image.data))
+            if kept.names:
+                about = dict(zip(kept.names, image.kept, strict=True))
+                data = json.dumps(about, default=str).encode()
+                info = tarfile.TarInfo(f"{key}.json")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
     return sink.getvalue()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from iem_batch.foreground import with_consistent_sides
@@ -33,6 +34,8 @@ class LoadedPairs:
     """image_id -> its row of fuse/, predict/ or refine/: mask, status, width and height."""
     rejected: dict[str, dict[str, str]]
     """image_id -> why it cannot be read, a row of `schema.QUARANTINE`."""
+    kept: pa.Table
+    """image_id and the columns that are kept of the source, of the images of the file."""
 
 
 def make_pairs(
@@ -47,6 +50,7 @@ def make_pairs(
     pairs: list[Pair] = []
     rejected: list[dict[str, str]] = []
     num_turned = 0
+    kept = {row.pop("image_id"): row for row in loaded.kept.to_pylist()}
     for offset, row in enumerate(loaded.file.rows.to_pylist()):
         problem = _problem(loaded, row["image_id"], export.masks)
         if problem is not None:
@@ -66,6 +70,7 @@ def make_pairs(
                 label_HW=_label(mask_SS, image, export, decode),
                 error=row["error"],
                 rank=row["rank"],
+                kept=kept.get(row["image_id"], {}),
             )
         )
     return pairs, rejected, num_turned

@@ -11,7 +11,6 @@ from iem_batch.exec.step import ShardOutput
 from iem_batch.images.png import encode_pixels
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
-from iem_batch.run import layout
 from iem_batch.run.exports import Export, note_export
 from iem_batch.run.folder import RunFolder, title
 from iem_batch.run.killers import add_killers, guard, largest_images
@@ -20,6 +19,7 @@ from iem_batch.run.marker import adopt
 from iem_batch.run.marks import Summary, read_record, require_summary, settings_of
 from iem_batch.run.originals import Original, load_originals
 from iem_batch.run.plan import Plan, read_plan
+from iem_batch.run.schema import kept_of
 from iem_batch.sources import WebSettings, open_source
 from iem_batch.sources.protocol import without_format
 from iem_batch.steps.card import procedure_lines
@@ -28,6 +28,7 @@ from iem_batch.steps.export.files import CorpusFile, Selected, corpus_files, pai
 from iem_batch.steps.export.formats import FORMATS
 from iem_batch.steps.export.formats.pair import FOREGROUND, Place
 from iem_batch.steps.export.pairs import LoadedPairs, make_pairs
+from iem_batch.steps.export.rows import kept_rows, masks_of
 from iem_batch.steps.export.settings import ExportSettings
 from iem_batch.steps.export.target import complete_corpus, corpus_place
 from iem_batch.steps.registry import up_to
@@ -162,9 +163,11 @@ class ExportStep:
         images: dict[str, Original] = {}
         masks: dict[str, dict[str, Any]] = {}
         rejected: dict[str, dict[str, str]] = {}
+        kept: list[pa.Table] = []
         for source_shard in pc.unique(file.rows["shard"]).to_pylist():
             selected = file.rows.filter(pc.equal(file.rows["shard"], source_shard))
-            masks |= _masks(self.labels, source_shard, selected)
+            masks |= masks_of(self.labels, source_shard, selected)
+            kept.append(kept_rows(self.run, self.plan, source_shard, selected))
             wanted = selected["image_id"].to_pylist()
             if chosen is not None:
                 wanted = [image_id for image_id in wanted if image_id in chosen]
@@ -180,6 +183,7 @@ class ExportStep:
             images=images,
             masks=masks,
             rejected=rejected,
+            kept=pa.concat_tables(kept),
         )
 
     def image_ids(self, shard: int) -> list[str]:
@@ -235,7 +239,7 @@ class ExportStep:
 
     def _compute(self, loaded: LoadedPairs) -> ShardOutput:
         pairs, rejected, num_turned = make_pairs(loaded, self.export, self.decode)
-        place = self._place(loaded.file)
+        place = self._place(loaded.file, kept_of(loaded.kept.schema, self.plan.kept_columns))
         files = FORMATS[self.export.format].lay_out()(pairs, place)
         folder = "" if self.is_elsewhere else f"{self.name}/"
         return ShardOutput(
@@ -270,22 +274,15 @@ class ExportStep:
             return {}
         return complete_corpus(self.place, self.export, self.origin, summary)
 
-    def _place(self, file: CorpusFile) -> Place:
+    def _place(self, file: CorpusFile, kept: pa.Schema) -> Place:
         # The files that SegNet reads are named like those of the other steps.
         split = "part" if file.split == "train" and not self.is_elsewhere else file.split
         return Place(
             split=file.split,
             stem=f"{split}-{file.number:05d}",
             has_margins=self.export.size == "original",
+            kept=kept,
         )
-
-
-def _masks(labels: Labels, source_shard: int, selected: pa.Table) -> dict[str, dict[str, Any]]:
-    """Read the masks of the images selected of a shard; image_id -> its row."""
-    columns = ["image_id", "mask", "status", "width", "height"]
-    table = labels.place.read_table(layout.part(labels.step, source_shard), columns=columns)
-    table = table.filter(pc.is_in(table["image_id"], selected["image_id"].combine_chunks()))
-    return {row["image_id"]: row for row in table.to_pylist()}
 
 
 def _tuples(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:

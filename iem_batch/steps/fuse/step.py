@@ -7,7 +7,7 @@ CPUs; the engine then scores the masks.
 from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -106,6 +106,7 @@ class FuseStep(ImageStep):
     masks: str
     """Digest of what segment was made with."""
     name: str = "fuse"
+    carries_kept: ClassVar[bool] = True
 
     @property
     def depends_on(self) -> dict[str, Any]:
@@ -188,7 +189,7 @@ class FuseStep(ImageStep):
     def _compute(self, engine: Segment, num_threads: int, fused: FusedShard) -> ShardOutput:
         images = fused.images
         scores = score_masks(engine, images.image_BHW3, fused.mask_BHW, self.iem, num_threads)
-        table = partial(_table, images.without_pixels(), fused, scores)
+        table = partial(_table, images.without_pixels(), fused, scores, self.kept)
         return self.output(
             images,
             {layout.part(self.name, images.shard): table},
@@ -200,9 +201,10 @@ class FuseStep(ImageStep):
         return {"first_masks": max((each["first_masks"] for each in facts), default=0)}
 
 
-def _table(images: LoadedShard, fused: FusedShard, scores: IEMResult) -> pa.Table:
+def _table(images: LoadedShard, fused: FusedShard, scores: IEMResult, kept: pa.Schema) -> pa.Table:
     columns = mask_columns(images, fused.mask_BHW, scores) | fused.columns
-    return pa.table({name: columns[name] for name in schema.FUSED.names}, schema=schema.FUSED)
+    table = pa.table({name: columns[name] for name in schema.FUSED.names}, schema=schema.FUSED)
+    return schema.add_kept(table, kept, images.kept)
 
 
 def _mean(values: Any) -> float | None:

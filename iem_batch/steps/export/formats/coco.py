@@ -53,8 +53,9 @@ def lay_out(
         # Numbers start at 1: pycocotools takes annotation 0 for no match.
         number = pair.number + 1
         image = {"id": number, "file_name": pair.file_name, "width": width, "height": height}
-        # Under another name than the number of the image that annotations have.
-        about = {"iem_image_id" if key == "image_id" else key: v for key, v in pair.about.items()}
+        # COCO has names of its own, and annotations have the number of the image as image_id.
+        taken = {"image_id", *image}
+        about = {f"iem_{key}" if key in taken else key: v for key, v in pair.about.items()}
         part["images"].append(image | about)
         mask_HW = pair.label_HW == FOREGROUND
         if mask_HW.any():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -28,9 +29,10 @@ def image_files(pairs: Sequence[Pair], place: Place) -> dict[str, bytes]:
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    """Write rows of a CSV file."""
+    """Write rows of a CSV file; lists and objects in them as JSON."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    plain = ([json.dumps(v) if isinstance(v, (list, dict)) else v for v in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(plain)
     return text.getvalue().encode()
 
 

@@ -24,7 +24,8 @@ def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
         [f"images/{pair.file_name}", f"masks/{pair.key}.png", *pair.about.values()]
         for pair in pairs
     ]
-    return {**images, **masks, f"{PARTS}/{place.stem}.csv": csv_lines(rows)}
+    head = ["file_name", "mask_file_name", *place.about]
+    return {**images, **masks, f"{PARTS}/{place.stem}.csv": csv_lines([head, *rows])}
 
 
 def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
@@ -33,9 +34,10 @@ def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
     Returns:
         Name of each file -> its SHA-256.
     """
-    head = csv_lines([["file_name", "mask_file_name", *Pair.ABOUT]])
-    return {
-        name: target.write_bytes(name, head + b"".join(parts(target, PARTS, split)))
-        for split in splits
-        for name in [f"{split}/metadata.csv"]
-    }
+    written = {}
+    for split in splits:
+        head, *rows = [part.partition(b"\n") for part in parts(target, PARTS, split)]
+        lines = b"".join([*head, *(lines for _, _, lines in rows)])
+        name = f"{split}/metadata.csv"
+        written[name] = target.write_bytes(name, lines)
+    return written

@@ -1,14 +1,17 @@
 """An image and its mask, as every format of a corpus takes them. H, W = pixels of the image."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from iem_batch.images.geometry import UNSEEN
 from iem_batch.images.png import encode_pixels
 from iem_batch.run.file_names import safe_stem
+from iem_batch.sources.protocol import NO_COLUMNS
 
 BACKGROUND, FOREGROUND, IGNORE = 0, 1, UNSEEN
 """The values of a label: IGNORE is what the engine did not see of an image, beyond its crop."""
@@ -35,6 +38,8 @@ class Pair:
     """BACKGROUND, FOREGROUND and IGNORE."""
     error: float
     rank: int
+    kept: dict[str, Any] = field(default_factory=dict)
+    """Name -> value of the columns that are kept of its source."""
     unfit: str = ""
     """Characters that the tools of a format cannot hold in a name; see `safe_stem`."""
 
@@ -50,8 +55,9 @@ class Pair:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is told of a pair beside its pictures."""
-        return {name: getattr(self, name) for name in self.ABOUT}
+        """What is told of a pair beside its pictures, as JSON can hold it."""
+        kept = {name: _plain(value) for name, value in self.kept.items()}
+        return {name: getattr(self, name) for name in self.ABOUT} | kept
 
     @property
     def label_png(self) -> bytes:
@@ -69,3 +75,15 @@ class Place:
     """Name for a file that holds them, without extension, such as train-00000."""
     has_margins: bool
     """Whether there may be something to ignore in their labels."""
+    kept: pa.Schema = NO_COLUMNS
+    """The columns of `Pair.kept`."""
+
+    @property
+    def about(self) -> list[str]:
+        """The names in `Pair.about`."""
+        return [*Pair.ABOUT, *self.kept.names]
+
+
+def _plain(value: object) -> Any:
+    """Give what JSON has for a value; all else becomes text."""
+    return json.loads(json.dumps(value, default=str))

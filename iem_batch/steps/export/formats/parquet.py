@@ -29,4 +29,6 @@ def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
         "error": [pair.error for pair in pairs],
         "rank": [pair.rank for pair in pairs],
     }
-    return {f"{place.stem}.parquet": pa.table(columns, schema=schema.CORPUS)}
+    table = pa.table(columns, schema=schema.CORPUS)
+    kept = [tuple(pair.kept.values()) for pair in pairs]
+    return {f"{place.stem}.parquet": schema.add_kept(table, place.kept, kept)}

@@ -38,7 +38,7 @@ def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:
     pairs = [replace(pair, unfit="/") for pair in pairs]
     labels = {f"labels/{place.split}/{pair.key}.txt": _label(pair) for pair in pairs}
     rows = [[pair.file_name, *pair.about.values()] for pair in pairs]
-    index = csv_lines([["file_name", *Pair.ABOUT], *rows])
+    index = csv_lines([["file_name", *place.about], *rows])
     return {**image_files(pairs, place), **labels, f"index/{place.stem}.csv": index}
 
 
