@@ -172,11 +172,11 @@ def main() -> None:
     object_store.forget()  # the next server has another address
     files = sorted(file for file in arguments.photos.iterdir() if file.is_file())
     with tempfile.TemporaryDirectory() as name, server(Path(name, "s3")):
-        root, bucket = Path(name), s3.new_bucket()
+        root, bucket, client = Path(name), s3.new_bucket(), s3.client()
         (root / "photos").mkdir()
         for file in files[: arguments.images]:
             shutil.copy(file, root / "photos" / file.name)
-            s3.client().put_object(Bucket=bucket, Key=file.name, Body=file.read_bytes())
+            client.put_object(Bucket=bucket, Key=file.name, Body=file.read_bytes())
         names = sorted(os.listdir(root / "photos"))
         report |= {
             "images": len(names),
