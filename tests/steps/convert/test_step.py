@@ -112,14 +112,9 @@ def test_full_disk_leaves_no_half_shard(tmp_path: Path, monkeypatch: pytest.Monk
 def test_row_groups_are_bound_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the images are given up as they are written: a shard is in memory once, not twice."""
     monkeypatch.setattr(step, "BYTES_IN_A_GROUP", 10)
-    images = [raw_image(number, 4) for number in range(4)] + [
-        raw_image(number, 0) for number in range(65)
-    ]
+    sizes = [4] * 4 + [0] * 65
+    images = [RawImage(image_id=str(n), uri="", data=bytes(size)) for n, size in enumerate(sizes)]
     file = pq.ParquetFile(io.BytesIO(step.parquet_bytes(images)))
     assert images == []
-    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-    assert sizes == [3, 64, 2]  # 4 + 4 + 4 bytes; one of 4 and 63 of none; what is left
-
-
-def raw_image(number: int, num_bytes: int) -> RawImage:
-    return RawImage(image_id=str(number), uri="", data=bytes(num_bytes))
+    rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    assert rows == [3, 64, 2]  # 4 + 4 + 4 bytes; one of 4 and 63 of none; what is left
