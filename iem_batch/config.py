@@ -8,7 +8,7 @@ import yaml
 
 from iem_batch.checks import Section, did_you_mean
 from iem_batch.errors import SettingsError
-from iem_batch.exec.settings import ClusterSettings, LimitSettings
+from iem_batch.exec.settings import ClusterSettings, HookSettings, LimitSettings
 from iem_batch.iem.settings import IEMSettings
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.mask_files.settings import MaskFileSettings
@@ -55,6 +55,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     web: WebSettings = field(default_factory=WebSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -102,10 +102,10 @@ def changed_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
                 monkeypatch.delenv(name, raising=False)
             else:
                 monkeypatch.setenv(name, value)
-        object_store._client.cache_clear()
+        object_store.forget()
 
     yield change
-    object_store._client.cache_clear()
+    object_store.forget()
 
 
 @pytest.fixture(scope="session")

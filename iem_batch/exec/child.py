@@ -1,6 +1,7 @@
 """A child process for work that may kill the process that does it.
 
 If the child dies, the parent sees how and starts another. If the parent dies, so does the child.
+What the child writes to standard error goes to that of the parent, who remembers the end of it.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any, ParamSpec, Self, TypeVar, cast
@@ -19,6 +21,9 @@ from iem_batch.errors import DeviceLostError, WorkerKilledError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+LAST_WORDS_BYTES = 4096
+"""Of the standard error of a child that died, so much is in the notes of the error."""
 
 _PR_SET_PDEATHSIG = 1
 _CODE = "from iem_batch.exec.child import serve; serve()"
@@ -33,6 +38,8 @@ class Child:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._words = bytearray()
+        self._listener: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -75,25 +82,40 @@ class Child:
             ready, _, _ = select.select([process.stdout], [], [], timeout_s)
             if not ready:
                 self._end(process)
-                raise WorkerKilledError(f"gave no result within {timeout_s:g} s")
+                raise self._death(f"gave no result within {timeout_s:g} s")
             succeeded, value = pickle.load(process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
-            raise WorkerKilledError(_how_it_ended(self._end(process))) from error
+            raise self._death(_how_it_ended(self._end(process))) from error
         if isinstance(value, DeviceLostError):
             self._end(process)
-            raise WorkerKilledError(str(value)) from value
+            raise self._death(str(value)) from value
         if not succeeded:
             raise value
         return cast(T, value)
 
     def _start(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", _CODE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": path},
         )
+        self._words = bytearray()
+        arguments = process.stderr, self._words
+        self._listener = threading.Thread(target=_pass_on, args=arguments, daemon=True)
+        self._listener.start()
+        return process
+
+    def _death(self, message: str) -> WorkerKilledError:
+        """Make the error for a child that has ended."""
+        error = WorkerKilledError(message)
+        if self._listener is not None:
+            self._listener.join(1)  # what the child has started itself may still write
+        if words := self._words.decode(errors="replace").strip():
+            error.add_note(f"the end of its standard error:\n{words}")
+        return error
 
     def _end(self, process: subprocess.Popen[bytes]) -> int:
         """Kill the child if it is alive; returns how it ended, as `Popen.returncode`."""
@@ -132,6 +154,16 @@ def serve() -> None:
             answer = False, error
         pickle.dump(answer, answers)
         answers.flush()
+
+
+def _pass_on(stream: IO[bytes], words: bytearray) -> None:
+    """Copy to standard error what a child writes, and keep the end of it."""
+    with stream:
+        while chunk := os.read(stream.fileno(), LAST_WORDS_BYTES):
+            words += chunk
+            del words[:-LAST_WORDS_BYTES]
+            with contextlib.suppress(OSError):  # nobody reads it
+                os.write(2, chunk)
 
 
 def _die_with_the_parent() -> None:

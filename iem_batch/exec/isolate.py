@@ -91,7 +91,7 @@ class _Search:
             raise WorkerKilledError(
                 f"more than {MAX_KILLERS} images of the shard kill their process, the first is "
                 f"{min(self._killers)}: {death}; the engine or the machine is the likelier cause"
-            )
+            ) from death
 
     def _probe(self, image_ids: Sequence[str]) -> WorkerKilledError | None:
         """Try some images; returns how the child died of them, if it did."""

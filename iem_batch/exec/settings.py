@@ -27,6 +27,16 @@ class LimitSettings(Section, name="limits"):
         return None if self.memory_mb is None else int(self.memory_mb * 1e6)
 
 
+@dataclass(frozen=True, kw_only=True)
+class HookSettings(Section, name="hooks"):
+    """Who is told what a run has come to."""
+
+    call: tuple[str, ...] = ()
+    """Functions, "package.module:function", that the command calls with a name and a dict: when a
+    step ends with its title and sums, and after each epoch of a training with train/epoch and its
+    losses. One that fails is a line on standard error."""
+
+
 Device = Literal["auto", "gpu", "cpu"]
 """What an engine worker has: a GPU, or a CPU."""
 

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any
 
@@ -37,6 +37,7 @@ from iem_batch.run.marks import (
 from iem_batch.run.schema import VERSION
 from iem_batch.run.versions import code_versions
 from iem_batch.steps.card import write_card
+from iem_batch.steps.hooks import tell
 from iem_batch.steps.places import rounds, started_steps, wrong_order
 from iem_batch.steps.registry import STEPS, Step
 from iem_batch.words import count
@@ -65,7 +66,7 @@ def do(job: Job, name: str) -> None:
         raise StepMissingError(wrong_order(job, name, error.step), error.step) from error
     if step.is_made_anew:
         assert isinstance(built, WholeStep)
-        summary: Summary | None = _make_anew(built)
+        summary: Summary | None = _make_anew(job, built)
     else:
         summary = _resume(job, step, built)
     if summary is not None:
@@ -118,15 +119,17 @@ def _resume(job: Job, step: Step, built: Built) -> Summary | None:
     if left:
         print(f"{name}: {left:,} of {count(built.num_shards, 'shard')} are left for other commands")
         return None
-    return _complete(built, record)
+    return _complete(job, built, record)
 
 
-def _complete(built: Built, record: StepRecord) -> Summary:
+def _complete(job: Job, built: Built, record: StepRecord) -> Summary:
     """Add up a step whose shards are all done, and write the files about the whole."""
     shards = range(built.num_shards)
     summary = add_up(built.place, built.name, shards, built.summarize, record.digest)
     summary = replace(summary, files=built.complete(summary))
     write_summary(built.place, built.name, summary)
+    facts = {"run": job.run.url} | asdict(replace(summary, files={}))
+    tell(job, title(job.run, built.place, built.name), facts)
     return summary
 
 
@@ -137,7 +140,7 @@ def _compute(built: WholeStep, record: StepRecord) -> Mark:
     return commit(built, output, seconds, settings_digest=record.digest)
 
 
-def _make_anew(built: WholeStep) -> Summary:
+def _make_anew(job: Job, built: WholeStep) -> Summary:
     """Do a step anew; the output before is deleted when the new one is written."""
     before: dict[str, str] = {}
     if 0 in committed(built.place, built.name):
@@ -146,7 +149,7 @@ def _make_anew(built: WholeStep) -> Summary:
     mark = _compute(built, record)
     write_record(built.place, built.name, record)
     delete_own(built.place, *(before.keys() - mark.files.keys()))
-    return _complete(built, record)
+    return _complete(job, built, record)
 
 
 def _record(built: Built) -> StepRecord:

@@ -29,8 +29,8 @@ class FoundFile:
 
     Args:
         name: path below the folder, '/'-separated.
-        num_bytes: size of the file; None when it is nothing that can be read as a file, such as
-            a hidden folder, a pipe, or a link to a folder listed already.
+        num_bytes: size of the file; None if it cannot be read as one, such as a hidden folder, a
+            pipe, or a link to a folder listed already.
         is_lost: whether it is a link that leads nowhere, or gone since it was listed.
     """
 
@@ -60,10 +60,8 @@ class Folder:
         if url.startswith(("file://", "local://")):
             url = url.partition("://")[2]
         scheme, separator, _ = url.partition("://")
-        if not separator or "/" in scheme:
-            url = os.path.abspath(url)
-        else:
-            url = object_store.parse(url).url_with_options
+        is_local = not separator or "/" in scheme
+        url = os.path.abspath(url) if is_local else object_store.parse(url).url_with_options
         object.__setattr__(self, "url", url)
 
     @property
@@ -83,9 +81,8 @@ class Folder:
             FileNotFoundError: there is no such file.
             StorageError: anything else went wrong; its cause is the store's own error.
         """
-        filesystem, path = self._locate(name)
         with self._explained("read", name):
-            return cast(bytes, filesystem.cat_file(path))
+            return self._read(name)
 
     def write_bytes(self, name: str, data: bytes) -> str:
         """Write a whole file, with its parents; it appears complete or not at all.
@@ -201,14 +198,14 @@ class Folder:
         Raises:
             StorageError: a file may not be deleted.
         """
-        for name in names if self.is_local else ():
-            filesystem, path = self._locate(name)
+        places = [self._locate(name) for name in names]
+        if places and not self.is_local:
+            with self._explained("delete", names[0]), suppress(FileNotFoundError):
+                object_store.delete(places[0][0], [path for _, path in places])
+            return
+        for name, (_, path) in zip(names, places, strict=True):
             with self._explained("delete", name), suppress(FileNotFoundError):
                 os.unlink(path)
-        if names and not self.is_local:
-            filesystem, _ = self._locate("")
-            with self._explained("delete", names[0]), suppress(FileNotFoundError):
-                object_store.delete(filesystem, [self._locate(name)[1] for name in names])
 
     def delete_empty_folders(self, names: Iterable[str]) -> None:
         """Delete local folders below this one in which nothing is left, and their parents."""
@@ -218,10 +215,9 @@ class Folder:
     def below(self, name: str) -> "Folder":
         """Give a folder below this one, reached in the same way."""
         if self.is_local:
-            return Folder(f"{self.url.rstrip('/')}/{name}")
-        return Folder(
-            replace(self._location, path=f"{self._location.path}/{name}").url_with_options
-        )
+            return Folder(self.url_of(name))
+        below = replace(self._location, path=f"{self._location.path}/{name}")
+        return Folder(below.url_with_options)
 
     def read_range(self, name: str, start: int, stop: int) -> bytes:
         """Read the bytes start..stop-1 of a file; fewer when it ends before.
@@ -230,14 +226,18 @@ class Folder:
             FileNotFoundError: there is no such file.
             StorageError: anything else went wrong.
         """
-        filesystem, path = self._locate(name)
         try:
             with self._explained("read", name):
-                return cast(bytes, filesystem.cat_file(path, start=start, end=stop))
+                return self._read(name, start, stop)
         except StorageError as error:
-            if store_errors.error_code(error) != "InvalidRange":  # the file ends before `start`
-                raise
-            return b""
+            if store_errors.error_code(error) == "InvalidRange":  # the file ends before `start`
+                return b""
+            raise
+
+    def _read(self, name: str, start: int | None = None, stop: int | None = None) -> bytes:
+        filesystem, path = self._locate(name)
+        options = () if self.is_local else self._location.options
+        return object_store.read(filesystem, options, path, start, stop)
 
     def walk(self) -> Iterator[FoundFile]:
         """List all files below the folder, in the order of their names; see `walk`.
@@ -272,16 +272,13 @@ class Folder:
     @contextmanager
     def _explained(self, action: str, name: str) -> Iterator[None]:
         """Say what is waited for while a store is asked, and what went wrong, in one line each."""
-        question = f"the answer to: {action} {self.url_of(name)}"
-        with waiting(lambda: question, "storage"), self._in_one_line(action, name):
+        asked = f"the answer to: {action} {self.url_of(name)}"
+        with waiting(lambda: asked, "storage"), self._in_one_line(action, name):
             yield
 
     @contextmanager
     def _in_one_line(self, action: str, name: str) -> Iterator[None]:
-        """Turn any failure but absence into one clear line.
-
-        Clients of object stores raise their own types, which need not be importable here.
-        """
+        """Turn any failure but absence into one clear line."""
         try:
             yield
         except (FileNotFoundError, IEMBatchError):
@@ -290,6 +287,8 @@ class Folder:
             raise FileNotFoundError(*error.args) from error
         except Exception as error:
             kind = CredentialsError if store_errors.concerns_credentials(error) else StorageError
+            if kind is CredentialsError:
+                object_store.forget()  # so that new ones are found by the next attempt
             raise kind(f"cannot {action} {self.url_of(name)}: {self._cause(error)}") from error
 
     def _cause(self, error: Exception) -> str:

@@ -1,6 +1,6 @@
 """Object stores: their URLs and their clients; `store_errors` says what their errors mean.
 
-Only this file, `folder` and `web` use fsspec or a store's own client.
+Only this file, `folder`, `s3_reads` and `web` use fsspec or a store's own client.
 
 A URL is `scheme://bucket/key`, nothing in it percent-decoded. How the store is reached comes from
 the usual environment of its client (for S3 the AWS_* variables and ~/.aws), or from options behind
@@ -14,13 +14,14 @@ A URL that holds credentials is refused, and no message repeats them.
 Requests that fail because the store is busy or a connection breaks are sent again by the client,
 waiting longer each time. For S3 it makes five attempts, with jitter, or as AWS_MAX_ATTEMPTS and
 AWS_RETRY_MODE say. s3fs repeats all that up to five times where the store asks to slow down, is
-silent for 15 s, or cuts an object's transfer, which then starts over.
+silent for 15 s, or cuts an object's transfer, which then starts over; `s3_reads` does likewise.
 """
 
 import contextlib
 import functools
 import os
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ from typing import Any
 import fsspec
 
 from iem_batch.errors import StorageError
+from iem_batch.storage import s3_reads
+from iem_batch.storage.s3_reads import Options
 from iem_batch.storage.store_pages import is_s3, split_prefix
 
 PART_BYTES = 16 << 20
@@ -82,6 +85,9 @@ STORES = {
 }
 """Schemes under which one PUT makes an object appear whole."""
 
+_making: dict[int, threading.Lock] = {}
+"""Of each process its own: a forked one has its parent's locks as they were."""
+
 _QUERY = re.compile(r"\?([\w.-]+=[^?]*)$")
 _USER = re.compile(r"(\w+://)[^\s@'\"]*@")
 _SIGNATURE = re.compile(r"(\w+://[^\s?'\"]+)\?[^\s'\"]+")
@@ -99,7 +105,7 @@ class Location:
 
     scheme: str
     path: str
-    options: tuple[tuple[str, str], ...]
+    options: Options
 
     @property
     def url(self) -> str:
@@ -138,7 +144,7 @@ def parse(url: str) -> Location:
             f"a {scheme}:// URL holds credentials; take them out and set "
             f"{STORES[scheme].credentials} in the environment"
         )
-    options: tuple[tuple[str, str], ...] = ()
+    options: Options = ()
     if query:
         options = _parse_options(f"{scheme}://{path}", STORES[scheme].options, query[1])
     if not path.strip("/"):
@@ -146,7 +152,7 @@ def parse(url: str) -> Location:
     return Location(scheme, path.strip("/"), options)
 
 
-def _parse_options(url: str, known: frozenset[str], query: str) -> tuple[tuple[str, str], ...]:
+def _parse_options(url: str, known: frozenset[str], query: str) -> Options:
     """Split `a=b&c=d`; what is not known may be a signature, so its value is not shown."""
     pairs = dict(piece.partition("=")[::2] for piece in query.split("&"))
     if unknown := sorted(pairs.keys() - known):
@@ -174,7 +180,8 @@ def connect(location: Location) -> tuple[Any, str]:
         StorageError: the package that reaches such stores is not installed.
     """
     try:
-        filesystem = _client(location.scheme, location.options, os.getpid())
+        with _making.setdefault(os.getpid(), threading.Lock()):  # threads begin at once
+            filesystem = _client(location.scheme, location.options, os.getpid())
     except ImportError as error:
         raise StorageError(
             f"{location.url}: {location.scheme}:// needs a package that is not installed; "
@@ -184,7 +191,7 @@ def connect(location: Location) -> tuple[Any, str]:
 
 
 @functools.lru_cache(64)
-def _client(scheme: str, options: tuple[tuple[str, str], ...], process: int) -> Any:
+def _client(scheme: str, options: Options, process: int) -> Any:
     given = dict(options)
     # Listings must be true, not remembered: other processes write in the same folder.
     keywords: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
@@ -206,6 +213,25 @@ def _client(scheme: str, options: tuple[tuple[str, str], ...], process: int) -> 
 def _split_key(path: str) -> tuple[str, str, None]:
     bucket, _, key = path.removeprefix("s3://").removeprefix("s3a://").partition("/")
     return bucket, key, None
+
+
+def forget() -> None:
+    """Let who asks from now on look for credentials anew: those of before are refused."""
+    _client.cache_clear()
+    s3_reads.forget()
+
+
+def read(
+    filesystem: Any, options: Options, path: str, start: int | None, stop: int | None
+) -> bytes:
+    """Read an object, or the bytes start..stop-1 of it.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+        Exception: of the store's client.
+    """
+    data = s3_reads.read(filesystem, options, path, start, stop) if is_s3(filesystem) else None
+    return filesystem.cat_file(path, start=start, end=stop) if data is None else data
 
 
 def write(filesystem: Any, path: str, data: bytes) -> None:

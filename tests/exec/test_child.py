@@ -29,6 +29,11 @@ def die(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
+def say_and_die(words: str) -> None:
+    os.write(2, words.encode())
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 def leave(status: int) -> None:
     os._exit(status)
 
@@ -63,6 +68,21 @@ def test_one_that_does_not_answer_is_stopped() -> None:
         with pytest.raises(WorkerKilledError, match="gave no result within 0.2 s"):
             child.call(0.2, time.sleep, 60)
         assert child.call(None, double, 1) == 2
+
+
+def test_last_words_are_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    """The end of them, 4 kB; and they are shown as they come."""
+    with Child() as child:
+        with pytest.raises(WorkerKilledError) as caught:
+            child.call(None, say_and_die, "begin" + "x" * 5000 + "\nno memory\n")
+        (note,) = caught.value.__notes__
+        assert note.startswith("the end of its standard error:\nxxx")
+        assert note.endswith("x\nno memory")
+        assert len(note) < 4200
+        with pytest.raises(WorkerKilledError) as caught:
+            child.call(None, leave, 3)
+        assert not hasattr(caught.value, "__notes__")
+    assert capfd.readouterr().err.startswith("beginxxx")
 
 
 def test_dies_with_its_parent(tmp_path: Path) -> None:

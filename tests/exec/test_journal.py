@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from iem_batch.errors import StorageError
+from iem_batch.errors import StorageError, WorkerKilledError
 from iem_batch.exec.attempts import Attempt
 from iem_batch.exec.journal import Driver, Journal, drivers
 from iem_batch.processes import birth, machine
@@ -106,6 +106,19 @@ def test_a_failure_is_accounted_for_until_its_shard_is_done(run: RunFolder) -> N
     with Journal(run, run, "segment", in_process=True) as journal:
         journal.done(2)
     assert not run.exists(layout.failure("segment", 2))
+
+
+def test_last_words_of_a_child_are_in_the_account(run: RunFolder) -> None:
+    """Without what is secret."""
+    error = WorkerKilledError("killed its process by SIGSEGV")
+    error.add_note("the end of its standard error:\nno memory for https://me:geheim@host/x?Sig=abc")
+    with Journal(run, run, "segment", in_process=True) as journal:
+        journal.failed(Attempt(shard=2, number=3, alone=True), str(error), error)
+    [account] = read_failures(run, "segment").values()
+    assert account.trace[1:] == [
+        "the end of its standard error:",
+        "no memory for https://...@host/x?...",
+    ]
 
 
 def test_a_step_of_a_round_is_another(run: RunFolder) -> None:

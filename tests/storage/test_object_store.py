@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from iem_batch.errors import StorageError
-from iem_batch.storage import object_store
+from iem_batch.errors import CredentialsError, StorageError
+from iem_batch.storage import object_store, s3_reads
 from iem_batch.storage.folder import Folder, FoundFile
 from iem_batch.storage.object_store import PART_BYTES, parse, redacted
 from tests import s3
@@ -19,6 +19,17 @@ from tests.waits import hurried, once_said
 __all__ = ["hurried"]
 
 MB = 1 << 20
+
+
+@pytest.fixture(autouse=True, params=["obstore", "s3fs"])
+def client(request, monkeypatch) -> str:
+    """What reads: obstore, also in the main thread, or s3fs, as where obstore is missing."""
+    if request.param == "obstore":
+        pytest.importorskip("obstore")
+        monkeypatch.setattr(s3_reads, "_must_be_interruptible", lambda: False)
+    else:
+        monkeypatch.setattr(s3_reads, "_store", lambda *_: None)
+    return request.param
 
 
 @contextmanager
@@ -227,10 +238,11 @@ def test_faults_are_survived(s3_bucket):
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_silent_store_is_asked_again(s3_bucket, changed_environment, monkeypatch, method):
-    """s3fs waits 15 s for the first byte; a second here."""
+    """Both clients wait 15 s for the first byte; a second here."""
     import s3fs
 
     monkeypatch.setattr(s3fs.S3FileSystem, "read_timeout", 1)
+    monkeypatch.setitem(s3_reads.TIMEOUTS, "read_timeout", "1s")
     changed_environment()
     Folder(s3_bucket).write_bytes("x", b"1")
     faults = Faults(lambda number, *_: "slow" if number == 0 else None, delay_s=1.5)
@@ -263,7 +275,7 @@ def test_a_person_is_told_of_a_store_that_does_not_answer(s3_bucket, hurried, ca
 
 
 def test_store_that_stays_busy_is_given_up(s3_bucket, changed_environment):
-    """Five times by s3fs, each of AWS_MAX_ATTEMPTS."""
+    """After five times AWS_MAX_ATTEMPTS."""
     changed_environment(AWS_MAX_ATTEMPTS="1")
     faults = Faults(every(1, "busy"))
     with (
@@ -411,6 +423,76 @@ def test_region_of_a_url(s3_bucket):
     assert "/eu-west-1/s3/aws4_request" in faults.seen[0].authorization
 
 
+def test_credentials_are_read_again_when_they_are_refused(s3_bucket, changed_environment, tmp_path):
+    """A token that is renewed in a file during a run: the next attempt has the new one."""
+    config = tmp_path / "config"
+    profile = "[profile lab]\naws_access_key_id = test:writer\naws_secret_access_key = "
+    changed_environment(
+        AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None, AWS_CONFIG_FILE=str(config)
+    )
+    folder = Folder(f"{s3_bucket}?profile=lab")
+    config.write_text(f"{profile}writing\n")
+    folder.write_bytes("x", b"1")
+    object_store.forget()
+    config.write_text(f"{profile}expired\n")
+    with pytest.raises(CredentialsError, match="signature we calculated does not match"):
+        folder.read_bytes("x")
+    config.write_text(f"{profile}writing\n")
+    assert folder.read_bytes("x") == b"1"
+
+
+# --- which client reads ---
+
+NAMES = ("a b", "a//b", "%41", "a%b", "x?y", "#[~]+&=;:@", "./x", "p/../q", ".h", "u\u0308", "\t\n")
+
+
+def test_any_name_is_read(s3_bucket):
+    """obstore refuses some; none may be taken for another."""
+    direct = s3.client()
+    for name in NAMES:
+        direct.put_object(Bucket=bucket_name(s3_bucket), Key=f"p/{name}", Body=name.encode())
+    direct.put_object(Bucket=bucket_name(s3_bucket), Key="p/q/", Body=b"for a folder")
+    folder = Folder(s3_bucket)
+    assert [folder.read_bytes(f"p/{name}").decode() for name in NAMES] == list(NAMES)
+    assert [folder.read_range(f"p/{name}", 1, 99).decode() for name in NAMES] == [
+        name[1:] for name in ("a b", "a//b", "%41", "a%b", "x?y", "#[~]+&=;:@")
+    ] + ["/x", "/../q", "h", "\u0308", "\n"]
+    assert folder.read_bytes("p/q/") == b"for a folder"
+    with pytest.raises(FileNotFoundError):
+        folder.read_bytes("p/q")
+
+
+def test_ranges_at_the_end(s3_bucket):
+    folder = Folder(s3_bucket)
+    folder.write_bytes("x", b"abc")
+    folder.write_bytes("empty", b"")
+    assert folder.read_range("x", 1, 99) == b"bc"
+    assert folder.read_range("x", 3, 99) == b""
+    assert folder.read_range("empty", 0, 9) == b""
+    assert folder.read_bytes("empty") == b""
+
+
+def test_obstore_reads_in_threads(s3_bucket, client, monkeypatch):
+    """The main thread is left to s3fs, which can be interrupted while it waits."""
+    folder = Folder(s3_bucket)
+    folder.write_bytes("x", b"1")
+    monkeypatch.undo()
+    asked = []
+    filesystem, _ = object_store.connect(parse(s3_bucket))
+    monkeypatch.setattr(filesystem, "cat_file", lambda path, **_: asked.append(path) or b"2")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(folder.read_bytes, "x").result() == b"1"
+    assert asked == []
+    assert folder.read_bytes("x") == b"2"
+
+
+@pytest.mark.parametrize("option", ["region=eu-west-1", "region=us-east-1"])
+def test_region_that_is_not_the_buckets(s3_bucket, option):
+    """s3fs follows the store's answer to where the bucket is."""
+    Folder(s3_bucket).write_bytes("x", b"1")
+    assert Folder(f"{s3_bucket}?{option}").read_bytes("x") == b"1"
+
+
 # --- threads and processes ---
 
 
@@ -428,6 +510,7 @@ def test_forked_process_has_a_client_of_its_own(s3_bucket, tmp_path: Path):
     """A forked process has its parent's memory and none of its threads; a loop there is dead."""
     folder = Folder(s3_bucket)
     folder.write_bytes("x", b"1")
+    assert folder.read_bytes("x") == b"1"
     child = os.fork()
     if child == 0:
         try:

@@ -11,7 +11,7 @@ data set as it is.
 import io
 import json
 import tarfile
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,6 +36,9 @@ from iem_batch.words import count
 
 ROWS_IN_A_GROUP = 64
 """Few, so that a reader of some images of a file reads not much more than these."""
+
+BYTES_IN_A_GROUP = 32 << 20
+"""A row group with as many has no further image."""
 
 QUARANTINE = "_run/quarantine"
 
@@ -104,14 +107,15 @@ class ConvertStep(ImageStep):
 
     def _compute(self, raw: RawShard) -> ShardOutput:
         encode = parquet_bytes if self.convert.to == "parquet" else tar_bytes
+        num_images = len(raw.images)
         return ShardOutput(
             shard=raw.shard,
             tables={
                 self.part_name(raw.shard): encode(raw.images, self.kept),
                 layout.part(QUARANTINE, raw.shard): _quarantine(raw.rejected),
             },
-            planned=len(raw.images) + len(raw.rejected),
-            ok=len(raw.images),
+            planned=num_images + len(raw.rejected),
+            ok=num_images,
             quarantined=len(raw.rejected),
         )
 
@@ -120,37 +124,55 @@ def parquet_bytes(images: list[RawImage], kept: pa.Schema = NO_COLUMNS) -> bytes
     """Encode images as a Parquet file of schema IMAGES; nothing is compressed again.
 
     Args:
-        images: what is written.
+        images: is emptied, so that no image is in memory twice.
         kept: further columns, of `RawImage.kept`.
     """
+    sink = io.BytesIO()
+    with pq.ParquetWriter(
+        sink,
+        _table([], kept).schema,
+        compression="none",
+        use_dictionary=False,
+        write_statistics=["image_id"],
+    ) as writer:
+        for group in _row_groups(images):
+            writer.write_table(_table(group, kept))
+    return sink.getvalue()
+
+
+def _table(images: list[RawImage], kept: pa.Schema) -> pa.Table:
     columns = {
         "image_id": [image.image_id for image in images],
         "image": schema.image_column([image.data for image in images]),
     }
     table = pa.table(columns, schema=schema.IMAGES)
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        schema.add_kept(table, kept, [image.kept for image in images]),
-        sink,
-        row_group_size=ROWS_IN_A_GROUP,
-        compression="none",
-        use_dictionary=False,
-        write_statistics=["image_id"],
-    )
-    encoded: bytes = sink.getvalue().to_pybytes()
-    return encoded
+    return schema.add_kept(table, kept, [image.kept for image in images])
+
+
+def _row_groups(images: list[RawImage]) -> Iterator[list[RawImage]]:
+    """Take the images from their list, so many at a time."""
+    images.reverse()
+    while images:
+        group = [images.pop()]
+        num_bytes = len(group[0].data)
+        while images and len(group) < ROWS_IN_A_GROUP and num_bytes < BYTES_IN_A_GROUP:
+            group.append(images.pop())
+            num_bytes += len(group[-1].data)
+        yield group
 
 
 def tar_bytes(images: list[RawImage], kept: pa.Schema = NO_COLUMNS) -> bytes:
     """Encode images as a tar in WebDataset's naming; each member carries its image's id.
 
     Args:
-        images: what is written.
+        images: is emptied, so that no image is in memory twice.
         kept: names of `RawImage.kept`, which KEY.json has.
     """
     sink = io.BytesIO()
+    images.reverse()
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for image in images:
+        while images:
+            image = images.pop()
             extension = image_extension(image.data[:16]) or "bin"
             # WebDataset takes a name up to its first dot for the key.
             key = safe_stem(image.image_id, ".")

@@ -17,6 +17,7 @@ from iem_batch.segnet.order import num_epochs
 from iem_batch.segnet.stopping import patience_for
 from iem_batch.segnet.training import EpochRecord
 from iem_batch.segnet.weights import save_weights
+from iem_batch.steps.hooks import tell
 from iem_batch.steps.topk.selection import Selection
 from iem_batch.steps.train import layout
 from iem_batch.steps.train.curves import event_file
@@ -87,6 +88,8 @@ def _train(job: Job, work: TrainWork, learned: Learned) -> ShardOutput:
             print(line, file=sys.stderr, flush=True)
         else:
             lines.show(record.epoch, record.seconds, line)
+        if isinstance(record, EpochRecord):
+            tell(job, "train/epoch", {"run": job.run.url} | asdict(record))
 
     if job.executor.name == "ray":
         from iem_batch.steps.train.on_ray import train_on_ray

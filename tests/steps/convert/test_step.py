@@ -1,3 +1,4 @@
+import io
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary, committed, read_marks, require_summary
 from iem_batch.run.plan import Plan, write_plan
 from iem_batch.run.settings import PlanSettings
-from iem_batch.sources import Source, open_source
+from iem_batch.sources import RawImage, Source, open_source
+from iem_batch.steps.convert import step
 from iem_batch.steps.convert.settings import ConvertSettings
 from iem_batch.steps.do import do
 from tests.collections_of_photos import write_lmdb, write_parquet
@@ -105,3 +107,14 @@ def test_full_disk_leaves_no_half_shard(tmp_path: Path, monkeypatch: pytest.Monk
         convert(out, "parquet")
     assert out.names("") == [f"part-0000{shard}.parquet" for shard in (0, 1, 3)]
     assert committed(out, "convert") == {0, 1, 3}
+
+
+def test_row_groups_are_bound_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the images are given up as they are written: a shard is in memory once, not twice."""
+    monkeypatch.setattr(step, "BYTES_IN_A_GROUP", 10)
+    sizes = [4] * 4 + [0] * 65
+    images = [RawImage(image_id=str(n), uri="", data=bytes(size)) for n, size in enumerate(sizes)]
+    file = pq.ParquetFile(io.BytesIO(step.parquet_bytes(images)))
+    assert images == []
+    rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    assert rows == [3, 64, 2]  # 4 + 4 + 4 bytes; one of 4 and 63 of none; what is left
