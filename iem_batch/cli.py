@@ -106,6 +106,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
             overwrite=options.overwrite,
             accept_versions=options.accept_versions,
             shards=_shards(options.get("shards")),
+            against=options.get("against", ()),
         )
         _do(job, command, options)
 
@@ -165,10 +166,6 @@ def _do(job: "Job", command: str, options: Namespace) -> None:
             job, options.source, step.kind, extend=options.extend, as_planned=options.as_planned
         )
     do(job, command)
-    if options.get("against"):
-        from iem_batch.tools.against import print_comparison
-
-        print_comparison(job, options.against)
 
 
 def _tool(command: str) -> Any:

@@ -104,6 +104,7 @@ def _facts(listed: pa.Table, rank: Mapping[str, int], iou: Mapping[Key, float]) 
             rank.get(item["image_id"]),
             iou.get((item["image_id"], item["error"])),
             item["status"],
+            *([round(item["iou"], 4)] if "iou" in item else []),
         )
         for item in listed.to_pylist()
     ]

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from iem_batch.run.folder import RunFolder
+from iem_batch.steps.do import do
 from iem_batch.steps.report.step import PAGE
 from iem_batch.steps.topk.selection import TABLE
 from iem_batch.steps.topk.settings import TopkSettings
 from tests.steps.hand_made import SIZE, row, square
-from tests.steps.report.test_page import HOSTILE, do_everything, plan_photos, report
+from tests.steps.jobs import job_at
+from tests.steps.report.test_other_run import runs  # noqa: F401 - a fixture
+from tests.steps.report.test_page import DECODE, HOSTILE, do_everything, plan_photos, report
 from tests.steps.topk.selecting import topk
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -59,7 +62,12 @@ def page_url(run):
 
 @pytest.fixture
 def page(browser, page_url):
-    """The page as a reader has it; fails on console messages and requests to elsewhere."""
+    """The page as a reader has it."""
+    yield from read(browser, page_url)
+
+
+def read(browser, page_url):
+    """Open a page; fails at the end on console messages and requests to elsewhere."""
     context = browser.new_context(accept_downloads=True)
     page = context.new_page()
     said, asked = [], []
@@ -264,6 +272,28 @@ def test_axe_finds_nothing(browser, page_url, scheme, width):
     for each in found:
         assert not each.violations_count, each.generate_report()
     assert wider <= 0, "the page can be scrolled sideways"
+
+
+def test_two_runs_side_by_side(browser, runs):  # noqa: F811 - the fixture of the other file
+    run, other = runs
+    do(job_at(run, decode=DECODE, against=[other.url]), "report")
+    for page in read(browser, Path(run.url_of(PAGE)).as_uri()):
+        assert names(page) == ["c.png", "b.png", "a.png"]
+        assert "alike 50 %" in card(page, "b.png").inner_text()
+        of_b = page.locator("#cards li").nth(1)
+        sync_api.expect(of_b.locator("img.mask")).to_have_count(2)
+        own, its = of_b.locator("img.mask").evaluate_all("all => all.map(each => each.src)")
+        assert own != its
+        assert not page.get_by_role("slider").count()
+        page.get_by_label("Order").select_option("largest area")
+        assert names(page)[-1] == "c.png"
+        card(page, "b.png").focus()
+        page.keyboard.press("b")
+        sync_api.expect(page.locator("#cards [data-mark=bad]")).to_have_count(1)
+        card(page, "b.png").click()
+        page.get_by_role("radio", name="other run's IEM").check()
+        picture = page.get_by_role("dialog").locator("img.mask")
+        sync_api.expect(picture).to_have_attribute("src", its)
 
 
 def test_without_script_the_sample_is_shown(browser, page_url):
