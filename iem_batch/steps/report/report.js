@@ -2,7 +2,7 @@
 // The list of photos: rows of one line each, loaded at once, and pictures, loaded as they are looked
 // at. Scripts are the only files that a page opened from a disk may load.
 const PER_PAGE = 48;
-const KEPT_FILES = 2 * PER_PAGE; // of pictures; a page needs as many as it has photos, at most
+const KEPT = 2 * PER_PAGE; // photos whose pictures are kept
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const element = (id) => document.getElementById(id);
@@ -34,23 +34,22 @@ function addRows(more) { // called by rows-N.js, with JSON
 
 const arrived = new Map();
 
-function addPictures(number, pictures) { // called by photos/N.js, with JSON
-  arrived.set(number, JSON.parse(pictures));
+function addPictures(place, pictures) { // called by photos/N.js, with JSON
+  arrived.set(place, JSON.parse(pictures));
 }
 
-const files = new Map(); // number -> promise of pictures, the least recently used first
+const known = new Map(); // place -> promise of pictures, the least recently used first
 
-async function picturesOf(row) {
-  const number = Math.floor(row.place / facts.perFile);
-  const file = files.get(number) ?? load(`photos/${number}.js`).then(() => {
-    const pictures = arrived.get(number);
-    arrived.delete(number);
-    return pictures;
+function picturesOf({ place }) {
+  const pictures = known.get(place) ?? load(`photos/${place}.js`).then(() => {
+    const found = arrived.get(place);
+    arrived.delete(place);
+    return found;
   });
-  files.delete(number);
-  files.set(number, file);
-  if (files.size > KEPT_FILES) files.delete(files.keys().next().value);
-  return (await file)[row.place % facts.perFile];
+  known.delete(place);
+  known.set(place, pictures);
+  if (known.size > KEPT) known.delete(known.keys().next().value);
+  return pictures;
 }
 
 // ---- the list
@@ -103,8 +102,7 @@ function card(row) {
 function render() {
   first = Math.max(0, Math.min(first, view.length - 1));
   const shown = view.slice(first, first + PER_PAGE);
-  // A browser keeps pictures that were shown in memory for long, but not those without a source.
-  for (const image of element("cards").querySelectorAll("img")) image.removeAttribute("src");
+  for (const canvas of element("cards").querySelectorAll("canvas")) canvas.width = 0; // frees it now
   element("cards").replaceChildren(...shown.map(card));
   const count = view.length.toLocaleString("en");
   element("shown").textContent = shown.length

@@ -34,7 +34,7 @@ from iem_batch.steps.report.conclusion import conclusion, next_steps
 from iem_batch.steps.report.gallery import Card, Sources, draw_cards
 from iem_batch.steps.report.other_run import OtherRun, open_other_run
 from iem_batch.steps.report.panels import Panel
-from iem_batch.steps.report.photos import PHOTOS_PER_FILE, Listed, data_uri, list_photos
+from iem_batch.steps.report.photos import Listed, data_uri, list_photos
 from iem_batch.steps.report.survey import Survey, survey
 from iem_batch.steps.topk.labels import Labels, selected_labels
 from iem_batch.steps.topk.scores import SCORES
@@ -203,7 +203,6 @@ def _facts(job: Job, drawn: Drawn, selection: Selection | None) -> dict[str, Any
     return {
         "run": job.run.url,
         "rowFiles": drawn.listed.num_row_files,
-        "perFile": PHOTOS_PER_FILE,
         "label": drawn.label,
         "other": None if drawn.other is None else drawn.other.label,
         "fit": job.settings.decode.fit,

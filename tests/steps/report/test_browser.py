@@ -22,6 +22,9 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe i
 TWO_LINES = "two\nlines.png"
 RANKED = [HOSTILE, "a.png", "b.png", TWO_LINES, "c.png"]
 
+PIXELS = "all => all.map(each => each.toDataURL?.())"
+"""Gives what is drawn, of pictures that are canvases."""
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
     "--no-sandbox",  # its own sandbox does not work for root, as in a container
@@ -98,10 +101,10 @@ def test_verdict_and_pictures_come_first(page):
     assert page.locator(".verdict").bounding_box()["y"] < height / 3
     pictures = page.locator(".sample img")
     assert pictures.first.bounding_box()["y"] < height / 2
-    sync_api.expect(page.locator("#cards img.mask")).to_have_count(5)
-    for images in (pictures, page.locator("#cards img")):
-        widths = images.evaluate_all("images => images.map(image => image.naturalWidth)")
-        assert min(widths) > 0
+    sync_api.expect(page.locator("#cards .mask")).to_have_count(5)
+    assert min(pictures.evaluate_all("all => all.map(each => each.naturalWidth)")) > 0
+    for drawn in page.locator("#cards canvas").all():
+        sync_api.expect(drawn).to_have_attribute("width", str(SIZE))
     assert page.locator(".chart svg").count() == 2
 
 
@@ -205,7 +208,7 @@ def test_what_is_marked_and_downloaded_is_left_out_by_topk(page, run, tmp_path):
 
 def test_photo_at_its_own_size_with_each_mask(page):
     card(page, "a.png").click()
-    viewer, picture = page.get_by_role("dialog"), page.get_by_role("dialog").locator("img")
+    viewer, picture = page.get_by_role("dialog"), page.get_by_role("dialog").locator(".picture > *")
     sync_api.expect(picture).to_have_count(2)
     assert viewer.get_by_role("heading").inner_text() == "a.png"
     assert picture.first.get_attribute("src").startswith("file:///")
@@ -213,10 +216,12 @@ def test_photo_at_its_own_size_with_each_mask(page):
     masks = viewer.get_by_role("radio")
     shown = masks.evaluate_all("all => all.map(each => each.value)")
     assert shown == ["none", "truth", "IEM", "SegNet", "SegNet, refined"]
-    before = picture.last.get_attribute("src")
+    sync_api.expect(picture.last).to_have_attribute("width", str(SIZE))
+    before = picture.evaluate_all(PIXELS)
     viewer.get_by_role("radio", name="truth").check()
     sync_api.expect(viewer.get_by_role("img", name="mask: truth")).to_be_visible()
-    assert picture.last.get_attribute("src") == before  # the truth of a.png is IEM's mask
+    sync_api.expect(picture.last).to_have_attribute("width", str(SIZE))
+    assert picture.evaluate_all(PIXELS) == before  # the truth of a.png is IEM's mask
     viewer.get_by_role("radio", name="none").check()
     sync_api.expect(picture).to_have_count(1)
     viewer.get_by_label("own size").check()
@@ -281,8 +286,10 @@ def test_two_runs_side_by_side(browser, runs):  # noqa: F811 - the fixture of th
         assert names(page) == ["c.png", "b.png", "a.png"]
         assert "alike 50 %" in card(page, "b.png").inner_text()
         of_b = page.locator("#cards li").nth(1)
-        sync_api.expect(of_b.locator("img.mask")).to_have_count(2)
-        own, its = of_b.locator("img.mask").evaluate_all("all => all.map(each => each.src)")
+        masks = of_b.locator(".mask")
+        sync_api.expect(masks).to_have_count(2)
+        sync_api.expect(masks.last).to_have_attribute("width", str(SIZE))
+        own, its = masks.evaluate_all(PIXELS)
         assert own != its
         assert not page.get_by_role("slider").count()
         page.get_by_label("Order").select_option("largest area")
@@ -292,8 +299,9 @@ def test_two_runs_side_by_side(browser, runs):  # noqa: F811 - the fixture of th
         sync_api.expect(page.locator("#cards [data-mark=bad]")).to_have_count(1)
         card(page, "b.png").click()
         page.get_by_role("radio", name="other run's IEM").check()
-        picture = page.get_by_role("dialog").locator("img.mask")
-        sync_api.expect(picture).to_have_attribute("src", its)
+        mask = page.get_by_role("dialog").locator(".mask")
+        sync_api.expect(mask).to_have_attribute("width", str(SIZE))
+        assert mask.evaluate_all(PIXELS) == [its]
 
 
 def test_without_script_the_sample_is_shown(browser, page_url):
