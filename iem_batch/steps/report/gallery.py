@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import SourceError
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.images.geometry import mask_to_square
+from iem_batch.images.geometry import FOREGROUND, mask_to_square
 from iem_batch.images.png import decode_pixels
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.mask_files.protocol import FOREGROUND, MaskFiles
+from iem_batch.mask_files.protocol import MaskFiles
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
