@@ -67,7 +67,7 @@ def build(job: Job) -> "ExportStep":
         export=settings,
         memory_bytes=job.settings.limits.memory_bytes,
         origin=Origin(
-            method=job.settings.segment.method,
+            segment=job.settings.segment,
             procedure=procedure_lines(job),
             num_images=Selection(**selection.facts).num_images,
         ),

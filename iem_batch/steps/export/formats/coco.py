@@ -84,7 +84,7 @@ def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
     written = {}
     for split in splits:
         whole: dict[str, Any] = {
-            "info": {"description": "Masks by Inpainting Error Maximization, made by iem_batch"},
+            "info": {"description": "Masks made by iem_batch; README.md says how"},
             "licenses": [],
             "categories": CATEGORIES,
             "images": [],
