@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 import iem_batch
 from iem_batch.arguments import COMMANDS, SHORT, build_parser, join_lists, long_name, set_short
+from iem_batch.completion import completion
 from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.help_text import brief_help, overview
@@ -64,6 +65,9 @@ def _dispatch(arguments: Sequence[str]) -> None:
         return
     if command == "--version":
         print(f"iem-batch {iem_batch.__version__}")
+        return
+    if command == "completion":
+        print(completion(arguments[1:]), end="")
         return
     if not command:
         raise SettingsError("give a command, as in `iem-batch run photos run`; see --help")
