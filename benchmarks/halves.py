@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.tables import is_tuned
+from iem_batch.images.geometry import FOREGROUND, VOID
 from iem_batch.images.png import decode_mask
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.mask_files.open import open_masks
-from iem_batch.mask_files.protocol import FOREGROUND, VOID
 from iem_batch.metrics import as_labelled, confusion
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.evaluate.compare import read_scores

@@ -58,7 +58,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "--against": {
         "nargs": "+",
         "default": [],
-        "help": "other runs, evaluated before, to print beside this one",
+        "help": "another run to show beside this one; evaluate takes several, evaluated before",
     },
     "--extend": {
         "action": "store_true",

@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 import iem_batch
 from iem_batch.arguments import COMMANDS, SHORT, build_parser, join_lists, long_name, set_short
+from iem_batch.completion import completion
 from iem_batch.config import SECTIONS, Settings, paper_settings, settings_from_yaml
 from iem_batch.errors import IEMBatchError, SettingsError
 from iem_batch.help_text import brief_help, overview
@@ -65,6 +66,9 @@ def _dispatch(arguments: Sequence[str]) -> None:
     if command == "--version":
         print(f"iem-batch {iem_batch.__version__}")
         return
+    if command == "completion":
+        print(completion(arguments[1:]), end="")
+        return
     if not command:
         raise SettingsError("give a command, as in `iem-batch run photos run`; see --help")
     if command not in COMMANDS:
@@ -106,6 +110,7 @@ def _dispatch(arguments: Sequence[str]) -> None:
             overwrite=options.overwrite,
             accept_versions=options.accept_versions,
             shards=_shards(options.get("shards")),
+            against=options.get("against", ()),
         )
         _do(job, command, options)
 
@@ -165,10 +170,6 @@ def _do(job: "Job", command: str, options: Namespace) -> None:
             job, options.source, step.kind, extend=options.extend, as_planned=options.as_planned
         )
     do(job, command)
-    if options.get("against"):
-        from iem_batch.tools.against import print_comparison
-
-        print_comparison(job, options.against)
 
 
 def _tool(command: str) -> Any:

@@ -31,7 +31,10 @@ def overview() -> str:
     for title, commands in {"steps, in their order": steps, "tools": tools}.items():
         lines += ["", f"{title}:"]
         lines += [f"  {name:10}{command.summary}" for name, command in commands.items()]
-    return "\n".join([*lines, "", "iem-batch COMMAND --help says more; iem-batch --version"])
+    lines += ["", "iem-batch COMMAND --help says more; iem-batch --version"]
+    return "\n".join(
+        [*lines, 'eval "$(iem-batch completion bash)" lets the shell complete; or zsh']
+    )
 
 
 def usage(command: str) -> str:

@@ -1,6 +1,7 @@
 """One call of the command line: where it works, with which settings, and who runs its steps."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from iem_batch.config import Settings, settings_to_yaml
@@ -25,6 +26,8 @@ class Job:
     """Whether a step that other versions of the code have begun is resumed."""
     shards: range | None = None
     """The shards this call may do; None is all."""
+    against: Sequence[str] = ()
+    """Other runs, which evaluate and report show beside this one."""
     number: int | None = None
     """The round it works in; None is the last one of the settings."""
 

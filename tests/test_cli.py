@@ -214,6 +214,9 @@ def test_evaluate_beside_another_run(finished: Path, call: Call, tmp_path: Path)
     status, output, error = call("evaluate", run, truth, "--against", finished / "run")
     assert status == 0, error
     assert "difference" in output
+    status, _, error = call("report", run, "--against", finished / "run")
+    assert status == 0, error
+    assert "12 images, which agree by 100.0 %" in (run / "report/index.html").read_text()
 
 
 def test_status(finished: Path, call: Call) -> None:

@@ -72,10 +72,11 @@ ALLOWED: dict[str, set[str]] = {
     },
     "arguments": {"config", "steps.registry", "tools"},
     "help_text": {"arguments", "config", "steps.registry"},
+    "completion": {*BASE, "arguments", "config"},
     "mistakes": {*BASE, "arguments", "config", "help_text"},
     "cli": {
         *(*BASE, "config", "job", "run", "iem.backends", "exec", "steps", "steps.registry"),
-        *("tools", "arguments", "help_text", "mistakes"),
+        *("tools", "arguments", "help_text", "mistakes", "completion"),
     },
     "__main__": {"cli"},
 }

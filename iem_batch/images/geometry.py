@@ -26,8 +26,8 @@ REDUCING_GAP = 2
 MIN_REDUCED_PX = 8
 """Below, different fractions of libjpeg's give the same size."""
 
-UNSEEN = 255
-"""Label of a pixel of an image that the engine did not see; 0 is background, 1 foreground."""
+BACKGROUND, FOREGROUND, VOID = 0, 1, 255
+"""What a label says of a pixel: VOID of one that counts nowhere, or that the engine did not see."""
 
 
 @dataclass(frozen=True, kw_only=True)

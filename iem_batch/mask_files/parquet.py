@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iem_batch.errors import MaskError
-from iem_batch.images.geometry import mask_to_image
+from iem_batch.images.geometry import FOREGROUND, mask_to_image
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.mask_files.picture import read_labels
 from iem_batch.mask_files.places import Places
-from iem_batch.mask_files.protocol import FOREGROUND, require_shape
+from iem_batch.mask_files.protocol import require_shape
 from iem_batch.mask_files.settings import Meaning
 from iem_batch.run import schema
 from iem_batch.run.tables import ALONE

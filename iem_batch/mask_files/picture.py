@@ -13,8 +13,8 @@ from PIL import Image
 from iem_batch.errors import ImageRejectedError, MaskError
 from iem_batch.images import grey16
 from iem_batch.images.decode import decode_as_stored
+from iem_batch.images.geometry import FOREGROUND, VOID
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.mask_files.protocol import FOREGROUND, VOID
 from iem_batch.mask_files.settings import Meaning, Values
 
 WHITE = 128

@@ -9,10 +9,6 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import MaskError
 
-FOREGROUND = 1
-VOID = 255
-"""Label of a pixel that counts nowhere; 0 is background."""
-
 
 class MaskFiles(Protocol):
     """Masks of images, at the size of their image or of a copy of it; may be read in threads."""
@@ -37,7 +33,7 @@ class MaskFiles(Protocol):
             height: of the original image, in pixels.
 
         Returns:
-            label_HW: `FOREGROUND`, `VOID` or 0, at its own size.
+            label_HW: `FOREGROUND`, `VOID` or `BACKGROUND` of `images.geometry`, at its own size.
 
         Raises:
             MaskError: it cannot be used; the message names it.

@@ -22,7 +22,7 @@ DEFAULT = "fuse"
 _TEXT = """
 # Segmentation masks by {method}
 
-Made by iem_batch {version}, without labels: nobody has looked at these masks.
+Made by iem_batch {version}, {origin}.
 
 | folder | a row is |
 |---|---|
@@ -41,18 +41,21 @@ folder. A mask is a 1-bit PNG, white is foreground; uri says where its image lie
 """
 
 
-def card_head(license: str | None, num_rows: int, configs: list[dict[str, Any]]) -> str:
+def card_head(
+    license: str | None, num_rows: int, configs: list[dict[str, Any]], by_iem: bool = True
+) -> str:
     """Make the head of a card, which the Hugging Face Hub and `load_dataset` read.
 
     Args:
         license: of the data, by the Hub's name; None if nobody has said it.
         num_rows: of the data set.
         configs: which files are which config and split; may be empty.
+        by_iem: whether no person had a part in the masks, as far as is known.
     """
     head: dict[str, Any] = {} if license is None else {"license": license}
     head["task_categories"] = ["image-segmentation"]
     head["size_categories"] = [_size_category(num_rows)]
-    head["tags"] = ["iem_batch", "pseudo-labels", "unsupervised"]
+    head["tags"] = ["iem_batch", "pseudo-labels", *["unsupervised"] * by_iem]
     if configs:
         head["configs"] = configs
     return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n"
@@ -91,8 +94,11 @@ def write_card(job: Job) -> None:
         *["| rounds/N/ | the same of the later rounds |"] * (number > 2),
     ]
     done = [name for name in STEPS if read_summary(run, name) is not None]
-    text = card_head(job.settings.export.license, masks.ok, configs) + _TEXT.format(
-        method=job.settings.segment.method,
+    segment = job.settings.segment
+    head = card_head(job.settings.export.license, masks.ok, configs, segment.by_iem)
+    text = head + _TEXT.format(
+        method=segment.method,
+        origin=segment.origin,
         version=iem_batch.__version__,
         default=default["config_name"],
         rows="\n".join(lines),

@@ -2,6 +2,9 @@
 
 from iem_batch.job import Job
 
+INSTEAD = "instead of IEM"
+"""What a procedure says of masks that are not IEM's."""
+
 
 def procedure(job: Job) -> dict[str, str]:
     """Say how the pairs of a round are made: step, or `photos`, in order -> what it does and how.
@@ -17,7 +20,7 @@ def procedure(job: Job) -> dict[str, str]:
         f"{iem.colors} colours, from centred squares of {sides} of the side"
     )
     if not settings.segment.by_iem:
-        masks = f"{settings.segment.method} on each photo, instead of IEM"
+        masks = f"{settings.segment.method} on each photo, {INSTEAD}"
     method = settings.fuse.method_for(first_masks=settings.segment.by_iem)
     amount = f"the {topk.k:,} images" if topk.fraction is None else f"{topk.fraction:.0%} of images"
     labels = "fuse" if job.round == 1 else f"{topk.masks} of round {job.round - 1}"

@@ -212,8 +212,9 @@ STEPS = {
             examples=(
                 "run",
                 "run --report.num_photos 100000",
-                "run --report.seed 1",
+                "run --against other_run",
             ),
+            arguments=("run", "--against"),
             holds="this page",
             of_plan=False,
             per_round=False,

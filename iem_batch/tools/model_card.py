@@ -8,15 +8,22 @@ from iem_batch.metrics import METRICS
 from iem_batch.segnet.weights import ModelRecord
 from iem_batch.steps.evaluate.evaluation import Evaluation, MethodScores
 from iem_batch.steps.evaluate.table import METRIC_LABELS, label
+from iem_batch.steps.procedure import INSTEAD
 from iem_batch.words import count
 
 _HEAD = {
     "library_name": "iem_batch",
     "pipeline_tag": "image-segmentation",
     "license": "other",
-    "tags": ["unsupervised", "foreground-segmentation"],
 }
 """What the hub reads of a card."""
+
+_MEANING = {
+    True: "- What foreground is was never said by anybody: it is what cannot be predicted from\n"
+    "  its surroundings.",
+    False: "- What foreground is was said by the masks that it was given, with their errors.",
+}
+"""Whether the labels were made without labels -> what foreground is."""
 
 _USE = {
     "safetensors": """\
@@ -36,8 +43,7 @@ _USE = {
 
 _LIMITS = """\
 - It tells foreground from background and knows no classes and no instances.
-- What foreground is was never said by anybody: it is what cannot be predicted from its
-  surroundings. On photos of another kind than those it was trained on, or where several things or
+{meaning} On photos of another kind than those it was trained on, or where several things or
   none stand out, a mask may be of the wrong thing or of the wrong side.
 - It sees a photo at {size} x {size} pixels; thinner things are lost, and outlines at the size of a
   photo are no finer than that.
@@ -53,11 +59,13 @@ def model_card(record: ModelRecord, to: str, evaluation: Evaluation | None) -> b
         evaluation: of the run it was trained in, if there was truth.
     """
     decode, training = record.decode, record.training
+    is_alone = not any(INSTEAD in step for step in record.procedure)
+    made = "labels that were made without labels" if is_alone else "labels made of given masks"
     network = record.segnet.backbone or f"SegNet of width {record.segnet.width}"
     counts = ["The file does not say."]
     if training is not None:
         counts = [
-            f"{count(training.pairs, 'photo')} with labels that were made without labels, "
+            f"{count(training.pairs, 'photo')} with {made}, "
             f"{training.epochs} epochs, round {training.round} of selection and training.",
             f"In the last epoch the loss was {training.loss:.4f} and the IoU with these labels "
             f"{100 * training.iou:.1f} %, which is no measure of truth.",
@@ -66,9 +74,8 @@ def model_card(record: ModelRecord, to: str, evaluation: Evaluation | None) -> b
             held_back = 100 * training.held_back_iou
             counts.append(f"With labels that it did not learn the IoU was {held_back:.1f} %.")
     parts = [
-        "# Foreground masks of photos, learned without labels",
-        f"{network}, by iem_batch {record.version} (Inpainting Error Maximization, "
-        "arXiv 2012.07287).",
+        "# Foreground masks of photos" + ", learned without labels" * is_alone,
+        f"{network}, by iem_batch {record.version}.",
         "## Use",
         _USE[to],
         f"A photo becomes the {decode.size_px} x {decode.size_px} pixels (S) the network takes by "
@@ -80,11 +87,12 @@ def model_card(record: ModelRecord, to: str, evaluation: Evaluation | None) -> b
         "## Figures",
         *_figures(evaluation),
         "## Limits",
-        _LIMITS.format(size=decode.size_px),
+        _LIMITS.format(size=decode.size_px, meaning=_MEANING[is_alone]),
         "## Licence",
         record.licence,
     ]
-    head = yaml.safe_dump(_HEAD, sort_keys=False)
+    tags = [*["unsupervised"] * is_alone, "foreground-segmentation"]
+    head = yaml.safe_dump(_HEAD | {"tags": tags}, sort_keys=False)
     body = "\n\n".join(parts)
     return f"---\n{head}---\n\n{body}\n".encode()
 

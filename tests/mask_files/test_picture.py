@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from iem_batch.errors import MaskError, SettingsError
+from iem_batch.images.geometry import FOREGROUND, VOID
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.mask_files.picture import Meaning, read_labels
-from iem_batch.mask_files.protocol import FOREGROUND, VOID
 from iem_batch.steps.evaluate.settings import EvaluateSettings
 from tests.calling import Call
 from tests.pictures import textured_disc, write_folder, write_masks

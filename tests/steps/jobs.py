@@ -1,6 +1,6 @@
 """Steps done in this process, with settings small enough for the tests to be quick."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,10 +30,17 @@ SETTINGS = Settings(
 )
 
 
-def job_at(run: RunFolder, *, overwrite: bool = False, **sections: Any) -> Job:
+def job_at(
+    run: RunFolder, *, overwrite: bool = False, against: Sequence[str] = (), **sections: Any
+) -> Job:
     """Make a job with `SETTINGS`, of which some sections are others."""
-    settings = replace(SETTINGS, **sections)
-    return Job(run=run, settings=settings, executor=LocalExecutor(), overwrite=overwrite)
+    return Job(
+        run=run,
+        settings=replace(SETTINGS, **sections),
+        executor=LocalExecutor(),
+        overwrite=overwrite,
+        against=against,
+    )
 
 
 def make_segment_step(run: RunFolder) -> segment.SegmentStep:

@@ -116,6 +116,15 @@ def test_the_card_says_what_it_was_trained_on(run: RunFolder, tmp_path: Path, lo
     assert str(tmp_path) not in card
 
 
+def test_the_card_of_a_network_that_learned_given_masks() -> None:
+    steps = "segment: masks given in files on each photo, instead of IEM"
+    card = model_card(replace(RECORD, procedure=(steps,)), "safetensors", None).decode()
+    assert "1,234 photos with labels made of given masks, 4 epochs" in card
+    for wrong in ("without labels", "unsupervised", "Inpainting Error", "never said by anybody"):
+        assert wrong not in card
+        assert wrong in model_card(RECORD, "safetensors", None).decode()
+
+
 def test_the_card_gives_figures_with_protocol_and_intervals() -> None:
     names = ("accuracy", "iou", "miou", "dice")
     means, ends = dict.fromkeys(names, 0.5), dict.fromkeys(names, [0.4, 0.625])

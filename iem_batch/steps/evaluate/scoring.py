@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iem_batch.errors import MaskError
-from iem_batch.images.geometry import mask_to_image, mask_to_square, seen_in_image
+from iem_batch.images.geometry import FOREGROUND, VOID, mask_to_image, mask_to_square, seen_in_image
 from iem_batch.images.settings import DecodeSettings, Fit
-from iem_batch.mask_files.protocol import FOREGROUND, VOID, MaskFiles
+from iem_batch.mask_files.protocol import MaskFiles
 from iem_batch.metrics import as_labelled, best_polarity, confusion
 
 

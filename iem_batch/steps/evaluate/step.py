@@ -103,8 +103,10 @@ def build(job: Job) -> WholeStep:
 
 
 def finish(job: Job, built: WholeStep, summary: Summary) -> None:
-    """Print the scores."""
+    """Print the scores, and those of the runs that the job shows beside its own."""
     from rich.console import Console
+
+    from iem_batch.steps.evaluate.compare import compare, comparison_table
 
     evaluation = read_evaluation(job.run)
     assert evaluation is not None
@@ -116,6 +118,9 @@ def finish(job: Job, built: WholeStep, summary: Summary) -> None:
         with_truth = count(evaluation.num_in_truth, "image")
         print(f"evaluate: {evaluation.num_images:,} of {with_truth} with truth")
     print(f"evaluate: -> {job.run.url_of(SUMMARY)}, image by image in {job.run.url_of(PER_IMAGE)}")
+    if job.against:
+        others = [RunFolder(url) for url in job.against]
+        Console().print(comparison_table(compare(job.run, others)))
 
 
 def evaluate(

@@ -7,13 +7,13 @@ from iem_batch.run.marks import Summary
 from iem_batch.steps.card import card_head
 from iem_batch.steps.export.formats import FORMATS
 from iem_batch.steps.export.settings import ExportSettings
+from iem_batch.steps.segment.settings import SegmentSettings
 from iem_batch.words import count
 
 _TEXT = """
 # Pairs of an image and its mask, by {method}
 
-Made by iem_batch {version}, without labels: nobody has looked at these masks, which are those of
-`{masks}`. {layout}
+Made by iem_batch {version}, {origin}. They are those of `{masks}`. {layout}
 
 {values}{unseen}
 
@@ -52,7 +52,7 @@ _SPLITS = {"train": "train", "val": "validation"}
 class Origin:
     """What a corpus was made of."""
 
-    method: str
+    segment: SegmentSettings
     """What the masks are by."""
     procedure: str
     """Lines of Markdown, one for each step."""
@@ -80,8 +80,10 @@ def corpus_card(settings: ExportSettings, origin: Origin, summary: Summary) -> s
         if format.data_files is not None
     ]
     configs = [{"config_name": "default", "data_files": files}] if files else []
-    return card_head(settings.license, summary.ok, configs) + _TEXT.format(
-        method=origin.method,
+    head = card_head(settings.license, summary.ok, configs, origin.segment.by_iem)
+    return head + _TEXT.format(
+        method=origin.segment.method,
+        origin=origin.segment.origin,
         version=iem_batch.__version__,
         masks=settings.masks,
         layout=format.layout if is_original else format.layout_at_engine_size or format.layout,

@@ -11,13 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from iem_batch.foreground import with_consistent_sides
-from iem_batch.images.geometry import mask_to_image
+from iem_batch.images.geometry import FOREGROUND, VOID, mask_to_image
 from iem_batch.images.png import decode_mask
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.run import schema
 from iem_batch.run.originals import Original
 from iem_batch.steps.export.files import CorpusFile
-from iem_batch.steps.export.formats.pair import FOREGROUND, IGNORE, Pair
+from iem_batch.steps.export.formats.pair import Pair
 from iem_batch.steps.export.settings import ExportSettings
 
 
@@ -121,7 +121,7 @@ def _label(
     if export.size == "engine":
         return mask_SS.astype(np.uint8) * np.uint8(FOREGROUND)
     mask_HW, seen_HW = mask_to_image(mask_SS, image.width, image.height, decode.fit)
-    return np.where(seen_HW, mask_HW * FOREGROUND, IGNORE).astype(np.uint8)
+    return np.where(seen_HW, mask_HW * FOREGROUND, VOID).astype(np.uint8)
 
 
 def _rejected(image_id: str, error_class: str, message: str) -> dict[str, str]:

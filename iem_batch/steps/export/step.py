@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from iem_batch.exec.step import ShardOutput
+from iem_batch.images.geometry import FOREGROUND
 from iem_batch.images.png import encode_pixels
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.job import Job
@@ -26,7 +27,7 @@ from iem_batch.steps.card import procedure_lines
 from iem_batch.steps.export.card import Origin
 from iem_batch.steps.export.files import CorpusFile, Selected, corpus_files, pairs_per_file
 from iem_batch.steps.export.formats import FORMATS
-from iem_batch.steps.export.formats.pair import FOREGROUND, Place
+from iem_batch.steps.export.formats.pair import Place
 from iem_batch.steps.export.pairs import LoadedPairs, make_pairs
 from iem_batch.steps.export.rows import kept_rows, masks_of
 from iem_batch.steps.export.settings import ExportSettings
@@ -67,7 +68,7 @@ def build(job: Job) -> "ExportStep":
         export=settings,
         memory_bytes=job.settings.limits.memory_bytes,
         origin=Origin(
-            method=job.settings.segment.method,
+            segment=job.settings.segment,
             procedure=procedure_lines(job),
             num_images=Selection(**selection.facts).num_images,
         ),

@@ -51,3 +51,11 @@ function drawHistogram() {
   element("cut").min = lowest / STEP;
   element("cut").max = highest / STEP;
 }
+
+function startCut() {
+  drawHistogram();
+  setCut(Math.min(facts.k, numDefined));
+  element("k").onchange = () => { setCut(element("k").valueAsNumber); showCut(); };
+  element("cut").oninput = () => { const score = element("cut").valueAsNumber; setCut(numberFrom(score), score); };
+  element("cut").onchange = showCut;
+}

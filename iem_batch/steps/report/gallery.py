@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from iem_batch.errors import SourceError
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.images.geometry import mask_to_square
+from iem_batch.images.geometry import FOREGROUND, mask_to_square
 from iem_batch.images.png import decode_pixels
 from iem_batch.images.settings import DecodeSettings
-from iem_batch.mask_files.protocol import FOREGROUND, MaskFiles
+from iem_batch.mask_files.protocol import MaskFiles
 from iem_batch.run import layout
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.load import load_shard
@@ -25,6 +25,7 @@ from iem_batch.run.marks import read_summary
 from iem_batch.sources import Source
 from iem_batch.steps.evaluate.evaluation import PER_IMAGE
 from iem_batch.steps.registry import MASKS, STEPS
+from iem_batch.steps.report.other_run import OtherRun
 from iem_batch.steps.report.panels import TRUTH, Panel, draw_panels
 from iem_batch.steps.topk.selection import TABLE
 
@@ -75,6 +76,8 @@ class Sources:
     decode: DecodeSettings
     iem: IEMSettings
     truth: MaskFiles | None
+    other: OtherRun | None = None
+    """Whose masks are drawn beside the run's own."""
 
 
 COLUMNS = ["image_id", "width", "height", "error", "area", "status"]
@@ -148,6 +151,8 @@ def load_masks(
         place = sources.place if STEPS[name].per_round else sources.run
         stored = _stored_pictures(place, name, "mask", shard, ids)
         by_label[STEPS[name].masks] = {image_id: grey > 0 for image_id, grey in stored.items()}
+    if sources.other is not None:
+        by_label[sources.other.label] = sources.other.masks(ids)
     return by_label
 
 

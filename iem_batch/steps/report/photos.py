@@ -1,8 +1,9 @@
 """The list of photos beside the page: a row for each, and its pictures, in files of JavaScript.
 
 A page that lies on a disk may load scripts, and no other files. rows-0.js, rows-1.js ... have the
-rows, the highest score first; photos/0.js ... have the pictures of a few photos each, in the same
-order, and are read when one of these comes into sight.
+rows, the highest score first; photos/0.js ... have the pictures of one photo each, in the same
+order, and are read when it comes into sight: a browser keeps what it has read for long, so that in
+another order the pictures of several in one file would cost it many times the memory.
 """
 
 import base64
@@ -36,8 +37,6 @@ T = TypeVar("T")
 
 FOLDER = "report"
 ROWS_PER_FILE = 10_000
-PHOTOS_PER_FILE = 8
-"""A browser keeps what it has loaded for long: in another order each photo costs it a file."""
 
 SHADE = (10, 10, 16)
 """What lies over the background of a photo, RGB; the page lets the photo show through it."""
@@ -83,8 +82,8 @@ def list_photos(sources: Sources, listed: pa.Table) -> Listed:
     }
     num_row_files = len(files)
     files |= {
-        f"{FOLDER}/photos/{number}.js": _call("addPictures", number, f"[{','.join(part)}]")
-        for number, part in enumerate(_parts(pictures, PHOTOS_PER_FILE))
+        f"{FOLDER}/photos/{place}.js": _call("addPictures", place, picture)
+        for place, picture in enumerate(pictures)
     }
     return Listed(files=files, num_row_files=num_row_files, num_without_photo=num_without_photo)
 
@@ -104,6 +103,7 @@ def _facts(listed: pa.Table, rank: Mapping[str, int], iou: Mapping[Key, float]) 
             rank.get(item["image_id"]),
             iou.get((item["image_id"], item["error"])),
             item["status"],
+            *([round(item["iou"], 4)] if "iou" in item else []),
         )
         for item in listed.to_pylist()
     ]

@@ -8,24 +8,38 @@ function squareIn([width, height]) {
   return `left: ${50 * (1 - w)}%; top: ${50 * (1 - h)}%; width: ${100 * w}%; height: ${100 * h}%`;
 }
 
-function layer(src, style, kind) {
-  const image = new Image();
-  image.alt = "";
-  image.className = kind;
-  image.style.cssText = style;
-  image.src = src;
-  return image;
+// A picture that the page holds, drawn: a browser keeps those of image elements decoded for long.
+function layer(uri, style, kind) {
+  const canvas = document.createElement("canvas");
+  canvas.className = kind;
+  canvas.style.cssText = style;
+  decoded(uri).then((bitmap) => {
+    [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+    canvas.getContext("2d").drawImage(bitmap, 0, 0);
+    bitmap.close();
+  });
+  return canvas;
+}
+
+function decoded(uri) {
+  const [, kind, content] = /^data:([^;]*);base64,(.*)$/.exec(uri);
+  const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+  return createImageBitmap(new Blob([bytes], { type: kind }));
 }
 
 // The photo as it lies on this disk; as the engine saw it where the browser cannot show that, or
 // shows it turned.
 function ownPhoto(pictures, small) {
-  const image = layer(pictures.file, "inset: 0", "photo");
+  const image = new Image();
   const giveUp = () => image.replaceWith(...small);
+  image.alt = "";
+  image.className = "photo";
+  image.style.cssText = "inset: 0";
   image.onerror = giveUp;
   image.onload = () => {
     if (image.naturalWidth !== pictures.size[0] || image.naturalHeight !== pictures.size[1]) giveUp();
   };
+  image.src = pictures.file;
   return image;
 }
 

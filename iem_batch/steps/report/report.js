@@ -2,15 +2,16 @@
 // The list of photos: rows of one line each, loaded at once, and pictures, loaded as they are looked
 // at. Scripts are the only files that a page opened from a disk may load.
 const PER_PAGE = 48;
-const KEPT_FILES = 2 * PER_PAGE; // of pictures; a page needs as many as it has photos, at most
+const KEPT = 2 * PER_PAGE; // photos whose pictures are kept
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const element = (id) => document.getElementById(id);
+const shownMasks = facts.other ? [facts.label, facts.other] : [facts.label]; // of a card
 const form = element("filter");
-const rows = []; // all photos of the list, the highest score first
+const rows = []; // all photos of the list, the highest score or the least alike first
 let view = []; // those that pass the filter, in order
 let first = 0; // place in the view of the first card
-let k = facts.k;
+let k = 0; // photos above the cut
 
 // ---- files beside the page
 
@@ -26,30 +27,29 @@ function load(src) {
 }
 
 function addRows(more) { // called by rows-N.js, with JSON
-  for (const [id, score, error, area, rank, iou, status] of JSON.parse(more)) {
-    rows.push({ id, score, error, area, rank, iou, status, place: rows.length });
+  for (const [id, score, error, area, rank, iou, status, alike] of JSON.parse(more)) {
+    rows.push({ id, score, error, area, rank, iou, status, alike, place: rows.length });
   }
 }
 
 const arrived = new Map();
 
-function addPictures(number, pictures) { // called by photos/N.js, with JSON
-  arrived.set(number, JSON.parse(pictures));
+function addPictures(place, pictures) { // called by photos/N.js, with JSON
+  arrived.set(place, JSON.parse(pictures));
 }
 
-const files = new Map(); // number -> promise of pictures, the least recently used first
+const known = new Map(); // place -> promise of pictures, the least recently used first
 
-async function picturesOf(row) {
-  const number = Math.floor(row.place / facts.perFile);
-  const file = files.get(number) ?? load(`photos/${number}.js`).then(() => {
-    const pictures = arrived.get(number);
-    arrived.delete(number);
-    return pictures;
+function picturesOf({ place }) {
+  const pictures = known.get(place) ?? load(`photos/${place}.js`).then(() => {
+    const found = arrived.get(place);
+    arrived.delete(place);
+    return found;
   });
-  files.delete(number);
-  files.set(number, file);
-  if (files.size > KEPT_FILES) files.delete(files.keys().next().value);
-  return (await file)[row.place % facts.perFile];
+  known.delete(place);
+  known.set(place, pictures);
+  if (known.size > KEPT) known.delete(known.keys().next().value);
+  return pictures;
 }
 
 // ---- the list
@@ -57,6 +57,7 @@ async function picturesOf(row) {
 function describe(row) {
   const percent = (share) => `${Math.round(100 * share)} %`;
   return [
+    ...(row.alike === undefined ? [] : [`alike ${percent(row.alike)}`]),
     row.rank === null ? "not selected" : `rank ${row.rank.toLocaleString("en")}`,
     row.status === "ok" ? `score ${row.score.toFixed(3)}` : `${row.status} mask`,
     `error ${row.error.toFixed(3)}`,
@@ -76,12 +77,13 @@ function card(row) {
   const item = make("li", "card", "");
   const button = make("button", "", "");
   const thumb = make("span", "thumb", "");
-  const frame = make("span", "picture", "");
+  const frames = shownMasks.map(() => make("span", "picture", ""));
   const area = make("span", "bar", "");
   item.classList.toggle("above", row.status === "ok" && row.place < k);
+  item.classList.toggle("pair", frames.length > 1);
   button.type = "button";
   area.style.width = `${100 * row.area}%`;
-  thumb.append(frame);
+  thumb.append(...frames);
   button.append(thumb, area, make("span", "name", row.id), describe(row));
   button.onclick = () => openViewer(view.indexOf(row));
   item.append(button);
@@ -89,17 +91,18 @@ function card(row) {
   picturesOf(row).then((pictures) => {
     const [width, height] = pictures.size;
     const scale = 150 / Math.max(width, height);
-    frame.style.cssText = `width: ${scale * width}px; height: ${scale * height}px`;
-    draw(frame, pictures, facts.label, false);
-  }, (error) => { frame.textContent = error.message; });
+    frames.forEach((frame, number) => {
+      frame.style.cssText = `width: ${scale * width}px; height: ${scale * height}px`;
+      draw(frame, pictures, shownMasks[number], false);
+    });
+  }, (error) => { frames[0].textContent = error.message; });
   return item;
 }
 
 function render() {
   first = Math.max(0, Math.min(first, view.length - 1));
   const shown = view.slice(first, first + PER_PAGE);
-  // A browser keeps pictures that were shown in memory for long, but not those without a source.
-  for (const image of element("cards").querySelectorAll("img")) image.removeAttribute("src");
+  for (const canvas of element("cards").querySelectorAll("canvas")) canvas.width = 0; // frees it now
   element("cards").replaceChildren(...shown.map(card));
   const count = view.length.toLocaleString("en");
   element("shown").textContent = shown.length
@@ -124,7 +127,7 @@ const TESTS = {
   "empty or full": (row) => row.status !== "ok",
 };
 const ORDERS = {
-  score: (a, b) => a.place - b.place,
+  list: (a, b) => a.place - b.place,
   largest: (a, b) => b.area - a.area || a.place - b.place,
   smallest: (a, b) => a.area - b.area || a.place - b.place,
 };
@@ -172,9 +175,6 @@ function listen() {
   form.oninput = filter;
   form.onreset = () => setTimeout(filter);
   form.onsubmit = (event) => event.preventDefault();
-  element("k").onchange = () => { setCut(element("k").valueAsNumber); showCut(); };
-  element("cut").oninput = () => { const score = element("cut").valueAsNumber; setCut(numberFrom(score), score); };
-  element("cut").onchange = showCut;
   click("undo", undo);
   click("all-bad", () => setMarks(view, "bad"));
   click("forget", () => setMarks([...marks.keys()].map((id) => ({ id })), undefined));
@@ -198,8 +198,7 @@ function listen() {
 async function start() {
   for (let number = 0; number < facts.rowFiles; number++) await load(`rows-${number}.js`);
   element("list").hidden = false;
-  drawHistogram();
-  setCut(Math.min(k, numDefined));
+  if (element("cut")) startCut();
   listen();
   showMarks();
   filter();

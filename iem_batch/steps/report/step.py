@@ -4,7 +4,7 @@ import base64
 import hashlib
 import importlib.resources
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jinja2
@@ -32,8 +32,9 @@ from iem_batch.steps.report.accounts import rejections, step_times
 from iem_batch.steps.report.charts import charts
 from iem_batch.steps.report.conclusion import conclusion, next_steps
 from iem_batch.steps.report.gallery import Card, Sources, draw_cards
+from iem_batch.steps.report.other_run import OtherRun, open_other_run
 from iem_batch.steps.report.panels import Panel
-from iem_batch.steps.report.photos import PHOTOS_PER_FILE, Listed, data_uri, list_photos
+from iem_batch.steps.report.photos import Listed, data_uri, list_photos
 from iem_batch.steps.report.survey import Survey, survey
 from iem_batch.steps.topk.labels import Labels, selected_labels
 from iem_batch.steps.topk.scores import SCORES
@@ -87,8 +88,10 @@ class Drawn:
 
     found: Survey | None = None
     """None where there are no masks yet."""
+    other: OtherRun | None = None
+    """The run that is shown beside it."""
     label: str = ""
-    """What the masks are called that images are selected by."""
+    """What the masks are called that images are selected by; beside another run, that both have."""
     by: str = ""
     """The score, for people."""
     sample: list[Card] = field(default_factory=list)
@@ -110,8 +113,11 @@ def draw(job: Job, plan: Plan) -> Drawn:
     Args:
         job: at a planned run; every other step may be missing.
         plan: its plan.
+
+    Raises:
+        IEMBatchError: the run to show beside it cannot be compared with it.
     """
-    selection = read_selection(job.place)
+    selection, other = read_selection(job.place), open_other_run(job)
     labels = Labels(place=job.run, step="fuse") if selection is None else selected_labels(job)
     shards = done_shards(labels.place, labels.step)
     marks = list(read_marks(labels.place, labels.step, shards))
@@ -120,15 +126,17 @@ def draw(job: Job, plan: Plan) -> Drawn:
     by = SCORES[job.settings.topk.by if selection is None else selection.by]
     if by.compares_first_masks and marks[0].facts.get("first_masks", 1) == 1:
         by = SCORES["error"]
-    found = survey(labels, shards, by, job.settings.report)
+    found = survey(labels, shards, by, job.settings.report, other)
     sources, notes = open_sources(job, plan, read_evaluation(job.run))
+    sources = replace(sources, other=other)
     listed = list_photos(sources, found.listed)
     if listed.num_without_photo:
         missing = f"{count(listed.num_without_photo, 'photo')} cannot be shown"
         notes.append(f"{missing}: {plan.source_url} does not have them now.")
     return Drawn(
         found=found,
-        label=STEPS[labels.step].masks,
+        other=other,
+        label=STEPS[labels.step if other is None else other.step].masks,
         by=by.label,
         sample=draw_cards(sources, found.sample),
         listed=listed,
@@ -159,6 +167,7 @@ def render(job: Job, plan: Plan, drawn: Drawn) -> str:
         total={name: sum(getattr(mark, name) for mark in marks) for name in names},
         num_shards_done=len(marks),
         conclusion=list(conclusion(job, rejected)),
+        of_other=_of_other(drawn),
         next_steps=list(next_steps(job, rejected)) if drawn.found else [],
         drawn=drawn,
         facts=_facts(job, drawn, selection),
@@ -175,17 +184,30 @@ def render(job: Job, plan: Plan, drawn: Drawn) -> str:
     )
 
 
+def _of_other(drawn: Drawn) -> list[str]:
+    """Say what the other run came to, and how far the masks of both agree; nothing without one."""
+    if drawn.found is None or drawn.other is None:
+        return []
+    iou, job = drawn.found.iou, drawn.other.job
+    return [
+        f"both runs have {drawn.label} masks of {count(len(iou), 'image')}, which agree by "
+        f"{100 * iou.mean():.1f} % (IoU), {count(int((iou < 0.5).sum()), 'image')} of them by less "
+        "than 50 %",
+        *(f"other run, {line}" for line in conclusion(job, rejections(job.run))),
+    ]
+
+
 def _facts(job: Job, drawn: Drawn, selection: Selection | None) -> dict[str, Any]:
     """Say what the page's script needs to know; JSON types."""
     found = drawn.found
     return {
         "run": job.run.url,
         "rowFiles": drawn.listed.num_row_files,
-        "perFile": PHOTOS_PER_FILE,
         "label": drawn.label,
+        "other": None if drawn.other is None else drawn.other.label,
         "fit": job.settings.decode.fit,
         "k": job.settings.topk.k if selection is None else selection.num_selected,
-        "histogram": [] if found is None else found.histogram.tolist(),
+        "histogram": [] if found is None or drawn.other else found.histogram.tolist(),
     }
 
 

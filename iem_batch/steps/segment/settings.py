@@ -54,6 +54,15 @@ class SegmentSettings(Section, name="segment"):
             return "masks given in files"
         return self.engine or "Inpainting Error Maximization"
 
+    @property
+    def origin(self) -> str:
+        """Which part people had in the masks, for a card."""
+        if self.masks is not None:
+            return "of masks that it was given in files; it does not know who made those"
+        if self.engine is not None:
+            return "with an engine of its user's; nobody has looked at these masks"
+        return "without labels: nobody has looked at these masks"
+
     def sides_px(self, size_px: int) -> tuple[int, ...]:
         """Give the sides of the first masks in pixels of a square."""
         return tuple(round(share * size_px) for share in self.init_shares)

@@ -13,10 +13,10 @@ from PIL import Image
 from iem_batch.errors import MaskError
 from iem_batch.iem.backends import load_backend
 from iem_batch.iem.settings import IEMSettings
-from iem_batch.images.geometry import to_square
+from iem_batch.images.geometry import FOREGROUND, VOID, to_square
 from iem_batch.images.settings import DecodeSettings
 from iem_batch.mask_files.open import open_masks
-from iem_batch.mask_files.protocol import FOREGROUND, VOID, MaskFiles
+from iem_batch.mask_files.protocol import MaskFiles
 from iem_batch.mask_files.settings import MaskFileSettings
 from iem_batch.run.load import LoadedShard
 from iem_batch.steps.quarantine import NO_MASK

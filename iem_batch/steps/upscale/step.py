@@ -17,7 +17,7 @@ from iem_batch.checks import needs_extra
 from iem_batch.errors import ImageRejectedError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.images.decode import decode_whole
-from iem_batch.images.geometry import UNSEEN
+from iem_batch.images.geometry import VOID
 from iem_batch.images.png import decode_mask, encode_mask, encode_pixels
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
@@ -178,7 +178,7 @@ class UpscaleStep(ImageStep):
         """Encode a mask; all of a run in one way, so that a reader need not look at each."""
         if self.decode.fit != "crop":
             return encode_mask(mask_HW)
-        label_HW = np.full(mask_HW.shape, UNSEEN, np.uint8)
+        label_HW = np.full(mask_HW.shape, VOID, np.uint8)
         label_HW[seen] = mask_HW[seen]
         return encode_pixels(label_HW)
 

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from iem_batch.run.folder import RunFolder
+from iem_batch.steps.do import do
 from iem_batch.steps.report.step import PAGE
 from iem_batch.steps.topk.selection import TABLE
 from iem_batch.steps.topk.settings import TopkSettings
 from tests.steps.hand_made import SIZE, row, square
-from tests.steps.report.test_page import HOSTILE, do_everything, plan_photos, report
+from tests.steps.jobs import job_at
+from tests.steps.report.test_other_run import runs  # noqa: F401 - a fixture
+from tests.steps.report.test_page import DECODE, HOSTILE, do_everything, plan_photos, report
 from tests.steps.topk.selecting import topk
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -18,6 +21,9 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe i
 
 TWO_LINES = "two\nlines.png"
 RANKED = [HOSTILE, "a.png", "b.png", TWO_LINES, "c.png"]
+
+PIXELS = "all => all.map(each => each.toDataURL?.())"
+"""Gives what is drawn, of pictures that are canvases."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
@@ -59,7 +65,12 @@ def page_url(run):
 
 @pytest.fixture
 def page(browser, page_url):
-    """The page as a reader has it; fails on console messages and requests to elsewhere."""
+    """The page as a reader has it."""
+    yield from read(browser, page_url)
+
+
+def read(browser, page_url):
+    """Open a page; fails at the end on console messages and requests to elsewhere."""
     context = browser.new_context(accept_downloads=True)
     page = context.new_page()
     said, asked = [], []
@@ -90,10 +101,10 @@ def test_verdict_and_pictures_come_first(page):
     assert page.locator(".verdict").bounding_box()["y"] < height / 3
     pictures = page.locator(".sample img")
     assert pictures.first.bounding_box()["y"] < height / 2
-    sync_api.expect(page.locator("#cards img.mask")).to_have_count(5)
-    for images in (pictures, page.locator("#cards img")):
-        widths = images.evaluate_all("images => images.map(image => image.naturalWidth)")
-        assert min(widths) > 0
+    sync_api.expect(page.locator("#cards .mask")).to_have_count(5)
+    assert min(pictures.evaluate_all("all => all.map(each => each.naturalWidth)")) > 0
+    for drawn in page.locator("#cards canvas").all():
+        sync_api.expect(drawn).to_have_attribute("width", str(SIZE))
     assert page.locator(".chart svg").count() == 2
 
 
@@ -197,7 +208,7 @@ def test_what_is_marked_and_downloaded_is_left_out_by_topk(page, run, tmp_path):
 
 def test_photo_at_its_own_size_with_each_mask(page):
     card(page, "a.png").click()
-    viewer, picture = page.get_by_role("dialog"), page.get_by_role("dialog").locator("img")
+    viewer, picture = page.get_by_role("dialog"), page.get_by_role("dialog").locator(".picture > *")
     sync_api.expect(picture).to_have_count(2)
     assert viewer.get_by_role("heading").inner_text() == "a.png"
     assert picture.first.get_attribute("src").startswith("file:///")
@@ -205,10 +216,12 @@ def test_photo_at_its_own_size_with_each_mask(page):
     masks = viewer.get_by_role("radio")
     shown = masks.evaluate_all("all => all.map(each => each.value)")
     assert shown == ["none", "truth", "IEM", "SegNet", "SegNet, refined"]
-    before = picture.last.get_attribute("src")
+    sync_api.expect(picture.last).to_have_attribute("width", str(SIZE))
+    before = picture.evaluate_all(PIXELS)
     viewer.get_by_role("radio", name="truth").check()
     sync_api.expect(viewer.get_by_role("img", name="mask: truth")).to_be_visible()
-    assert picture.last.get_attribute("src") == before  # the truth of a.png is IEM's mask
+    sync_api.expect(picture.last).to_have_attribute("width", str(SIZE))
+    assert picture.evaluate_all(PIXELS) == before  # the truth of a.png is IEM's mask
     viewer.get_by_role("radio", name="none").check()
     sync_api.expect(picture).to_have_count(1)
     viewer.get_by_label("own size").check()
@@ -264,6 +277,31 @@ def test_axe_finds_nothing(browser, page_url, scheme, width):
     for each in found:
         assert not each.violations_count, each.generate_report()
     assert wider <= 0, "the page can be scrolled sideways"
+
+
+def test_two_runs_side_by_side(browser, runs):  # noqa: F811 - the fixture of the other file
+    run, other = runs
+    do(job_at(run, decode=DECODE, against=[other.url]), "report")
+    for page in read(browser, Path(run.url_of(PAGE)).as_uri()):
+        assert names(page) == ["c.png", "b.png", "a.png"]
+        assert "alike 50 %" in card(page, "b.png").inner_text()
+        of_b = page.locator("#cards li").nth(1)
+        masks = of_b.locator(".mask")
+        sync_api.expect(masks).to_have_count(2)
+        sync_api.expect(masks.last).to_have_attribute("width", str(SIZE))
+        own, its = masks.evaluate_all(PIXELS)
+        assert own != its
+        assert not page.get_by_role("slider").count()
+        page.get_by_label("Order").select_option("largest area")
+        assert names(page)[-1] == "c.png"
+        card(page, "b.png").focus()
+        page.keyboard.press("b")
+        sync_api.expect(page.locator("#cards [data-mark=bad]")).to_have_count(1)
+        card(page, "b.png").click()
+        page.get_by_role("radio", name="other run's IEM").check()
+        mask = page.get_by_role("dialog").locator(".mask")
+        sync_api.expect(mask).to_have_attribute("width", str(SIZE))
+        assert mask.evaluate_all(PIXELS) == [its]
 
 
 def test_without_script_the_sample_is_shown(browser, page_url):

@@ -51,8 +51,10 @@ def test_files_of_the_list(planned, tmp_path):
         ["b.png", 0.5, 0.5, 0.25, None, None, "ok"],
         ["c.png", 0.0, 0.0, 0.0, None, None, "empty"],
     ]
-    number, pictures = written(planned, "photos/0.js", "addPictures")
-    assert number == 0
+    numbers, pictures = zip(
+        *(written(planned, f"photos/{place}.js", "addPictures") for place in range(4)), strict=True
+    )
+    assert numbers == (0, 1, 2, 3)
     assert [list(each["masks"]) for each in pictures] == [
         ["truth", "IEM", "SegNet", "SegNet, refined"],
         ["truth", "IEM", "SegNet", "SegNet, refined"],
@@ -66,9 +68,8 @@ def test_files_of_the_list(planned, tmp_path):
     np.testing.assert_array_equal(alpha, np.where(square(0, 0, 4), 0, 255))
 
 
-def test_files_of_a_longer_list_do_not_stay(planned, monkeypatch):
+def test_files_of_a_longer_list_do_not_stay(planned):
     """They would be taken for photos of this run when the folder is copied or served."""
-    monkeypatch.setattr(photos, "PHOTOS_PER_FILE", 2)
     segment(planned)
     report(planned)
     assert planned.exists("report/photos/1.js")
@@ -93,11 +94,10 @@ def test_rows_and_pictures_are_in_the_same_order(tmp_path, monkeypatch):
         run.write_bytes(name, content)
     files = [written(run, f"rows-{n}.js", "addRows")[0] for n in range(listed.num_row_files)]
     assert [len(each) for each in files] == [25, 25, 10]
-    assert len(listed.files) == 3 + -(-60 // photos.PHOTOS_PER_FILE)
+    assert len(listed.files) == 3 + 60
     for place, (image_id, *_) in enumerate(facts for each in files for facts in each):
         assert image_id == f"{place:02d}.png"
-        number, within = divmod(place, photos.PHOTOS_PER_FILE)
-        own = written(run, f"photos/{number}.js", "addPictures")[1][within]
+        _, own = written(run, f"photos/{place}.js", "addPictures")
         png = io.BytesIO(urlopen(own["masks"]["IEM"]).read())
         alpha = np.asarray(Image.open(png).convert("RGBA"))[..., 3]
         np.testing.assert_array_equal(alpha == 0, square(place % 4, 0, 4))

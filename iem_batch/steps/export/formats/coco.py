@@ -10,9 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from iem_batch.checks import needs_extra
+from iem_batch.images.geometry import FOREGROUND
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.export.formats.files import image_files, parts
-from iem_batch.steps.export.formats.pair import FOREGROUND, Pair, Place
+from iem_batch.steps.export.formats.pair import Pair, Place
 
 PARTS = "_run/annotations"
 """Where the annotations wait until all files of a corpus are written."""
@@ -84,7 +85,7 @@ def complete(target: RunFolder, splits: Iterable[str]) -> dict[str, str]:
     written = {}
     for split in splits:
         whole: dict[str, Any] = {
-            "info": {"description": "Masks by Inpainting Error Maximization, made by iem_batch"},
+            "info": {"description": "Masks made by iem_batch; README.md says how"},
             "licenses": [],
             "categories": CATEGORIES,
             "images": [],

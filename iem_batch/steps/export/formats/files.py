@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from iem_batch.images.geometry import VOID
 from iem_batch.images.png import encode_mask
 from iem_batch.run.folder import RunFolder
-from iem_batch.steps.export.formats.pair import IGNORE, Pair, Place
+from iem_batch.steps.export.formats.pair import Pair, Place
 
 
 def image_files(pairs: Sequence[Pair], place: Place) -> dict[str, bytes]:
@@ -20,7 +21,7 @@ def image_files(pairs: Sequence[Pair], place: Place) -> dict[str, bytes]:
         seen whole ignore/SPLIT/KEY.png, of 1 bit, where white was not seen.
     """
     images = {f"images/{place.split}/{pair.file_name}": pair.image for pair in pairs}
-    unseen = {pair.key: pair.label_HW == IGNORE for pair in pairs} if place.has_margins else {}
+    unseen = {pair.key: pair.label_HW == VOID for pair in pairs} if place.has_margins else {}
     return images | {
         f"ignore/{place.split}/{key}.png": encode_mask(mask_HW)
         for key, mask_HW in unseen.items()

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from iem_batch.images.geometry import FOREGROUND
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.export.formats.files import image_files
-from iem_batch.steps.export.formats.pair import FOREGROUND, Pair, Place
+from iem_batch.steps.export.formats.pair import Pair, Place
 
 _LENGTH_BITS = (4, 8, 12, 16)
 _CHANNELS = 4

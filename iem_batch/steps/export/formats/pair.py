@@ -8,13 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iem_batch.images.geometry import UNSEEN
 from iem_batch.images.png import encode_pixels
 from iem_batch.run.file_names import safe_stem
 from iem_batch.sources.protocol import NO_COLUMNS
-
-BACKGROUND, FOREGROUND, IGNORE = 0, 1, UNSEEN
-"""The values of a label: IGNORE is what the engine did not see of an image, beyond its crop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +31,7 @@ class Pair:
     extension: str
     """What fits the encoding: jpg, png or webp."""
     label_HW: NDArray[np.uint8]
-    """BACKGROUND, FOREGROUND and IGNORE."""
+    """BACKGROUND, FOREGROUND, and VOID beyond what the engine saw."""
     error: float
     rank: int
     kept: dict[str, Any] = field(default_factory=dict)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from iem_batch.images.geometry import FOREGROUND
 from iem_batch.images.png import encode_mask
 from iem_batch.run import schema
-from iem_batch.steps.export.formats.pair import FOREGROUND, Pair, Place
+from iem_batch.steps.export.formats.pair import Pair, Place
 
 
 def lay_out(pairs: Sequence[Pair], place: Place) -> dict[str, pa.Table | bytes]:

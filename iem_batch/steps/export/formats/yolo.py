@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from iem_batch.images.geometry import FOREGROUND
 from iem_batch.run.folder import RunFolder
 from iem_batch.steps.export.formats.files import csv_lines, image_files
-from iem_batch.steps.export.formats.pair import FOREGROUND, Pair, Place
+from iem_batch.steps.export.formats.pair import Pair, Place
 from iem_batch.steps.export.formats.polygons import outlines
 
 _INTO_PIXEL = 0.25
