@@ -66,6 +66,7 @@ struct State {
     double* line;       // [2 radius_x + blocks * 16]: one padded row
     double* rows;       // [height][blocks * 16]: a field blurred horizontally
 
+    std::uint64_t* column;  // [bit_rows]: a word of each
     BitPlane mask, next, boundary, present, scratch_a, scratch_b;
     std::uint32_t* uncertain;  // pixels whose sign floats cannot tell
     int num_uncertain;

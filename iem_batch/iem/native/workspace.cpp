@@ -110,6 +110,7 @@ void Workspace::take_fields() {
     state.spread = take<float>(static_cast<std::size_t>(kBandRows) * kChannels * state.row_spread);
     state.line = take<double>(2 * shape.radius_x + padded);
     state.rows = take<double>(height * state.row_plain);
+    state.column = take<std::uint64_t>(shape.bit_rows);
     for (BitPlane* plane : {&state.mask, &state.next, &state.boundary, &state.present,
                             &state.scratch_a, &state.scratch_b})
         *plane = take_plane();
