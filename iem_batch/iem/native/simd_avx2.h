@@ -8,6 +8,10 @@ inline Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps
 inline Doubles load(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
 inline void store(float* p, Floats x) { _mm256_storeu_ps(p, x.a), _mm256_storeu_ps(p + 8, x.b); }
 inline void store(double* p, Doubles x) { _mm256_storeu_pd(p, x.a), _mm256_storeu_pd(p + 4, x.b); }
+// Rounded to single precision.
+inline void store_single(float* p, Doubles x) {
+    _mm_storeu_ps(p, _mm256_cvtpd_ps(x.a)), _mm_storeu_ps(p + 4, _mm256_cvtpd_ps(x.b));
+}
 inline Floats fill(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 inline Doubles fill(double x) { return {_mm256_set1_pd(x), _mm256_set1_pd(x)}; }
 

@@ -12,6 +12,10 @@ inline Floats load(const float* p) { IEM_LANES(Floats, 16, p[k]) }
 inline Doubles load(const double* p) { IEM_LANES(Doubles, 8, p[k]) }
 inline void store(float* p, const Floats& a) { for (int k = 0; k < 16; ++k) p[k] = a.v[k]; }
 inline void store(double* p, const Doubles& a) { for (int k = 0; k < 8; ++k) p[k] = a.v[k]; }
+// Rounded to single precision.
+inline void store_single(float* p, const Doubles& a) {
+    for (int k = 0; k < 8; ++k) p[k] = static_cast<float>(a.v[k]);
+}
 inline Floats fill(float a) { IEM_LANES(Floats, 16, a) }
 inline Doubles fill(double a) { IEM_LANES(Doubles, 8, a) }
 
