@@ -9,6 +9,9 @@ this repository as the working directory; Pillow for a folder. It takes less tha
 
 Every figure is the median of rounds, with the least and the greatest; warm, copies from and to the
 host included, unless it says otherwise. The GPU must have nothing else to do.
+
+`--emulated` goes through all of it without a card, in seconds: a few photographs, the kernel on the
+tests' emulator (it needs g++), torch on the CPU. Its rates say nothing.
 """
 
 import argparse
@@ -24,25 +27,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.gpu_float64 import segment_by_autograd
+from benchmarks.gpu_program import Images, Masks, Program, emulated, on_the_card
 from benchmarks.gpu_work import Work, count_work, share_of_limits
 from iem_batch.errors import IEMBatchError
-from iem_batch.iem import cuda_backend
 from iem_batch.iem.batch import Batch, Item, make_engine, run_batch
 from iem_batch.iem.cuda import driver
 from iem_batch.iem.masks import centred_squares
-from iem_batch.iem.settings import IEMSettings
 from iem_batch.iem.torch_state import exact_torch
 
-Images = NDArray[np.uint8]
-Masks = NDArray[np.bool_]
 SIZE_PX = 128
 SIDES_PX = (32, 44, 60, 78, 92, 108)
-BATCHES = (132, 512, 1024, 4096)
-TORCH_IMAGES = 512
-AUTOGRAD_IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +89,21 @@ def first_masks(num_images: int, sides_px: tuple[int, ...]) -> Masks:
     return np.broadcast_to(mask_SHW, (num_images, *mask_SHW.shape))
 
 
+def wait() -> None:
+    """Wait for the card, if there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def rates(run: Callable[[], object], items: int, rounds: int) -> Figure:
     """Time a call after one warm-up: items per second."""
     run()
     values = []
     for _ in range(rounds):
-        torch.cuda.synchronize()
+        wait()
         start = time.perf_counter()
         run()
-        torch.cuda.synchronize()
+        wait()
         values.append(items / (time.perf_counter() - start))
     return figure(values)
 
@@ -111,15 +113,10 @@ def repeat(images: Images, count: int) -> Images:
     return images[np.arange(count) % len(images)]
 
 
-def run_torch(images: Images, captured: bool) -> None:
-    """Run the `torch` engine's iterations on the card, eager or as a graph."""
-    device = torch.device("cuda")
+def run_torch(program: Program, images: Images, captured: bool) -> None:
+    """Run the `torch` engine's iterations, eager or as a graph."""
     engine = make_engine(
-        SIZE_PX,
-        SIZE_PX,
-        IEMSettings(colors="rgb", diversity_weight=0.001),
-        device,
-        captured=captured,
+        SIZE_PX, SIZE_PX, program.settings, torch.device(program.device), captured=captured
     )
     first_HW = first_masks(1, (78,))[0, 0]
     items = (
@@ -127,20 +124,22 @@ def run_torch(images: Images, captured: bool) -> None:
         for b, image in enumerate(images)
     )
     with exact_torch(1):
-        for _ in run_batch(items, Batch(256, SIZE_PX, SIZE_PX, engine)):
+        for _ in run_batch(items, Batch(min(256, len(images)), SIZE_PX, SIZE_PX, engine)):
             pass
 
 
-def correctness(images: Images, budget_s: float) -> dict[str, Any]:
+def correctness(program: Program, images: Images, budget_s: float) -> dict[str, Any]:
     """Compare final masks with the printed formulas in float64, by autograd on the same card."""
-    result = cuda_backend.segment(
-        images, first_masks(len(images), (78,)), IEMSettings(colors="rgb", diversity_weight=0.001)
-    )
+    result = program.segment(images, first_masks(len(images), (78,)), program.settings)
     same, compared, error, start = 0, 0, 0.0, time.monotonic()
     for begin in range(0, len(images), 128):
         part = slice(begin, begin + 128)
         mask_BHW, error_B = segment_by_autograd(
-            images[part], first_masks(1, (78,))[0, 0], 150, torch.float64
+            images[part],
+            first_masks(1, (78,))[0, 0],
+            program.settings.iterations,
+            torch.float64,
+            program.device,
         )
         equal_B = (mask_BHW == result.mask_BSHW[part, 0]).all(axis=(1, 2))
         same, compared = same + int(equal_B.sum()), compared + len(equal_B)
@@ -156,15 +155,13 @@ def correctness(images: Images, budget_s: float) -> dict[str, Any]:
     }
 
 
-def schedules(images: Images) -> dict[str, bool]:
+def schedules(program: Program, images: Images) -> dict[str, bool]:
     """Check that neither order nor batch changes a bit, and that `native` gives the same bits."""
     from iem_batch.iem import native_backend
 
     first = first_masks(len(images), SIDES_PX)
-    once = cuda_backend.segment(images, first, IEMSettings(colors="rgb", diversity_weight=0.001))
-    back = cuda_backend.segment(
-        images[::-1], first, IEMSettings(colors="rgb", diversity_weight=0.001)
-    )
+    once = program.segment(images, first, program.settings)
+    back = program.segment(images[::-1], first, program.settings)
     names = ("mask_BSHW", "error_foreground_BS", "error_background_BS", "iterations_BS")
     found = {
         "backwards": all(
@@ -172,51 +169,47 @@ def schedules(images: Images) -> dict[str, bool]:
         )
     }
     if native_backend.unavailable() is None:
-        by_native = native_backend.segment(
-            images, first, IEMSettings(colors="rgb", diversity_weight=0.001), num_threads=16
-        )
+        by_native = native_backend.segment(images, first, program.settings, num_threads=16)
         found["native, every bit"] = all(
             np.array_equal(getattr(once, name), getattr(by_native, name)) for name in names
         )
     return found
 
 
-def speeds(images: Images, rounds: int, multiprocessors: int) -> dict[str, Any]:
+def speeds(program: Program, images: Images, rounds: int) -> dict[str, Any]:
     """Measure the kernel at several batch sizes with one first mask and with six."""
     table = {}
     for sides in ((78,), SIDES_PX):
-        for size in BATCHES:
+        for size in program.batches:
             batch, first = repeat(images, size), first_masks(size, sides)
             rate = rates(
-                lambda batch=batch, first=first: cuda_backend.segment(
-                    batch, first, IEMSettings(colors="rgb", diversity_weight=0.001)
-                ),
+                lambda batch=batch, first=first: program.segment(batch, first, program.settings),
                 size,
                 rounds,
             )
             table[f"{len(sides)} first masks, batch {size}"] = {
                 "images/s": asdict(rate),
-                "images/s per SM": rate.median / multiprocessors,
+                "images/s per SM": rate.median / program.multiprocessors,
             }
     return table
 
 
-def comparison(images: Images, rounds: int) -> dict[str, Any]:
+def comparison(program: Program, images: Images, rounds: int) -> dict[str, Any]:
     """Measure the other programs on the same card, one first mask, 150 iterations."""
-    few, square = images[:AUTOGRAD_IMAGES], first_masks(1, (78,))[0, 0]
-    torch_images = repeat(images, TORCH_IMAGES)
+    few, square = images[: program.autograd_images], first_masks(1, (78,))[0, 0]
+    many = repeat(images, program.torch_images)
+
+    def autograd(dtype: torch.dtype) -> object:
+        return segment_by_autograd(few, square, program.settings.iterations, dtype, program.device)
+
     runs: dict[str, tuple[Callable[[], object], int]] = {
-        "torch, eager": (lambda: run_torch(torch_images, False), TORCH_IMAGES),
-        "torch, graph": (lambda: run_torch(torch_images, True), TORCH_IMAGES),
-        "autograd, float32": (
-            lambda: segment_by_autograd(few, square, 150, torch.float32),
-            AUTOGRAD_IMAGES,
-        ),
-        "autograd, float64": (
-            lambda: segment_by_autograd(few, square, 150, torch.float64),
-            AUTOGRAD_IMAGES,
-        ),
+        "torch, eager": (lambda: run_torch(program, many, False), len(many)),
+        "torch, graph": (lambda: run_torch(program, many, True), len(many)),
+        "autograd, float32": (lambda: autograd(torch.float32), len(few)),
+        "autograd, float64": (lambda: autograd(torch.float64), len(few)),
     }
+    if program.device == "cpu":
+        del runs["torch, graph"]
     return {name: asdict(rates(run, n, min(rounds, 3))) for name, (run, n) in runs.items()}
 
 
@@ -229,6 +222,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--float64-seconds", type=float, default=240, help="for the comparison")
     parser.add_argument("--json", type=Path, help="where to write; else benchmarks/results/")
+    parser.add_argument("--emulated", action="store_true", help="without a card, to its end")
     parser.add_argument("--pack", type=Path, help="only write the photographs to this .npz")
     return parser.parse_args()
 
@@ -248,41 +242,39 @@ def main() -> None:
     if args.pack is not None:
         np.savez_compressed(args.pack, images=load_photos(args.photos, args.count))
         return
-    reason = cuda_backend.unavailable()
-    if reason is None and not torch.cuda.is_available():
-        reason = "torch was built without CUDA, and the comparison needs it"
-    if reason is not None:
-        sys.exit(f"benchmarks.gpu needs an NVIDIA GPU: {reason}")
-    device = driver.open_device()
+    program = emulated() if args.emulated else on_the_card()
+    if args.emulated:
+        args.count, args.composites, args.rounds = 3, 2, 1
     photos = load_photos(args.photos, args.count)
     images = np.concatenate([photos, composites(photos, args.composites)])
     record: dict[str, Any] = {
         "command": " ".join(sys.argv),
         "date": datetime.date.today().isoformat(),
         "card": {
-            "name": device.name,
-            "architecture": f"sm_{device.architecture}",
-            "SMs": device.multiprocessors,
+            "name": program.name,
+            "architecture": f"sm_{program.architecture}",
+            "SMs": program.multiprocessors,
             "torch": torch.__version__,
         },
         "images": {"photographs": len(photos), "composites": args.composites},
     }
     steps: dict[str, Callable[[], Any]] = {
-        "same bits": lambda: schedules(images[:1000]),
-        "cuda": lambda: speeds(photos, args.rounds, device.multiprocessors),
-        "beside it, images/s": lambda: comparison(photos, args.rounds),
-        "correctness": lambda: correctness(images, args.float64_seconds),
+        "same bits": lambda: schedules(program, images[:1000]),
+        "cuda": lambda: speeds(program, photos, args.rounds),
+        "beside it, images/s": lambda: comparison(program, photos, args.rounds),
+        "correctness": lambda: correctness(program, images, args.float64_seconds),
     }
     for name, step in steps.items():
         record[name] = step()
         print(name, json.dumps(record[name], indent=2), flush=True)
     best = max(row["images/s"]["median"] for key, row in record["cuda"].items() if key[0] == "1")
-    work: Work = count_work(photos[:64])
-    record["limits"] = share_of_limits(work, best, device)
+    work: Work = count_work(photos[:64], program.device)
+    if not args.emulated:
+        record["limits"] = share_of_limits(work, best, driver.open_device())
+        print("limits", json.dumps(record["limits"], indent=2))
     record["times of autograd in float32"] = (
         best / record["beside it, images/s"]["autograd, float32"]["median"]
     )
-    print("limits", json.dumps(record["limits"], indent=2))
     write(record, args.json)
 
 

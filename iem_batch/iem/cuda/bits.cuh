@@ -36,14 +36,9 @@ IEM_INLINE void on_pixels(const Block& b, int thread, const Body& body) {
         body(p / b.shape.width, p % b.shape.width, p);
 }
 
-struct Neighbours {
-    unsigned left, here, right;  // bit j: the pixel before j, j, and the pixel after it
-};
-
 template <typename Word>
-IEM_INLINE Neighbours neighbours(int row, int word, const Word& word_at) {
-    const unsigned here = word_at(row, word);
-    return {here << 1 | word_at(row, word - 1) >> 31, here, here >> 1 | word_at(row, word + 1) << 31};
+IEM_INLINE Neighbours<unsigned> neighbours_at(int row, int word, const Word& word_at) {
+    return neighbours<unsigned>(word_at(row, word - 1), word_at(row, word), word_at(row, word + 1));
 }
 
 // Pixels with a 4-neighbour on the other side; outside the image is the other side of both.
@@ -51,27 +46,18 @@ IEM_INLINE unsigned boundary_word(const Block& b, const unsigned* m, int row, in
     const unsigned inside = inside_word(b, word);
     if (row == 0 || row == b.shape.height - 1) return inside;
     const auto at = [&](int i, int w) { return word_of(b, m, i, w); };
-    const Neighbours n = neighbours(row, word, at);
-    unsigned edge = (n.here ^ n.left) | (n.here ^ n.right) | (n.here ^ at(row - 1, word)) |
-                    (n.here ^ at(row + 1, word));
+    unsigned edge = edge_of(neighbours_at(row, word, at), at(row - 1, word), at(row + 1, word));
     if (word == 0) edge |= 1u;
     if (word == words(b) - 1) edge |= 1u << ((b.shape.width - 1) % 32);
     return edge & inside;
 }
 
-// Foreground where at least 4 of the 9 pixels around are, outside counting as background: each row
-// of three as a 2-bit number, then two of the four bits of weight 2, one being the carry.
+// Foreground where at least 4 of the 9 pixels around are, outside counting as background.
 template <typename Word>
 IEM_INLINE unsigned smooth_word(int row, int word, const Word& word_at) {
     unsigned one[3], two[3];
-    for (int k = 0; k < 3; ++k) {
-        const Neighbours n = neighbours(row + k - 1, word, word_at);
-        one[k] = n.here ^ n.left ^ n.right;
-        two[k] = (n.here & n.left) | (n.here & n.right) | (n.left & n.right);
-    }
-    const unsigned carry = (one[0] & one[1]) | (one[0] & one[2]) | (one[1] & one[2]);
-    const unsigned some = two[0] | two[1], both = two[0] & two[1];
-    return both | (two[2] & carry) | (some & (two[2] | carry));
+    for (int k = 0; k < 3; ++k) count_row(neighbours_at(row + k - 1, word, word_at), one[k], two[k]);
+    return at_least_four(one, two);
 }
 
 // Bits within `reach` columns of a set bit of the row.
@@ -154,8 +140,8 @@ IEM_INLINE unsigned undecided_word(const Block& b, int row, int word) {
     const unsigned* open = plane(b, kOpen);
     unsigned near = 0;
     for (int i = row - 1; i <= row + 1; ++i) {
-        const Neighbours n =
-            neighbours(i, word, [&](int r, int w) { return word_of(b, open, r, w); });
+        const auto n =
+            neighbours_at(i, word, [&](int r, int w) { return word_of(b, open, r, w); });
         near |= n.left | n.here | n.right;
     }
     return plane(b, kEdge)[row * words(b) + word] & near;

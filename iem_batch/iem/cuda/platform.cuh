@@ -97,6 +97,7 @@ IEM_INLINE double exact_minus(double c, double a, double b) { return exact_fused
 #include "shared/predict.inc"
 #include "shared/exact.inc"
 #include "shared/decide.inc"
+#include "shared/bits.inc"
 
 // Run body(thread) on all threads of the block, and wait for all of them.
 template <typename Body>

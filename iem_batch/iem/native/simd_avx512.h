@@ -8,6 +8,8 @@ inline Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline Doubles load(const double* p) { return {_mm512_loadu_pd(p)}; }
 inline void store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
 inline void store(double* p, Doubles a) { _mm512_storeu_pd(p, a.v); }
+// Rounded to single precision.
+inline void store_single(float* p, Doubles a) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a.v)); }
 inline Floats fill(float a) { return {_mm512_set1_ps(a)}; }
 inline Doubles fill(double a) { return {_mm512_set1_pd(a)}; }
 

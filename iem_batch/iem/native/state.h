@@ -50,8 +50,7 @@ struct State {
     float* u;           // [height][blocks][3][16]
     double* full;       // [height][2 blocks][4][8]: G(u) and G(1), on the grid
     double* other;      // [height][2 blocks][4][8]: G(u m) and G(m) of the other side, on the grid
-    float* other_single;  // [height][blocks][4][16]: of `other`, save where `stale` says no
-    std::uint8_t* stale;  // [height][blocks]
+    float* other_single;  // [height][blocks][4][16]: `other` in single precision
     float* source;      // [height][blocks][4][16]: what the adjoint blur spreads, U and V; radius_y
                         // rows of zeros above and below
     float* direct;      // [height][blocks * 16]: direct part of the gradient, at the boundary
@@ -66,6 +65,7 @@ struct State {
     double* line;       // [2 radius_x + blocks * 16]: one padded row
     double* rows;       // [height][blocks * 16]: a field blurred horizontally
 
+    std::uint64_t* column;  // [bit_rows]: a word of each
     BitPlane mask, next, boundary, present, scratch_a, scratch_b;
     std::uint32_t* uncertain;  // pixels whose sign floats cannot tell
     int num_uncertain;

@@ -98,7 +98,6 @@ void Workspace::take_fields() {
     state.full = take<double>(height * state.row_field);
     state.other = take<double>(height * state.row_field);
     state.other_single = take<float>(height * state.row_single);
-    state.stale = take<std::uint8_t>(height * shape.blocks);
     const std::size_t around = static_cast<std::size_t>(shape.radius_y) * state.row_single;
     state.source = take<float>(height * state.row_single + 2 * around) + around;
     state.direct = take<float>(height * state.row_plain);
@@ -110,6 +109,7 @@ void Workspace::take_fields() {
     state.spread = take<float>(static_cast<std::size_t>(kBandRows) * kChannels * state.row_spread);
     state.line = take<double>(2 * shape.radius_x + padded);
     state.rows = take<double>(height * state.row_plain);
+    state.column = take<std::uint64_t>(shape.bit_rows);
     for (BitPlane* plane : {&state.mask, &state.next, &state.boundary, &state.present,
                             &state.scratch_a, &state.scratch_b})
         *plane = take_plane();

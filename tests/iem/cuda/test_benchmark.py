@@ -1,5 +1,6 @@
-"""benchmarks/gpu.py as far as it goes without a card: its oracle, its counts, its refusal."""
+"""benchmarks/gpu.py as far as it goes without a card: oracle, counts, refusal, and all emulated."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from benchmarks.gpu_work import count_work
 from iem_batch.iem import cuda_backend, reference
 from iem_batch.iem.masks import centred_squares
 from iem_batch.iem.settings import IEMSettings
+from tests.iem.cuda import emulation
 from tests.iem.noise import noise
 
 ROOT = Path(__file__).parents[3]
@@ -55,3 +57,15 @@ def test_without_a_card_it_refuses() -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("benchmarks.gpu needs an NVIDIA GPU: ")
+
+
+def test_it_runs_to_its_end_on_the_emulator(tmp_path: Path) -> None:
+    emulation.compiler()
+    photos, written = tmp_path / "photos.npz", tmp_path / "record.json"
+    np.savez(photos, images=noise(2, 3, 128, 128))
+    command = [sys.executable, "-m", "benchmarks.gpu", photos, "--emulated", "--json", written]
+    subprocess.run(command, cwd=ROOT, env=os.environ, check=True)
+    record = json.loads(written.read_text())
+    assert record["same bits"] == {"backwards": True, "native, every bit": True}
+    assert record["correctness"]["final masks compared with float64"] == 5
+    assert record["card"]["name"] == "emulator"
