@@ -143,7 +143,9 @@ def test_every_page_is_in_the_navigation() -> None:
         for below in entry.values() if isinstance(entry, dict) else entry:
             yield from files(below) if not isinstance(entry, str) else ()
 
-    pages = {str(p.relative_to(ROOT / "docs")) for p in PAGES if ROOT / "docs" in p.parents}
+    docs = ROOT / "docs"
+    files_of_docs = [*docs.glob("*.ipynb"), *(page for page in PAGES if docs in page.parents)]
+    pages = {str(file.relative_to(docs)) for file in files_of_docs}
     assert sorted(files(config["nav"])) == sorted(pages)
 
 
