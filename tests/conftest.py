@@ -122,6 +122,8 @@ def local_ray(
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_IGNORE_UNHANDLED_ERRORS": "1",
         "RAY_metrics_report_interval_ms": "500",  # a test waits for them
+        # As in iem_batch.exec.ray.cluster: else a worker begins anew, with its imports, each time.
+        "RAY_num_workers_soft_limit": "6",
     }
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield

@@ -6,10 +6,14 @@ LISTENER is the descriptor of a bound socket, inherited from the parent; the ser
 standard input does, so it never outlives the tests, however they end.
 """
 
+import json
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import eventlet
 import eventlet.tpool
@@ -17,6 +21,8 @@ import eventlet.wsgi
 from swift.common import utils
 from swift.common import wsgi as swift_wsgi
 from swift.common.ring.builder import RingBuilder
+
+App = Callable[[dict[str, Any], Any], Any]
 
 MIN_PART_BYTES = 5 << 20
 """What S3 itself allows as the least for a part of a multipart upload, except the last."""
@@ -62,8 +68,7 @@ account_autocreate = true
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:cache]
-use = egg:swift#memcache
-memcache_servers = 127.0.0.1:1
+paste.filter_factory = tests.s3_server:cache
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:s3api]
@@ -82,6 +87,40 @@ use = egg:swift#bulk
 [filter:slo]
 use = egg:swift#slo
 """
+
+
+class Cache:
+    """In memcached's place: without one, every request asks for account and bucket first.
+
+    Values are texts, as in memcached, so that nobody changes what another has been given.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[str, tuple[float, str]] = {}
+
+    def get(self, key: str, **_: Any) -> Any:
+        until, text = self._texts.get(key, (0.0, "null"))
+        return json.loads(text) if monotonic() < until else None
+
+    def set(self, key: str, value: Any, time: float, **_: Any) -> None:
+        self._texts[key] = (monotonic() + time, json.dumps(value))
+
+    def delete(self, key: str, **_: Any) -> None:
+        self._texts.pop(key, None)
+
+
+def cache(_: Any, **_settings: str) -> Callable[[App], App]:
+    """Make the filter of that name."""
+    shared = Cache()
+
+    def beside(app: App) -> App:
+        def answer(request: dict[str, Any], respond: Any) -> Any:
+            request["swift.cache"] = shared
+            return app(request, respond)
+
+        return answer
+
+    return beside
 
 
 def serve(folder: Path, listener: socket.socket) -> None:
@@ -126,6 +165,7 @@ def _start(etc: Path, server: str, text: str, listener: socket.socket) -> None:
 
 
 if __name__ == "__main__":
+    os.fsync = os.fdatasync = lambda _: None  # the data need not outlive a power cut
     utils.monkey_patch()
     serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])))
     os._exit(0)  # the greenlets of open connections would be waited for

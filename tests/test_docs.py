@@ -18,6 +18,7 @@ from iem_batch.config import SECTIONS
 from iem_batch.help_text import brief_help
 from tests.documentation import PAGES, README, ROOT, anchors, blocks, code_spans, links
 
+DOCS = ROOT / "docs"
 CALL = re.compile(r"(?:iem-batch|python -m iem_batch|.*python jobs/iem\.py) (.*)")
 SETTING = re.compile(rf"(?:--)?({'|'.join(SECTIONS)})\.(?!yaml)([a-z_]+)(?:[= ].*)?")
 PLACEHOLDERS = ("COMMAND", "STEP")
@@ -62,6 +63,8 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = page.parent / name if name else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+        if DOCS in page.parents:
+            assert DOCS in target.resolve().parents, f"{link} is not on the site"
 
 
 @pytest.mark.parametrize("page", NOW, ids=by_name)
@@ -143,7 +146,8 @@ def test_every_page_is_in_the_navigation() -> None:
         for below in entry.values() if isinstance(entry, dict) else entry:
             yield from files(below) if not isinstance(entry, str) else ()
 
-    pages = {str(p.relative_to(ROOT / "docs")) for p in PAGES if ROOT / "docs" in p.parents}
+    files_of_docs = [*DOCS.glob("*.ipynb"), *(page for page in PAGES if DOCS in page.parents)]
+    pages = {str(file.relative_to(DOCS)) for file in files_of_docs}
     assert sorted(files(config["nav"])) == sorted(pages)
 
 

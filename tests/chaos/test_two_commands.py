@@ -21,7 +21,7 @@ from iem_batch.tools.verify import check
 
 SETTINGS = (
     *("--plan.shard_size=1", "--decode.size_px=48", "--segment.init_shares=[0.33]", "--local"),
-    "--segment.backend=torch",
+    "--segment.backend=native",
 )
 
 
@@ -94,7 +94,7 @@ def test_a_run_that_another_command_is_at_work_on_is_not_overwritten(
 ) -> None:
     """Catches masks that vanish under a command that lives; a dead one hinders nobody."""
     run = tmp_path / "run"
-    first = start(source, run, "--iem.iterations=400")
+    first = start(source, run, "--iem.iterations=400", "--segment.backend=torch")
     commands.append(first)
     deadline = time.monotonic() + 60
     while not committed(RunFolder(str(run)), "segment"):

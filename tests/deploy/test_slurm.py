@@ -15,7 +15,7 @@ from tests.pictures import textured_disc, write_folder
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy/slurm.sbatch"
-SMALL = ["--decode.size_px=48", "--segment.init_shares=[0.33]", "--segment.backend=torch"]
+SMALL = ["--decode.size_px=48", "--segment.init_shares=[0.33]", "--segment.backend=native"]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_the_tasks_of_an_array_do_a_step_together(run: Path) -> None:
 
 def test_before_its_wall_time_a_task_ends_and_is_queued_again(run: Path) -> None:
     """The signal goes to the shell alone, as Slurm sends it."""
-    task = start(run, 1, "--iem.iterations=3000", tasks=1)
+    task = start(run, 1, "--iem.iterations=3000", "--segment.backend=torch", tasks=1)
     deadline = time.monotonic() + 200
     while not committed(RunFolder(str(run)), "segment"):
         assert task.poll() is None, task.communicate()

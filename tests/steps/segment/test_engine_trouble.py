@@ -85,7 +85,7 @@ def test_an_engine_that_crashes_hangs_and_leaks_loses_its_own_images_alone(
         image[0, 0, 0] = shade.get(number, 100)
         Image.fromarray(image).save(tmp_path / f"photos/{number:03d}.png")
     engine = ["--engine", f"{HERE}:Unruly", "--segment.engine_args", '{"kills": true}']
-    more = ["--plan.shard_size=50", "--limits.timeout_s=20"]
+    more = ["--plan.shard_size=50", "--limits.timeout_s=10"]
     run = RunFolder(str(tmp_path / "run"))
     status, _, error = call("segment", tmp_path / "photos", run.url, *QUICK, *engine, *more)
     assert status == 0, error
