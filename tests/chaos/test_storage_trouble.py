@@ -31,7 +31,7 @@ def segment(source: Path) -> Command:
     def call(run: Path, *options: str, **how: Any) -> subprocess.CompletedProcess[str]:
         code = "from iem_batch.cli import main; main()"
         settings = ["--plan.shard_size=2", "--decode.size_px=48", "--iem.iterations=2"]
-        settings += ["--segment.init_shares=[0.33]", "--segment.backend=native", "--local"]
+        settings += ["--segment.init_shares=[0.33]", "--segment.backend=auto", "--local"]
         return subprocess.run(
             [sys.executable, "-c", code, "segment", str(source), str(run), *settings, *options],
             stdout=subprocess.PIPE,

@@ -21,7 +21,7 @@ from iem_batch.tools.verify import check
 
 SETTINGS = (
     *("--plan.shard_size=1", "--decode.size_px=48", "--segment.init_shares=[0.33]", "--local"),
-    "--segment.backend=native",
+    "--segment.backend=auto",
 )
 
 

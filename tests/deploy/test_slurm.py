@@ -15,7 +15,7 @@ from tests.pictures import textured_disc, write_folder
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy/slurm.sbatch"
-SMALL = ["--decode.size_px=48", "--segment.init_shares=[0.33]", "--segment.backend=native"]
+SMALL = ["--decode.size_px=48", "--segment.init_shares=[0.33]", "--segment.backend=auto"]
 
 
 @pytest.fixture

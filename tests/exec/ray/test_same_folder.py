@@ -23,7 +23,7 @@ def test_a_run_on_a_disk_of_the_head_is_refused(tmp_path: Path) -> None:
         pytest.skip("a node with a view of the disks of its own needs root")
     with running_nodes(worker=False) as nodes:
         nodes.start_worker("apart", num_cpus=1, hidden=run)
-        options = ["--plan.shard_size=2", "--segment.backend=native", "--iem.iterations=2"]
+        options = ["--plan.shard_size=2", "--segment.backend=auto", "--iem.iterations=2"]
         segment = nodes.drive("iem_batch", "segment", shared, run / "run", *options)
         told, _ = segment.communicate(timeout=200)
         doctor = nodes.drive("iem_batch", "doctor", "--run", run / "run", "--address", "auto")

@@ -73,7 +73,7 @@ def test_from_photos_to_a_corpus(write: Any, tmp_path: Path, local: Call) -> Non
     for image_id, image in photos.items():
         row, mask = found[image_id], above_mean(image)
         np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), mask)
-        scores = score_masks(load_backend("torch"), image[None], mask[None], IEM, 1)
+        scores = score_masks(load_backend("auto"), image[None], mask[None], IEM, 1)
         assert row["error"] == scores.error_BS[0, 0] > 0
         assert (row["init_side"], row["agreement"], row["iterations"]) == (None, None, 0)
         # Fusing leaves the one mask as it is, and scores it as segment did.

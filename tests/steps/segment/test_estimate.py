@@ -6,6 +6,7 @@ import pytest
 
 from iem_batch.cli import main
 from iem_batch.exec.step import ShardOutput
+from iem_batch.iem.backends import resolve
 from iem_batch.run.folder import RunFolder
 from iem_batch.run.marks import Summary
 from iem_batch.steps.segment import estimate as module
@@ -111,7 +112,7 @@ def test_plan_estimate_and_the_summary_of_the_run(
     arguments = [str(tmp_path / "pictures"), str(tmp_path / "run"), "--local", *QUICK]
     main(["plan", *arguments, "--estimate", "--cluster.worker_price_per_hour=1e6"])
     printed = capsys.readouterr().out
-    assert "12 images timed with torch" in printed
+    assert f"12 images timed with {resolve('auto')}" in printed
     assert printed.count("estimate: ") == 2
     assert "estimate: 1 worker: " in printed
     assert " s, cost " in printed

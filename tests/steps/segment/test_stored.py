@@ -110,7 +110,7 @@ def test_masks_of_every_kind_of_files_become_those_of_the_run(
         picture = photos[image_id]
         np.testing.assert_array_equal(decode_mask(row["mask"]["bytes"]), picture.mask)
         np.testing.assert_array_equal(decode_pixels(row["vote"]["bytes"]), 255 * picture.mask)
-        scores = score_masks(load_backend("torch"), picture.image[None], picture.mask[None], IEM, 1)
+        scores = score_masks(load_backend("auto"), picture.image[None], picture.mask[None], IEM, 1)
         assert row["error"] == scores.error_BS[0, 0] > 0
     reasons = rejected(run)
     assert {image_id: reason for image_id, (reason, _) in reasons.items()} == {
