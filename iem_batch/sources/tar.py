@@ -129,7 +129,7 @@ class TarSource(PiecesSource):
             reader = TarReader(io.BufferedReader(io.BytesIO(head)), len(head))
             members = [member for member, _ in self._members(reader, file.name)]
             names = dict.fromkeys(
-                name for member in members for name in names_beside(reader, member.beside)
+                name for member in members for name in names_beside(reader, member.beside or {})
             )
             missing = [name for name in keep if name not in names]
             if missing:
@@ -174,7 +174,7 @@ def _image(
     reason, message = member.reason, member.message
     if reason is None:
         try:
-            data, kept = reader.data(member), kept_texts(reader, member.beside, keep)
+            data, kept = reader.data(member), kept_texts(reader, member.beside or {}, keep)
             return RawImage(image_id=image_id, uri=uri, data=data, kept=kept)
         except tarfile.TarError as error:
             reason, message = "truncated", str(error)

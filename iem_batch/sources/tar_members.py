@@ -7,7 +7,7 @@ resumes at the next header whose checksum is right, as other tools do.
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 from iem_batch.errors import IEMBatchError
@@ -51,7 +51,7 @@ class Member:
     info: tarfile.TarInfo | None = None
     reason: str | None = None
     message: str = ""
-    beside: Mapping[str, "Member"] = field(default_factory=dict)
+    beside: "Mapping[str, Member] | None" = None
     joins: bool = False
 
 

@@ -25,6 +25,7 @@ from iem_batch.steps.apply.outputs import file_names, usual_extension
 from iem_batch.steps.refine.step import cut_out
 from tests.calling import Call
 from tests.images.broken import write_broken_folder
+from tests.pictures import textured_disc
 from tests.segnet import networks
 
 RECORD = ModelRecord(
@@ -294,3 +295,16 @@ def test_photos_that_differ_in_their_extension_lie_in_two_shards(
     names = {path.name for path in (out / "masks").iterdir()}
     assert {f"{first.stem}.png", f"{first.stem}.webp.png"} <= names
     assert len(names) == len(list(picture_folder.iterdir()))
+
+
+def test_kept_columns_of_a_list(model: Path, tmp_path: Path, local: Call) -> None:
+    """Both tables have them, that of masks in rows and that of masks in files."""
+    for index in range(2):
+        Image.fromarray(textured_disc(index).image).save(tmp_path / f"{index}.png")
+    (tmp_path / "l.csv").write_text("path,caption\n0.png,zero\n1.png,one\n")
+    for to in ("parquet", "png"):
+        status, _, error = local(
+            "apply", model, tmp_path / "l.csv", tmp_path / to, "--keep", "caption", "--format", to
+        )
+        assert status == 0, error
+        assert [row["caption"] for row in rows_of(tmp_path / to)] == ["zero", "one"]
