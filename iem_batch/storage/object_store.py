@@ -7,6 +7,8 @@ the usual environment of its client (for S3 the AWS_* variables and ~/.aws), or 
 the key, which say nothing secret:
 
     s3://bucket/photos?anon=true                          a public bucket, without credentials
+    s3://bucket/photos?requester_pays=true                a bucket whose readers pay
+    s3://bucket/run?kms_key_id=ID                         what is written is encrypted by that key
     s3://bucket/run?endpoint_url=https://minio:9000&region=eu-west-1&profile=lab
 
 A URL that holds credentials is refused, and no message repeats them.
@@ -55,23 +57,23 @@ class _Store:
 
     install: str
     credentials: str = ""
-    options: frozenset[str] = frozenset()
+    options: tuple[str, ...] = ()
 
 
 _S3 = _Store(
     install="pip install 'iem-batch[s3]'",
     credentials="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    options=frozenset({"anon", "endpoint_url", "profile", "region"}),
+    options=("anon", "endpoint_url", "kms_key_id", "profile", "region", "requester_pays"),
 )
 _GCS = _Store(
     install="pip install gcsfs",
     credentials="GOOGLE_APPLICATION_CREDENTIALS",
-    options=frozenset({"anon"}),
+    options=("anon",),
 )
 _AZURE = _Store(
     install="pip install adlfs",
     credentials="AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-    options=frozenset({"anon"}),
+    options=("anon",),
 )
 STORES = {
     "s3": _S3,
@@ -152,14 +154,15 @@ def parse(url: str) -> Location:
     return Location(scheme, path.strip("/"), options)
 
 
-def _parse_options(url: str, known: frozenset[str], query: str) -> Options:
+def _parse_options(url: str, known: tuple[str, ...], query: str) -> Options:
     """Split `a=b&c=d`; what is not known may be a signature, so its value is not shown."""
     pairs = dict(piece.partition("=")[::2] for piece in query.split("&"))
-    if unknown := sorted(pairs.keys() - known):
+    if unknown := sorted(pairs.keys() - set(known)):
         allowed = f"use {', '.join(sorted(known))}" if known else "there are none"
         raise StorageError(f"{url} has the option {unknown[0]} behind its '?'; {allowed}")
-    if pairs.get("anon", "true") not in ("true", "false"):
-        raise StorageError(f"{url}: anon is {pairs['anon']!r}; use true or false")
+    for name in ("anon", "requester_pays"):
+        if pairs.get(name, "true") not in ("true", "false"):
+            raise StorageError(f"{url}: {name} is {pairs[name]!r}; use true or false")
     return tuple(sorted(pairs.items()))
 
 
@@ -171,10 +174,9 @@ def redacted(text: str) -> str:
 def connect(location: Location) -> tuple[Any, str]:
     """Give the fsspec filesystem of a store and the path in its form.
 
-    The threads of a process share one filesystem. fsspec itself keeps one for each thread, each
-    with connections of its own and, for S3, 15 MB and a tenth of a second to start. Whoever calls,
-    all work is done by fsspec's own thread; a forked process has no such thread, so it gets a
-    filesystem of its own.
+    The threads of a process share one filesystem; fsspec would make one for each, with connections
+    of its own and, for S3, 15 MB and a tenth of a second to start. All work is done by fsspec's own
+    thread, which a forked process lacks, so it gets a filesystem of its own.
 
     Raises:
         StorageError: the package that reaches such stores is not installed.
@@ -200,8 +202,12 @@ def _client(scheme: str, options: Options, process: int) -> Any:
         # With max_concurrency an object is asked for its size before it is read.
         keywords |= {"anon": is_anonymous, "max_concurrency": 1}
         keywords["config_kwargs"] = {"max_pool_connections": MAX_CONNECTIONS}
+        keywords["requester_pays"] = given.pop("requester_pays", "false") == "true"
         if "region" in given:
             keywords["client_kwargs"] = {"region_name": given.pop("region")}
+        if "kms_key_id" in given:
+            by_key = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": given.pop("kms_key_id")}
+            keywords["s3_additional_kwargs"] = by_key
     elif is_anonymous:
         keywords |= {"token": "anon"} if STORES[scheme] is _GCS else {"anon": True}
     filesystem = fsspec.filesystem(scheme, **keywords, **given)
@@ -240,10 +246,8 @@ def write(filesystem: Any, path: str, data: bytes) -> None:
     A large one is written in parts, which the store puts together at the end; a failure takes them
     away again.
     """
-    if is_s3(filesystem):
-        filesystem.pipe_file(path, data, chunksize=PART_BYTES)
-    else:
-        filesystem.pipe_file(path, data)
+    parts = {"chunksize": PART_BYTES} if is_s3(filesystem) else {}
+    filesystem.pipe_file(path, data, **parts)
 
 
 def create(filesystem: Any, path: str, data: bytes) -> None:

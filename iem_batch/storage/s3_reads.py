@@ -143,6 +143,7 @@ def _settings(filesystem: Any, options: Options) -> dict[str, Any] | None:
         "region": "us-east-1" if region in (None, "aws-global") else region,
         "virtual_hosted_style_request": False,
         "skip_signature": filesystem.anon,
+        "request_payer": filesystem.requester_pays,
         "credential_provider": _current(credentials) if credentials else None,
         "client_options": client_options,
         "retry_config": {"max_retries": attempts - 1},

@@ -23,6 +23,7 @@ from iem_batch.images import fast_jpeg
 from iem_batch.run.deletion import delete_own
 from iem_batch.run.folder import RunFolder
 from iem_batch.sources import Entry, open_source
+from iem_batch.storage import bucket
 from iem_batch.tools.findings import (
     Examination,
     Finding,
@@ -126,6 +127,7 @@ def examine(run: str | None, source: str | None) -> Examination:
         findings.append(_run_folder(run))
     if source is not None:
         findings.append(_source(source))
+    findings += [_bucket(url) for url in (run, source) if url is not None and bucket.is_s3(url)]
     return Examination(host=socket.gethostname(), findings=findings, clock=time.time())
 
 
@@ -261,3 +263,20 @@ def _source(url: str) -> Finding:
     except (IEMBatchError, OSError) as error:
         return Finding(name="source", level="problem", detail=f"{type(error).__name__}: {error}")
     return Finding(name="source", level="ok", detail=f"read {image.image_id} from {url}")
+
+
+def _bucket(url: str) -> Finding:
+    """Say what its owner has set, and what of that costs money unseen."""
+    try:
+        found = bucket.state(url)
+    except IEMBatchError as error:
+        return Finding(name="bucket", level="problem", detail=str(error))
+    cures = []
+    if found["versions of objects"] == "kept":
+        cures.append("a rule that ends old versions: files of a run are written again and again")
+    if found["rule that ends those"] != "some" and found["unfinished uploads"] != "0":
+        cures.append("a rule AbortIncompleteMultipartUpload: unfinished uploads are paid for")
+    detail = f"{url}: " + ", ".join(f"{name}: {value}" for name, value in found.items())
+    return Finding(
+        name="bucket", level="note" if cures else "ok", detail=detail, cure="; ".join(cures)
+    )

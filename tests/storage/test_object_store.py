@@ -81,6 +81,7 @@ def test_parts_of_a_url(url, path, options):
         ("s3://b/a?X-Amz-Signature=Secret", "s3://b/a has the option X-Amz-Signature"),
         ("s3://b/a?token=Secret", "s3://b/a has the option token behind its '?'; use anon, endpo"),
         ("s3://b/a?anon=yes", "s3://b/a: anon is 'yes'; use true or false"),
+        ("s3://b/a?requester_pays=", "s3://b/a: requester_pays is ''; use true or false"),
         ("gs://b/a?profile=x", "gs://b/a has the option profile behind its '?'; use anon"),
         ("ftp://u:Secret@host/x", "ftp://...@host/x: ftp:// is not supported"),
         ("s3://?anon=true", "s3:// names no bucket"),
@@ -439,6 +440,31 @@ def test_credentials_are_read_again_when_they_are_refused(s3_bucket, changed_env
         folder.read_bytes("x")
     config.write_text(f"{profile}writing\n")
     assert folder.read_bytes("x") == b"1"
+
+
+PAYER, KEY = "x-amz-request-payer", "x-amz-server-side-encryption-aws-kms-key-id"
+
+
+@pytest.mark.parametrize(
+    ("option", "act", "header"),
+    [
+        ("requester_pays=true", lambda folder: folder.read_bytes("x"), PAYER),
+        ("requester_pays=true", lambda folder: folder.names(""), PAYER),
+        ("requester_pays=false", lambda folder: folder.read_bytes("x"), None),
+        ("kms_key_id=arn:aws:kms:eu:1:key/a", lambda folder: folder.write_bytes("x", b""), KEY),
+        ("kms_key_id=arn:aws:kms:eu:1:key/a", lambda folder: folder.read_bytes("x"), None),
+    ],
+)
+def test_who_pays_and_the_key_are_sent(s3_bucket, option, act, header):
+    """The server knows neither, so the headers that are signed are looked at."""
+    faults = Faults(every(1, "denied"))
+    with (
+        faulty_proxy(os.environ["AWS_ENDPOINT_URL"], faults) as endpoint,
+        pytest.raises(StorageError),
+    ):
+        act(Folder(f"{s3_bucket}?{option}&endpoint_url={endpoint}"))
+    signed = faults.seen[0].authorization.partition("SignedHeaders=")[2].partition(",")[0]
+    assert {PAYER, KEY} & set(signed.split(";")) == ({header} if header else set())
 
 
 # --- which client reads ---

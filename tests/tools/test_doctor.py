@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from iem_batch.cli import main
+from iem_batch.storage import bucket
 from iem_batch.tools import doctor
 from iem_batch.tools.doctor import GIB, examine
 from iem_batch.tools.findings import Examination, Finding, differences, finding_lines
+from tests import s3
 from tests.pictures import Picture, write_folder
 
 
@@ -29,6 +31,46 @@ def test_storage_that_cannot_be_reached(tmp_path: Path) -> None:
     found = by_name(examine(str(tmp_path / "file" / "run"), str(tmp_path / "nowhere")))
     assert found["run folder"].level == found["source"].level == "problem"
     assert "nowhere" in found["source"].detail
+
+
+def test_what_a_bucket_is_set_to(s3_bucket: str) -> None:
+    """The server does not know who pays; an upload that nothing ends is a note."""
+    client, name = s3.client(), s3_bucket.removeprefix("s3://")
+    finding = by_name(examine(f"{s3_bucket}/run", None))["bucket"]
+    assert finding.detail == (
+        f"{s3_bucket}/run: region: us-east-1, versions of objects: not kept, unfinished uploads: 0,"
+        " rule that ends those: none, who pays: not told, encryption: none"
+    )
+    assert (finding.level, finding.cure) == ("ok", "")
+    client.create_multipart_upload(Bucket=name, Key="x")
+    finding = by_name(examine(f"{s3_bucket}/run", None))["bucket"]
+    assert "unfinished uploads: 1," in finding.detail
+    assert (finding.level, finding.cure.split(":")[0]) == (
+        "note",
+        "a rule AbortIncompleteMultipartUpload",
+    )
+
+
+def test_answers_of_a_bucket() -> None:
+    """What other servers would say, by the forms that S3 documents."""
+    by_kms = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    rule = {"Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}
+    answers = {
+        "get_bucket_location": {"LocationConstraint": "eu-west-1"},
+        "get_bucket_versioning": {"Status": "Enabled"},
+        "list_multipart_uploads": {"Uploads": [{}, {}], "IsTruncated": True},
+        "get_bucket_lifecycle_configuration": {"Rules": [rule]},
+        "get_bucket_request_payment": {"Payer": "Requester"},
+        "get_bucket_encryption": {"ServerSideEncryptionConfiguration": {"Rules": [by_kms]}},
+    }
+    assert {name: read(answers[asked]) for name, (asked, read) in bucket.QUESTIONS.items()} == {
+        "region": "eu-west-1",
+        "versions of objects": "kept",
+        "unfinished uploads": "2 or more",
+        "rule that ends those": "some",
+        "who pays": "requester",
+        "encryption": "aws:kms",
+    }
 
 
 def test_the_shared_memory_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
