@@ -31,10 +31,11 @@ from iem_batch import cli
 from iem_batch.images.png import encode_mask, encode_pixels
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Mark, StepRecord, add_up, write_mark, write_record, write_summary
+from iem_batch.run.marks import StepRecord, add_up, write_mark, write_record, write_summary
 from iem_batch.run.plan import read_plan
 from iem_batch.steps.report import photos
 from iem_batch.steps.report.gallery import Sources
+from tests.steps.hand_made import make_mark
 
 SIZE_PX = 128
 SHARD_SIZE = 1000
@@ -57,20 +58,8 @@ def make(run: RunFolder, source: Path, num_images: int) -> None:
         own = names[shard * SHARD_SIZE : (shard + 1) * SHARD_SIZE]
         table = pa.Table.from_pylist(list(_rows(own, rng)), schema=schema.FUSED)
         name = layout.part("fuse", shard)
-        mark = Mark(
-            shard=shard,
-            planned=len(own),
-            ok=len(own),
-            quarantined=0,
-            files={name: run.write_table(name, table)},
-            facts={"first_masks": 6},
-            settings_digest="",
-            attempts=1,
-            seconds=0.0,
-            finished=0.0,
-            host="",
-        )
-        write_mark(run, "fuse", mark)
+        files = {name: run.write_table(name, table)}
+        write_mark(run, "fuse", make_mark(shard, files, len(own), facts={"first_masks": 6}))
     write_record(run, "fuse", StepRecord(num_shards=num_shards, settings={}, versions={}))
     whole = add_up(run, "fuse", range(num_shards), lambda facts: facts[0])
     write_summary(run, "fuse", whole)

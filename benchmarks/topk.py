@@ -33,7 +33,8 @@ from benchmarks.memory import peak_mb
 from iem_batch.images.png import encode_mask
 from iem_batch.run import layout, schema
 from iem_batch.run.folder import RunFolder
-from iem_batch.run.marks import Mark, add_up, write_mark, write_summary
+from iem_batch.run.marks import add_up, write_mark, write_summary
+from tests.steps.hand_made import make_mark
 
 SIDES_PX = (44, 78, 92)
 """First masks of the masks that are drawn from."""
@@ -120,19 +121,7 @@ def write_shard(run: RunFolder, masks: pa.Table, edges: NDArray[np.int64], shard
     }
     name = layout.part("fuse", shard)
     digest = run.write_table(name, pa.table(columns, schema=schema.FUSED))
-    mark = Mark(
-        shard=shard,
-        planned=count,
-        ok=count,
-        quarantined=0,
-        files={name: digest},
-        settings_digest="",
-        attempts=1,
-        seconds=0.0,
-        finished=0.0,
-        host="",
-    )
-    write_mark(run, "fuse", mark)
+    write_mark(run, "fuse", make_mark(shard, {name: digest}, count))
 
 
 def make(args: argparse.Namespace) -> None:

@@ -58,7 +58,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "--against": {
         "nargs": "+",
         "default": [],
-        "help": "another run to show beside this one; evaluate takes several, evaluated before",
+        "metavar": "RUN2",
+        "help": "another run, to show beside this one",
     },
     "--extend": {
         "action": "store_true",

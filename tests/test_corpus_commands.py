@@ -195,6 +195,8 @@ def test_val_share_is_kept_from_segnet(
     assert {name.partition("-")[0] for name in names} == {"part", "val"}
     rows = datasets.load_dataset(str(run), "export", cache_dir=str(tmp_path))
     assert len(rows["train"]) + len(rows["validation"]) == 9
+    pair = datasets.load_dataset(str(run), cache_dir=str(tmp_path))["train"][0]
+    assert pair["image"].size == pair["mask"].size  # what opens first has both
     assert call("status", run)[0] == 0
     status, _, error = call("train", run, "--local")
     assert status == 0, error

@@ -16,8 +16,9 @@ from iem_batch.steps.registry import STEPS
 
 _CARD = "_run/card.json"
 
-DEFAULT = "fuse"
-"""The config that `load_dataset(RUN)` opens, once it is there: one mask for each image."""
+DEFAULTS = ("export", "fuse")
+"""The config that `load_dataset(RUN)` opens, the first that is there: images with their masks, or a
+mask of each image. With the image in it, fuse would take many times its bytes."""
 
 _TEXT = """
 # Segmentation masks by {method}
@@ -86,7 +87,8 @@ def write_card(job: Job) -> None:
         if names := place.names(folder):
             files = _data_files(name, names)
             configs.append({"config_name": name.replace("/", "_"), "data_files": files})
-    default = next((each for each in configs if each["config_name"] == DEFAULT), configs[0])
+    by_name = {each["config_name"]: each for each in configs}
+    default = next((by_name[name] for name in DEFAULTS if name in by_name), configs[0])
     default["default"] = True
     lines = [
         *(f"| {step.name}/ | {step.rows} |" for step in STEPS.values() if step.rows),
