@@ -10,7 +10,9 @@ Makes in FOLDER (some 2 GB and a million inodes, deleted again):
 - store: no files but a listing as an object store gives it, 1,000 keys a page, each page after
   `--page-ms` of waiting, in 100 folders;
 - extend, anew: such listings of `--files` and a tenth more: the plan of `--files` is extended by
-  the tenth, and all are planned anew.
+  the tenth, and all are planned anew;
+- addition, listing: what an extension cannot do without: planning the tenth alone, and listing all
+  once.
 
 Each is planned by a process of its own, which writes the plan to FOLDER and reports its time and
 its peak resident memory, that of mapped files included.
@@ -40,8 +42,8 @@ from iem_batch.sources import FolderSource, Source, open_source
 from iem_batch.storage.folder import Folder, FoundFile
 from iem_batch.storage.walk import Page, walk_pages
 
-CASES = ("lmdb", "tree", "flat", "store", "extend", "anew")
-LISTED = ("store", "extend", "anew")
+CASES = ("lmdb", "tree", "flat", "store", "extend", "anew", "addition", "listing")
+LISTED = ("store", "extend", "anew", "addition", "listing")
 """Those of which no file is made."""
 STORE_FOLDERS = 100
 PAGE_KEYS = 1000
@@ -115,14 +117,21 @@ def plan(case: str, folder: Path, arguments: argparse.Namespace) -> dict[str, fl
     before_mb = peak_mb()
     started, processor_started = time.perf_counter(), time.process_time()
     source = _source(case, folder, arguments)
-    made = extend_plan(run, source)[0] if case == "extend" else write_plan(run, source, SETTINGS)
+    num_shards = 0
+    if case == "listing":
+        num_images = sum(1 for _ in source.entries())
+    else:
+        made = (
+            extend_plan(run, source)[0] if case == "extend" else write_plan(run, source, SETTINGS)
+        )
+        num_images, num_shards = made.num_images, made.num_shards
     seconds = time.perf_counter() - started
     processor_seconds = time.process_time() - processor_started
     planned_mb = peak_mb()
     return {
         "case": case,
-        "images": made.num_images,
-        "shards": made.num_shards,
+        "images": num_images,
+        "shards": num_shards,
         "seconds": round(seconds, 2),
         "processor_seconds": round(processor_seconds, 2),
         "peak_mb": round(planned_mb, 1),
@@ -133,8 +142,10 @@ def plan(case: str, folder: Path, arguments: argparse.Namespace) -> dict[str, fl
 def _source(case: str, folder: Path, arguments: argparse.Namespace) -> Source:
     if case not in LISTED:
         return open_source(str(folder / case))
-    added = 0 if case == "store" else arguments.files // 10
-    return FolderSource(PagedFolder(URL, arguments.files, arguments.page_ms / 1000, added))
+    tenth, page_s = arguments.files // 10, arguments.page_ms / 1000
+    if case == "addition":
+        return FolderSource(PagedFolder(URL, tenth, page_s))
+    return FolderSource(PagedFolder(URL, arguments.files, page_s, 0 if case == "store" else tenth))
 
 
 def plan_before(folder: Path, arguments: argparse.Namespace) -> None:
@@ -181,6 +192,10 @@ def main() -> None:
             for name in ("seconds", "processor_seconds", "peak_mb")
         }
         found.append({"case": "extend / anew", **ratios})
+    if {"extend", "addition", "listing"} <= of.keys():
+        needed = sum(of[name]["processor_seconds"] for name in ("addition", "listing"))
+        ratio = round(of["extend"]["processor_seconds"] / needed, 3)
+        found.append({"case": "extend / (addition + listing)", "processor_seconds": ratio})
     report = {
         "program": " ".join(["benchmarks.plan", *(Path(word).name for word in sys.argv[1:])]),
         "date": time.strftime("%Y-%m-%d"),

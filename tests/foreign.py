@@ -181,7 +181,7 @@ def killed(arguments: list[str], after: int) -> int | None:
     Returns:
         Its exit status; -SIGKILL, or another if the command did not write so much.
     """
-    process = get_context("forkserver").Process(target=_killing_itself, args=(arguments, after))
+    process = get_context("spawn").Process(target=_killing_itself, args=(arguments, after))
     process.start()
     process.join()
     return process.exitcode

@@ -182,16 +182,21 @@ def _side_by_side(
     planned: Iterator[Row], listing: Iterator[Entry]
 ) -> Iterator[tuple[str, list[Row], list[Entry]]]:
     """Give each piece in order, with what the plan and what the listing has of it."""
-    old, new = groupby(planned, itemgetter(0)), groupby(listing, attrgetter("uri"))
-    was, now = next(old, None), next(new, None)
-    while was or now:
-        uri = min(piece[0] for piece in (was, now) if piece)
+    row, entry = next(planned, None), next(listing, None)
+    while row is not None or entry is not None:
+        if entry is None or (row is not None and row[0] < entry.uri):
+            assert row is not None
+            uri: str = row[0]
+        else:
+            uri = entry.uri
         rows: list[Row] = []
         entries: list[Entry] = []
-        if was and was[0] == uri:
-            rows, was = list(was[1]), next(old, None)
-        if now and now[0] == uri:
-            entries, now = list(now[1]), next(new, None)
+        while row is not None and row[0] == uri:
+            rows.append(row)
+            row = next(planned, None)
+        while entry is not None and entry.uri == uri:
+            entries.append(entry)
+            entry = next(listing, None)
         yield uri, rows, entries
 
 
