@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from iem_batch.storage import object_store
 from tests import s3
 from tests.calling import call, local  # noqa: F401 - fixtures of all tests
 from tests.pictures import Picture, textured_disc, write_folder
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,7 @@ def one_command(store: Store, data: st.DataObject, max_attempts: int, *, healthy
     return attempts
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12),
     shard_size=st.integers(1, 12),
