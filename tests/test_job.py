@@ -20,7 +20,9 @@ def test_a_slow_engine_is_told(
     status, _, error = local("segment", picture_folder, tmp_path / "run", *quick)
     assert status == 0
     assert error.count("the engine is torch, many times slower than native") == 1
-    status, _, error = local("segment", picture_folder, tmp_path / "chosen", *QUICK)
+    status, _, error = local(
+        "segment", picture_folder, tmp_path / "chosen", *quick, "--segment.backend=torch"
+    )
     assert status == 0
     assert "slower" not in error
 

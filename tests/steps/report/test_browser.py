@@ -72,12 +72,12 @@ def page(browser, page_url):
 def read(browser, page_url):
     """Open a page; fails at the end on console messages and requests to elsewhere."""
     context = browser.new_context(accept_downloads=True)
-    page = context.new_page()
     said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(dialog.message))
-    page.on("request", lambda request: asked.append(request.url))
+    context.on("console", lambda message: said.append(message.text))
+    context.on("weberror", lambda problem: said.append(str(problem.error)))
+    context.on("dialog", lambda dialog: said.append(dialog.message))
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
     page.goto(page_url)
     page.locator("#cards li").last.wait_for()
     yield page
@@ -156,24 +156,27 @@ def test_marks_are_made_by_keys_kept_and_taken_back(page, page_url):
     page.keyboard.press("g")  # the focus has moved on to b.png
     for key in ("ArrowLeft", "ArrowLeft", "ArrowLeft", "b"):
         page.keyboard.press(key)
-    marked = page.locator("#cards [data-mark]")
     by_name = {"bad": [HOSTILE, "a.png"], "good": ["b.png"]}
 
-    def expect_marks():
+    def expect_marks(page):
         for mark, expected in by_name.items():
             found = page.locator(f"#cards [data-mark={mark}] .name")
             sync_api.expect(found).to_have_text(expected)
             button = page.get_by_role("button", name=f"Download {mark}.txt ({len(expected)})")
             sync_api.expect(button).to_be_visible()
 
-    expect_marks()
-    for _ in range(20):  # what is kept reaches the process of the next page a little later
+    expect_marks(page)
+    # Beside the first, since Chromium may end the process of a page that is left before all that it
+    # keeps has been handed over; and a little later.
+    page = page.context.new_page()
+    marked = page.locator("#cards [data-mark]")
+    for _ in range(20):
         page.goto(page_url)
         page.locator("#cards li").last.wait_for()
         if marked.count():
             break
     sync_api.expect(marked).to_have_count(3)
-    expect_marks()
+    expect_marks(page)
     page.get_by_label("Area from").fill("70")
     page.get_by_role("button", name="Mark all 1 as bad").click()
     page.get_by_role("button", name="Forget all marks").click()
@@ -182,7 +185,7 @@ def test_marks_are_made_by_keys_kept_and_taken_back(page, page_url):
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Show all").click()
     sync_api.expect(marked).to_have_count(3)
-    expect_marks()
+    expect_marks(page)
 
 
 def test_what_is_marked_and_downloaded_is_left_out_by_topk(page, run, tmp_path):
