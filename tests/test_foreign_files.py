@@ -15,7 +15,7 @@ from tests.pictures import Picture, write_folder, write_masks
 from tests.steps.jobs import job_at
 
 FIRST = ("run", "photos run --truth truth", None)
-FEW, MANY = range(3), range(3, 11)
+FEW, MANY = range(2), range(2, 6)
 
 
 def test_every_command_is_among_them() -> None:
