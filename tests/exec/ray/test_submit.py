@@ -23,6 +23,7 @@ def nodes() -> Iterator[Nodes]:
         yield nodes
 
 
+@pytest.mark.timeout(600)  # six jobs, each of which starts a driver
 def test_jobs_end_in_the_files_of_the_local_run(
     nodes: Nodes, tmp_path: Path, pictures: list[Picture]
 ) -> None:
