@@ -45,6 +45,7 @@ def drop_step(
         place.delete(layout.mark(step, mark.shard))
         folders |= {name.rpartition("/")[0] for name in mark.files}
     place.delete(*beside)
+    delete_unfinished_writes(place, {step, *folders})
     place.delete(layout.record(step))  # by itself: a store deletes many in any order
     own = {"_run/steps", "_run/done", f"_run/stats/{step}"}
     place.delete_empty_folders(folders | own)
