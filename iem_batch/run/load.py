@@ -96,7 +96,6 @@ def load_shard(
         IntegrityError: the source gave more or fewer images than were planned.
     """
     entries = shard_entries(run, shard)
-    is_exact = all(entry.count == "exact" for entry in entries)
     in_plan = sum(entry.stop - entry.start for entry in entries)
     # Pixels go where they will stay, each while it is still in the processor's cache.
     image_BHW3 = np.empty((in_plan, settings.size_px, settings.size_px, 3), np.uint8)
@@ -116,9 +115,8 @@ def load_shard(
         assert isinstance(item, RawImage)
         taken.append((item.image_id, item.uri, decoded.width, decoded.height, item.kept))
     planned = len(taken) + len(rejected)
-    if wanted is None and is_exact and planned != in_plan:
-        message = f"shard {shard} has {in_plan:,} images, and its source gave {planned:,}"
-        raise IntegrityError(message)
+    if wanted is None:
+        require_planned(shard, entries, planned)
     return LoadedShard(
         shard=shard,
         image_BHW3=image_BHW3[: len(taken)],
@@ -131,6 +129,18 @@ def load_shard(
         planned=planned,
         num_losing_levels=num_losing_levels,
     )
+
+
+def require_planned(shard: int, entries: Sequence[Entry], num_images: int) -> None:
+    """Check that a shard which was read as a whole has as many images as were planned.
+
+    Raises:
+        IntegrityError: the source gave more or fewer, where the plan is exact.
+    """
+    in_plan = sum(entry.stop - entry.start for entry in entries)
+    if num_images != in_plan and all(entry.count == "exact" for entry in entries):
+        message = f"shard {shard} has {in_plan:,} images, and its source gave {num_images:,}"
+        raise IntegrityError(message)
 
 
 def read_entries(

@@ -1,20 +1,17 @@
 """The tables of a run folder: constants with a version, never inferred from rows."""
 
 import hashlib
-import json
 from collections.abc import Container, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from iem_batch.errors import SettingsError
+from iem_batch.sources.parquet_columns import features_metadata, features_of
 
 VERSION = "3"
 
 VERSION_KEY = b"iem_batch.schema_version"
 """Of the metadata that all tables have."""
-
-_FEATURES = b"huggingface"
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """An encoded picture, as Hugging Face `datasets` stores its Image feature."""
@@ -28,7 +25,7 @@ def _schema(fields: list[tuple[str, pa.DataType]]) -> pa.Schema:
     }
     metadata = {
         VERSION_KEY: VERSION,
-        _FEATURES: json.dumps({"info": {"features": features}}),
+        **features_metadata(features),
     }
     return pa.schema([pa.field(name, kind) for name, kind in fields], metadata=metadata)
 
@@ -220,19 +217,18 @@ def add_kept(table: pa.Table, kept: pa.Schema, values: Sequence[tuple[object, ..
     """
     if not kept.names:
         return table
-    known = _features(table.schema) | _features(kept)
+    known = features_of(table.schema) | features_of(kept)
     for place, field in enumerate(kept):
         column = pa.array([row[place] for row in values], field.type)
         table = table.append_column(field, column)
-    features = {_FEATURES: json.dumps({"info": {"features": known}})}
-    return table.replace_schema_metadata(table.schema.metadata | features)
+    return table.replace_schema_metadata(table.schema.metadata | features_metadata(known))
 
 
 def kept_of(schema: pa.Schema, names: Container[str]) -> pa.Schema:
     """Give the columns of a table that `add_kept` has added, by their names."""
     fields = [field for field in schema if field.name in names]
-    own = {name: kind for name, kind in _features(schema).items() if name in names}
-    return pa.schema(fields, metadata={_FEATURES: json.dumps({"info": {"features": own}})})
+    own = {name: kind for name, kind in features_of(schema).items() if name in names}
+    return pa.schema(fields, metadata=features_metadata(own))
 
 
 _OF_FORMATS = ("file_name", "mask_file_name")
@@ -254,12 +250,6 @@ def require_free(names: Sequence[str]) -> None:
     for name in names:
         if name in _TAKEN or names.count(name) > 1:
             raise SettingsError(f"plan.keep: there is a column {name} in the tables already")
-
-
-def _features(schema: pa.Schema) -> dict[str, Any]:
-    found = json.loads((schema.metadata or {}).get(_FEATURES, b"{}"))
-    features: dict[str, Any] = found.get("info", {}).get("features", {})
-    return features
 
 
 def quarantine_row(image_id: str, uri: str, error_class: str, message: str) -> dict[str, str]:

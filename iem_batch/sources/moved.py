@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -61,8 +62,12 @@ class MovedSource:
         """Tell where a piece lies now, from where it was planned."""
         for place in self.was:
             if uri == place or uri.startswith(f"{place}/"):
-                return place_of(self.source.url) + uri[len(place) :]
+                return self._place + uri[len(place) :]
         return uri
+
+    @cached_property
+    def _place(self) -> str:
+        return place_of(self.source.url)
 
     def read(
         self, entry: Entry, wanted: Container[str] | None = None

@@ -1,7 +1,7 @@
 """Which columns of a Parquet file hold the images, their ids, and what is kept beside them."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -154,10 +154,21 @@ def kept_schema(schema: pa.Schema, keep: Sequence[str]) -> pa.Schema:
         SourceError: there is no such column.
     """
     fields = [pa.field(name, type_of(schema, find_column(schema, name))) for name in keep]
-    features: Any = json.loads((schema.metadata or {}).get(_FEATURES, b"{}"))
-    known = features.get("info", {}).get("features", {})
+    known = features_of(schema)
     own = {name: known[name] for name in keep if name in known}
-    return pa.schema(fields, metadata={_FEATURES: json.dumps({"info": {"features": own}})})
+    return pa.schema(fields, metadata=features_metadata(own))
+
+
+def features_of(schema: pa.Schema) -> dict[str, Any]:
+    """Read what Hugging Face `datasets` knows of the columns of a table, by their names."""
+    found = json.loads((schema.metadata or {}).get(_FEATURES, b"{}"))
+    features: dict[str, Any] = found.get("info", {}).get("features", {})
+    return features
+
+
+def features_metadata(features: Mapping[str, Any]) -> dict[bytes | str, str]:
+    """Make the metadata of a schema in which `features_of` finds these."""
+    return {_FEATURES: json.dumps({"info": {"features": dict(features)}})}
 
 
 def find_kept(schema: pa.Schema, keep: Sequence[str]) -> list[Column | None]:

@@ -18,13 +18,12 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from iem_batch.errors import IntegrityError
 from iem_batch.exec.step import ShardOutput
 from iem_batch.images.first_bytes import image_extension
 from iem_batch.job import Job
 from iem_batch.run import layout, schema
 from iem_batch.run.file_names import safe_stem
-from iem_batch.run.load import read_entries
+from iem_batch.run.load import read_entries, require_planned
 from iem_batch.run.marks import Summary
 from iem_batch.run.plan import shard_entries
 from iem_batch.sources import RawImage, UnreadableImage
@@ -91,10 +90,8 @@ class ConvertStep(ImageStep):
         """
         entries = shard_entries(self.run, shard)
         items = list(read_entries(self.open_source(), entries, wanted))
-        in_plan = sum(entry.stop - entry.start for entry in entries)
-        is_exact = wanted is None and all(entry.count == "exact" for entry in entries)
-        if is_exact and len(items) != in_plan:
-            raise IntegrityError(f"shard {shard}: {in_plan} images planned, {len(items)} read")
+        if wanted is None:
+            require_planned(shard, entries, len(items))
         return RawShard(
             shard=shard,
             images=[item for item in items if isinstance(item, RawImage)],
